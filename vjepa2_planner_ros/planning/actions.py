@@ -1,0 +1,26 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The action space: names, limits and the two conventions of the gripper axis.
+
+Inside the planner an action [7] is dx, dy, dz [m, robot base frame], the fixed-axis angles of the
+rotation dR [rad, R' = dR R] and the change of closedness (0 open .. 1 closed). On ROS topics a
+command [7] is the same but for its last entry, the gripper from -1 (close) to +1 (open).
+"""
+
+from __future__ import annotations
+
+AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
+MAX_TRANSLATION = 0.10  # m per axis and step; no setting and no model goes beyond
+
+
+def to_command(actions):
+    """Return commands [..., 7] for actions [..., 7] (arrays or tensors)."""
+    commands = actions * 1.0
+    commands[..., 6] *= -1.0
+    return commands
+
+
+def to_action(commands):
+    """Return actions [..., 7] for commands [..., 7] (arrays or tensors)."""
+    return to_command(commands)  # turning the gripper's sign is its own inverse

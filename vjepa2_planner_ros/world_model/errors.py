@@ -1,0 +1,15 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong with a world model."""
+
+
+class WorldModelError(RuntimeError):
+    """A world model cannot be provided."""
+
+
+class ModelNotFoundError(WorldModelError):
+    """No model of that name, or no weights for it on this machine."""
+
+
+class ModelLoadError(WorldModelError):
+    """The weights are damaged or belong to another model."""
