@@ -1,0 +1,207 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The simulated arm: Cartesian steps in, state and picture out."""
+
+import mujoco
+import numpy as np
+
+from vjepa2_planner_ros.simulation.kinematics import (
+    ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler)
+from vjepa2_planner_ros.simulation.rendering import require_opengl
+from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE
+from vjepa2_planner_ros.simulation.variation import vary_scene
+
+MODES = ('kinematic', 'physics')
+ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
+HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
+FINGER_TRAVEL = 0.04  # m, of each finger from closed to open
+STEP_TIME = 0.25  # s
+MOTION_TIME = 0.15  # s of a step in which the servos' targets move; the rest is for settling
+SHADOW_DARKNESS = 0.5
+SHADOW_REACH = 0.7  # m, height at which the shadow of the hand has faded
+
+
+class PandaSim:
+    """
+    A Franka Panda at a table, seen by a fixed camera; no ROS.
+
+    State [7]: position (m) of the point between the finger tips and fixed-axis XYZ Euler angles
+    (rad) in the frame panda_link0, and the closedness of the gripper, 0 open .. 1 closed.
+    Action [7]: displacement (m), Euler angles of the turn (rad; R' = R(d) R, both in the base
+    frame), change of closedness. Actions are clipped to ACTION_BOUNDS, the pose they lead to
+    to WORKSPACE and to a sane tilt.
+
+    Mode 'kinematic' puts the arm exactly where a step leads and leaves the objects alone; in mode
+    'physics' position servos follow, and hand, fingers, objects and table touch each other.
+    """
+
+    def __init__(self, seed=0, *, mode='kinematic', image_size=256):
+        """Build the scene of a seed; image_size is the edge of the square picture in pixels."""
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
+        if not 16 <= image_size <= 2048:
+            raise ValueError(f'image_size must be 16..2048 pixels, got {image_size}')
+        self.mode = mode
+        self.image_size = int(image_size)
+        self._model = build_model(self.image_size)
+        self._data = mujoco.MjData(self._model)
+        self._kinematics = ArmKinematics(self._model)
+        self._renderer = None
+        first = self._model.joint('panda_joint1')
+        self._arm = first.qposadr[0] + np.arange(ARM_JOINTS)
+        self._fingers = np.array([
+            self._model.joint(f'panda_finger_joint{i}').qposadr[0] for i in (1, 2)])
+        self._driven = np.array([*self._arm, self._fingers[0]])
+        self._site = self._model.site('end_effector').id
+        self._hand = self._model.body('hand').id
+        self._shadow = self._model.geom('hand_shadow').id
+        self.reset(seed)
+
+    def __enter__(self):
+        """Return the simulator itself."""
+        return self
+
+    def __exit__(self, *error):
+        """Free the renderer."""
+        self.close()
+
+    def close(self):
+        """Free the renderer; the state can still be read."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def reset(self, seed):
+        """Make the scene of a seed (an integer >= 0) and put the arm at its home state."""
+        if seed < 0:
+            raise ValueError(f'seed must be >= 0, got {seed}')
+        vary_scene(self._model, self._data, seed)
+        self.set_state(HOME_STATE)
+
+    def set_state(self, state):
+        """
+        Put the arm at a state [7] at once and at rest; the objects stay.
+
+        ValueError: a number is not finite, the closedness is outside 0..1, or the pose is out of
+        reach.
+        """
+        state = _finite(state, 'state')
+        if not 0 <= state[6] <= 1:
+            raise ValueError(f'closedness must be in 0..1 (0 open), got {state[6]}')
+        joints = self._kinematics.inverse(state[:3], euler_to_matrix(state[3:6]))
+        finger = FINGER_TRAVEL * (1 - state[6])
+        data = self._data
+        data.qpos[self._arm] = joints
+        data.qpos[self._fingers] = finger
+        data.qvel[:] = 0
+        data.ctrl[:] = self._origin = self._target = np.array([*joints, finger])
+        self._elapsed = MOTION_TIME
+        mujoco.mj_forward(self._model, data)
+
+    def state(self):
+        """Return the measured state, float64 [7]."""
+        data = self._data
+        opening = data.qpos[self._fingers].mean() / FINGER_TRAVEL
+        return np.array([
+            *data.site_xpos[self._site],
+            *matrix_to_euler(data.site_xmat[self._site].reshape(3, 3)),
+            np.clip(1 - opening, 0, 1)])
+
+    def step(self, action):
+        """Do one action [7] to its end, 0.25 s; ValueError for numbers that are not finite."""
+        self.command(action)
+        self.advance(STEP_TIME)
+
+    def command(self, action):
+        """
+        Set the target to the measured state composed with an action [7], replacing any other.
+
+        A null displacement keeps the last target of the arm and a null change of closedness that
+        of the fingers, so that the arm does not creep and a grasp keeps its force. A turn out of
+        reach is left out; where even that does not help, the arm keeps its last target.
+        ValueError: a number is not finite.
+        """
+        action = np.clip(_finite(action, 'action'), np.negative(ACTION_BOUNDS), ACTION_BOUNDS)
+        state, target = self.state(), self._target.copy()
+        if action[:6].any():
+            target[:7] = self._joints_after(action)
+        if action[6]:
+            target[7] = FINGER_TRAVEL * (1 - np.clip(state[6] + action[6], 0, 1))
+        self._origin, self._target, self._elapsed = self._data.ctrl.copy(), target, 0.0
+
+    def _joints_after(self, action):
+        """Return the joint angles for the displacement and the turn of an action."""
+        low, high = np.transpose(WORKSPACE)
+        position = np.clip(self._data.site_xpos[self._site] + action[:3], low, high)
+        now = self._data.site_xmat[self._site].reshape(3, 3)
+        for rotation in (limit_tilt(euler_to_matrix(action[3:6]) @ now), now):
+            try:
+                return self._kinematics.inverse(position, rotation)
+            except ValueError:
+                pass
+        return self._target[:7]
+
+    def advance(self, duration):
+        """Let time pass (s): the targets of the joints move to those of the last command."""
+        model, data = self._model, self._data
+        if self.mode == 'kinematic':
+            self._elapsed += duration
+            data.ctrl[:] = self._reference()
+            data.qpos[self._driven] = data.ctrl
+            data.qpos[self._fingers[1]] = data.ctrl[7]
+            data.time += duration
+            mujoco.mj_kinematics(model, data)
+            return
+        for _ in range(round(duration / model.opt.timestep)):
+            self._elapsed += model.opt.timestep
+            data.ctrl[:] = self._reference()
+            mujoco.mj_step(model, data)
+        mujoco.mj_kinematics(model, data)
+
+    def _reference(self):
+        """Return the targets of the seven joints (rad) and the fingers (m) at this moment."""
+        if self._elapsed >= MOTION_TIME:
+            return self._target
+        return self._origin + self._elapsed / MOTION_TIME * (self._target - self._origin)
+
+    def render(self):
+        """
+        Return the picture of the fixed camera, uint8 [image_size, image_size, 3] RGB.
+
+        RuntimeError: this machine has no OpenGL for rendering without a screen.
+        """
+        if self._renderer is None:
+            require_opengl()
+            self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
+        self._cast_shadow()
+        self._renderer.update_scene(self._data, 'fixed')
+        return self._renderer.render()
+
+    def _cast_shadow(self):
+        """Lay a blurred patch on the table where the key light throws the hand's shadow."""
+        model, data = self._model, self._data
+        light = model.light('key').dir
+        hand = data.xpos[self._hand]
+        place = hand - light * hand[2] / light[2]
+        across = data.xmat[self._hand].reshape(3, 3)[:, 1]
+        angle = np.arctan2(-across[0], across[1])
+        data.mocap_pos[0] = *place[:2], 0
+        data.mocap_quat[0] = np.cos(angle / 2), 0, 0, np.sin(angle / 2)
+        model.geom_rgba[self._shadow, 3] = SHADOW_DARKNESS * max(0, 1 - hand[2] / SHADOW_REACH)
+        mujoco.mj_kinematics(model, data)
+
+    def camera_matrix(self):
+        """Return the intrinsics [3, 3] (pixels) of the fixed camera, which has no distortion."""
+        centre = self.image_size / 2
+        focal = centre / np.tan(np.deg2rad(CAMERA_FOV) / 2)
+        return np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]])
+
+
+def _finite(values, name):
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (7,):
+        raise ValueError(f'{name} must have 7 entries, got the shape {values.shape}')
+    if not np.isfinite(values).all():
+        raise ValueError(f'{name} must be finite, got {values.tolist()}')
+    return values
