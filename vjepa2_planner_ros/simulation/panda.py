@@ -12,6 +12,7 @@ from vjepa2_planner_ros.simulation.rendering import require_opengl
 from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE
 from vjepa2_planner_ros.simulation.variation import vary_scene
 
+SLEEP = int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # objects at rest cost no time
 MODES = ('kinematic', 'physics')
 ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
@@ -95,9 +96,12 @@ class PandaSim:
         data.qpos[self._arm] = joints
         data.qpos[self._fingers] = finger
         data.qvel[:] = 0
+        self._model.opt.enableflags &= ~SLEEP  # or what rests, even the light, is not updated
         data.ctrl[:] = self._origin = self._target = np.array([*joints, finger])
         self._elapsed = MOTION_TIME
         mujoco.mj_forward(self._model, data)
+        if self.mode == 'physics':
+            self._model.opt.enableflags |= SLEEP
 
     def state(self):
         """Return the measured state, float64 [7]."""
