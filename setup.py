@@ -1,0 +1,35 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Install the package the ament_python way."""
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = 'vjepa2_planner_ros'
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    packages=find_packages(include=[NAME, NAME + '.*']),  # not vjepa2_interfaces
+    package_data={NAME: ['weights/*.safetensors', 'weights/*.md']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
+        ('share/' + NAME, ['package.xml', 'NOTICE']),
+        ('share/' + NAME + '/launch', sorted(glob('launch/*.launch.py'))),
+        ('share/' + NAME + '/config', sorted(glob('config/*.*'))),
+    ],
+    python_requires='>=3.10',
+    zip_safe=False,
+    maintainer='The vjepa2_planner_ros authors',
+    maintainer_email='maintainers@vjepa2-planner-ros.example',
+    description='Plans robot motion from a picture of the goal with V-JEPA 2 world models.',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
+            'simulation_node = vjepa2_planner_ros.simulation.node:main',
+            'plan = vjepa2_planner_ros.plan_command:main',
+            'demo = vjepa2_planner_ros.demo:main',
+        ],
+    },
+)
