@@ -1,0 +1,330 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""PlannerClient: ask the planner for a command from a script or from another node."""
+
+from array import array
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
+from dataclasses import dataclass
+from pathlib import Path
+import threading
+import time
+import traceback
+from uuid import uuid4
+
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import PoseStamped
+import numpy as np
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from unique_identifier_msgs.msg import UUID
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import CemSettings
+
+from .error_codes import ErrorCode
+
+
+class PlanFailed(RuntimeError):  # noqa: N818
+    """
+    A goal ended without a command.
+
+    code is an ErrorCode (PlanAction.action says what each means), NONE if the goal was cancelled;
+    the text is the server's.
+    """
+
+    def __init__(self, code: ErrorCode, message: str):
+        super().__init__(f'{code.name}: {message}')
+        self.code = code
+        self.message = message
+
+    @property
+    def cancelled(self) -> bool:
+        """Return whether the goal was cancelled."""
+        return self.code == ErrorCode.NONE
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """A plan; vectors are x y z [m], roll pitch yaw [rad], gripper (-1 close .. +1 open)."""
+
+    command: np.ndarray  # [7], the first step
+    plan: np.ndarray  # [H, 7], the whole horizon
+    stamp: Time  # of the frame planned from
+    frame_id: str  # robot base frame
+    target_pose: PoseStamped  # where command leads, or None
+    energy: float  # predicted after the plan
+    start_energy: float  # predicted after doing nothing
+    confidence: float  # 0..1
+    iteration_energies: tuple  # best so far after each iteration
+    iterations: int
+    model: str
+    plan_id: bytes
+    planning_time: float  # s
+    encoding_time: float  # s
+    optimization_time: float  # s
+
+
+@dataclass
+class _Pending:
+    """A goal on its way."""
+
+    future: Future
+    on_feedback: object
+    handle: object = None  # from the server's acceptance on
+    cancel: bool = False
+    iterations: int = 0  # seen in the feedback
+    outcome: PlanResult = None  # arrived, but its last feedback has not
+    finish_at: float = 0.0  # of time.monotonic()
+
+
+class PlannerClient:
+    """
+    A client of the planner's action.
+
+    It has a small node and a thread of its own, so that its blocking calls may be made from
+    anywhere, callbacks of the given node included, without a deadlock. Use it as a context
+    manager or call close().
+
+    :param node: the node whose context and namespace are used; None = those of the process
+        (rclpy is initialised if it is not).
+    :param action: name of the action, relative to the namespace.
+    """
+
+    def __init__(self, node: Node = None, *, action='plan'):
+        context = rclpy.get_default_context() if node is None else node.context
+        self._owns_context = not context.ok()
+        if self._owns_context:
+            rclpy.init(context=context)
+        self._context = context
+        self._node = Node(
+            f'plan_client_{id(self):x}', context=context, parameter_overrides=[],
+            namespace=None if node is None else node.get_namespace())
+        self._client = ActionClient(self._node, PlanAction, action)
+        self._name = self._node.resolve_service_name(action)
+        # ActionClient drops feedback that is still queued when the result arrives; with a
+        # subscription of its own a plan's last iteration is always delivered before the result.
+        self._node.create_subscription(
+            PlanAction.Impl.FeedbackMessage, f'{self._name}/_action/feedback',
+            self._on_feedback, QoSProfile(depth=200))
+        self._lock = threading.Lock()
+        self._pending = {}  # goal id -> _Pending
+        self._missing = 0
+        self._node.create_timer(0.1, self._watch)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Cancel what is running, and free node and thread."""
+        if self._context.ok():
+            self.cancel(timeout=1.0)
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(1.0)
+        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'the client was closed')
+        self._client.destroy()
+        self._node.destroy_node()
+        if self._owns_context:
+            rclpy.try_shutdown(context=self._context)
+
+    def wait_until_ready(self, timeout=None) -> bool:
+        """Wait until the planner has loaded its model; False if that takes over timeout [s]."""
+        return self._client.wait_for_server(timeout)
+
+    def plan(self, goal_image, *, timeout=None, on_feedback=None, **goal_fields) -> PlanResult:
+        """
+        Plan and wait for the result; see plan_async for the arguments.
+
+        Raise PlanFailed if there is no command; after timeout [s] the goal is cancelled and the
+        code is TIMEOUT.
+        """
+        future = self.plan_async(goal_image, on_feedback=on_feedback, **goal_fields)
+        try:
+            return future.result(timeout)
+        except FutureTimeoutError:
+            self.cancel(timeout=1.0)
+            raise PlanFailed(ErrorCode.TIMEOUT, f'no result within {timeout} s') from None
+        except BaseException:
+            if not future.done():  # Ctrl-C
+                self.cancel(timeout=1.0)
+            raise
+
+    def plan_async(self, goal_image, *, on_feedback=None, current_image=None, start_state=None,
+                   camera='', model='', samples=0, iterations=0, elite_fraction=0.0, horizon=0,
+                   seed=None, time_allowance=0.0) -> Future:
+        """
+        Send a goal; return a concurrent.futures.Future of PlanResult or PlanFailed.
+
+        :param goal_image: uint8 array [H, W, 3] RGB, Image, CompressedImage or a file's path.
+        :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
+        :param current_image: picture to start from, as goal_image but not compressed; None = live.
+        :param start_state: EndEffectorState to start from; None = live.
+        :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
+        :param seed: None = the server's parameter.
+        :param time_allowance: s, 0 = none.
+        """
+        goal = PlanAction.Goal(
+            camera=camera, model=model, use_seed=seed is not None, seed=seed or 0,
+            cem=CemSettings(samples=samples, iterations=iterations,
+                            elite_fraction=float(elite_fraction), horizon=horizon),
+            time_allowance=Duration(
+                sec=int(time_allowance), nanosec=int(time_allowance % 1.0 * 1e9)))
+        picture = _to_message(goal_image)
+        if isinstance(picture, CompressedImage):
+            goal.goal_image_compressed = picture
+        else:
+            goal.goal_image = picture
+        if current_image is not None:
+            goal.use_current_image, goal.current_image = True, _to_message(current_image)
+        if start_state is not None:
+            goal.use_start_state, goal.start_state = True, start_state
+        return self._send(goal, on_feedback)
+
+    def cancel(self, timeout=None) -> bool:
+        """Cancel this client's goals and wait for them to end; False if none was running."""
+        with self._lock:
+            pending = list(self._pending.values())
+            for goal in pending:
+                goal.cancel = True  # one that is not accepted yet is cancelled then
+        for goal in pending:
+            if goal.handle is not None:
+                goal.handle.cancel_goal_async()
+        if threading.current_thread() is not self._thread:  # from on_feedback: it cannot wait
+            wait([goal.future for goal in pending], timeout)
+        return bool(pending)
+
+    def _send(self, goal, on_feedback):
+        future = Future()
+        if not self._client.server_is_ready() and not self._client.wait_for_server(2.0):
+            future.set_exception(PlanFailed(
+                ErrorCode.SEND_GOAL_FAILURE, f"no action server '{self._name}' within 2 s"))
+            return future
+        uuid = UUID(uuid=list(uuid4().bytes))
+        pending = _Pending(future, on_feedback)
+        with self._lock:
+            self._pending[bytes(uuid.uuid)] = pending
+        self._client.send_goal_async(goal, goal_uuid=uuid).add_done_callback(
+            lambda answer: self._on_response(pending, answer.result()))
+        return future
+
+    def _on_response(self, pending, handle):
+        if not handle.accepted:
+            self._finish(pending, PlanFailed(ErrorCode.GOAL_REJECTED, (
+                f"'{self._name}' rejected the goal: the planner is not active")))
+            return
+        with self._lock:
+            pending.handle = handle
+        if pending.cancel:
+            handle.cancel_goal_async()
+        handle.get_result_async().add_done_callback(
+            lambda answer: self._on_result(pending, answer.result()))
+
+    def _on_feedback(self, wire):
+        with self._lock:
+            pending = self._pending.get(bytes(wire.goal_id.uuid))
+        if pending is None:
+            return  # of another client's goal
+        if pending.on_feedback is not None:
+            try:
+                pending.on_feedback(wire.feedback)
+            except Exception:
+                self._node.get_logger().error(traceback.format_exc())
+        if wire.feedback.phase == PlanAction.Feedback.OPTIMIZING:
+            pending.iterations = wire.feedback.iteration.iteration
+        if pending.outcome is not None and pending.iterations >= pending.outcome.iterations:
+            self._finish(pending, pending.outcome)
+
+    def _on_result(self, pending, answer):
+        result = answer.result
+        if answer.status != GoalStatus.STATUS_SUCCEEDED:
+            code = ErrorCode(result.error_code)
+            if code == ErrorCode.NONE and answer.status != GoalStatus.STATUS_CANCELED:
+                code = ErrorCode.UNKNOWN
+            self._finish(pending, PlanFailed(code, result.error_msg))
+        elif pending.on_feedback is None or pending.iterations >= result.iterations:
+            self._finish(pending, _to_result(result))
+        else:
+            pending.outcome = _to_result(result)
+            pending.finish_at = time.monotonic() + 0.5
+
+    def _finish(self, pending, outcome):
+        with self._lock:
+            keys = [key for key, value in self._pending.items() if value is pending]
+            for key in keys:
+                del self._pending[key]
+        if keys and isinstance(outcome, Exception):
+            pending.future.set_exception(outcome)
+        elif keys:
+            pending.future.set_result(outcome)
+
+    def _fail_all(self, code, message):
+        with self._lock:
+            everything = list(self._pending.values())
+        for pending in everything:
+            self._finish(pending, PlanFailed(code, message))
+
+    def _watch(self):
+        """Fail what is pending once the server has been gone for two seconds."""
+        with self._lock:
+            waiting = list(self._pending.values())
+        for pending in waiting:
+            if pending.outcome is not None and time.monotonic() > pending.finish_at:
+                self._finish(pending, pending.outcome)  # its last feedback was lost
+        self._missing = 0 if self._client.server_is_ready() else self._missing + 1
+        if self._missing >= 20:
+            self._fail_all(ErrorCode.SEND_GOAL_FAILURE,
+                           f"the action server '{self._name}' has gone away")
+
+    def _spin(self):
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'ROS was shut down')
+
+
+def read_picture(path) -> np.ndarray:
+    """Return a picture file as uint8 [H, W, 3] RGB; anything that Pillow opens."""
+    from PIL import Image as Picture  # only where files are read
+    with Picture.open(Path(path)) as picture:
+        return np.array(picture.convert('RGB'))
+
+
+def _to_message(picture):
+    if isinstance(picture, (Image, CompressedImage)):
+        return picture
+    if isinstance(picture, (str, Path)):
+        picture = read_picture(picture)
+    picture = np.ascontiguousarray(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(f'picture = {picture.dtype} {picture.shape}: allowed: uint8 [H, W, 3] RGB')
+    height, width, _ = picture.shape
+    return Image(height=height, width=width, encoding='rgb8', step=3 * width,
+                 data=array('B', picture.tobytes()))
+
+
+def _to_result(result):
+    steps = [(step.translation.x, step.translation.y, step.translation.z, step.rotation_rpy.x,
+              step.rotation_rpy.y, step.rotation_rpy.z, step.gripper) for step in result.plan]
+    return PlanResult(
+        command=np.array(result.command), plan=np.array(steps), stamp=result.header.stamp,
+        frame_id=result.header.frame_id,
+        target_pose=result.target_pose if result.has_target_pose else None,
+        energy=result.energy, start_energy=result.start_energy, confidence=result.confidence,
+        iteration_energies=tuple(result.iteration_energies), iterations=result.iterations,
+        model=result.model, plan_id=bytes(result.plan_id.uuid), planning_time=_seconds(result.planning_time),
+        encoding_time=_seconds(result.encoding_time),
+        optimization_time=_seconds(result.optimization_time))
+
+
+def _seconds(duration):
+    return duration.sec + duration.nanosec * 1e-9

@@ -1,0 +1,77 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a goal message says, checked field by field."""
+
+from dataclasses import dataclass
+import math
+
+import numpy as np
+
+from ..error_codes import ErrorCode
+from .errors import GoalError
+from .images import compressed_to_rgb, to_rgb
+from .observations import nanoseconds
+from .parameters import Settings, with_goal
+from .states import check_frame, to_state
+
+
+@dataclass(frozen=True)
+class GoalInputs:
+    """A goal as numbers; None where the live streams are to be used."""
+
+    picture: np.ndarray  # uint8 [H, W, 3] RGB to reach
+    camera: str
+    settings: Settings  # the parameters, with the goal's over them
+    allowance: float  # s, 0 = none
+    frame: np.ndarray  # uint8 [H, W, 3] RGB to start from, or None
+    frame_stamp: int  # ns, or None
+    state: np.ndarray  # [7] to start from, or None
+
+
+def read_goal(goal, settings, model_name) -> GoalInputs:
+    """Return a PlanAction goal as GoalInputs; GoalError naming the field if it is wrong."""
+    if goal.model not in ('', model_name):
+        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
+            f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
+    if goal.camera not in ('', *settings.cameras):
+        raise GoalError(ErrorCode.INVALID_SETTINGS, (
+            f"camera = '{goal.camera}': allowed: {', '.join(settings.cameras)} or ''"))
+    allowance = nanoseconds(goal.time_allowance) * 1e-9
+    if allowance < 0.0:
+        raise GoalError(ErrorCode.INVALID_SETTINGS,
+                        f'time_allowance = {allowance} s: allowed: 0 (none) or more')
+    settings = _checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
+                        goal.use_seed, goal.seed)
+    picture = _checked(ErrorCode.INVALID_GOAL_IMAGE, _goal_picture, goal)
+    frame = stamp = state = None
+    if goal.use_current_image:
+        frame = _checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image,
+                         'current_image')
+        stamp = nanoseconds(goal.current_image.header.stamp)
+    if goal.use_start_state:
+        state = _checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
+    return GoalInputs(picture, goal.camera or settings.cameras[0], settings,
+                      allowance, frame, stamp, state)
+
+
+def _goal_picture(goal):
+    if goal.goal_image.data:
+        return to_rgb(goal.goal_image, 'goal_image')
+    if goal.goal_image_compressed.data:
+        return compressed_to_rgb(goal.goal_image_compressed, 'goal_image_compressed')
+    raise ValueError('goal_image.data = nothing, goal_image_compressed.data = nothing: allowed: '
+                     'a picture in one of them')
+
+
+def _start_state(state, settings):
+    check_frame(state.header.frame_id, settings.base_frame, 'start_state')
+    if not math.isfinite(state.gripper) or not 0.0 <= state.gripper <= 1.0:
+        raise ValueError(f'start_state.gripper = {state.gripper}: allowed: 0 (open) to 1 (closed)')
+    return to_state(state.pose, state.gripper, 'start_state.pose')
+
+
+def _checked(code, function, *args):
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise GoalError(code, str(error)) from error

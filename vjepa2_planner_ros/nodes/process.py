@@ -1,0 +1,57 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start a node as a process and end it on SIGINT or SIGTERM within two seconds."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+
+def run(make_node, args=None) -> int:
+    """Spin a node that has stop(timeout) until a signal; return the exit code."""
+    # rclpy's handlers would shut the context down at once, before the running goal's client
+    # has been told; so the signals are taken here.
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make_node()
+    except Exception as error:
+        print(f'The node cannot start: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+    spinner = threading.Thread(target=_spin, args=(executor, node), daemon=True)
+    spinner.start()
+    asked.wait()
+    at_rest = node.stop(timeout=1.0)
+    executor.shutdown(timeout_sec=0.3)
+    rclpy.try_shutdown()
+    spinner.join(0.3)
+    if not at_rest or spinner.is_alive():
+        # A thread is inside a call that cannot be interrupted, such as loading a model.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    node.destroy_node()
+    return 0
+
+
+def _spin(executor, node):
+    while rclpy.ok():
+        try:
+            executor.spin()
+            return
+        except ExternalShutdownException:
+            return
+        except Exception:
+            # One callback's mistake must not take the whole server away.
+            node.get_logger().error(traceback.format_exc())

@@ -1,0 +1,221 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything the node does with torch, on one thread of its own."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+import gc
+import math
+import threading
+import time
+import traceback
+
+import numpy as np
+import torch
+
+from ..error_codes import ErrorCode
+from ..planning import (
+    CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout)
+from ..planning.actions import to_command
+from ..world_model import ModelLoadError, ModelNotFoundError
+from ..world_model.poses import compose
+from .errors import GoalError, GoalStopped
+
+BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one goal asks for, as arrays."""
+
+    goal: np.ndarray  # uint8 [H, W, 3]
+    frame: np.ndarray  # uint8 [H, W, 3]
+    state: np.ndarray  # [7] at the frame
+    settings: object  # Settings
+    allowance: float  # s, as asked for; 0 = none
+    deadline: float  # the same on time.monotonic(); inf = none
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plan in the convention of ROS commands, with where it leads and how long it took."""
+
+    commands: np.ndarray  # [H, 7]
+    target: np.ndarray  # state [7] after the first command
+    plan: object  # planning.Plan
+    encoding_time: float  # s
+    optimization_time: float  # s
+
+
+class TorchThread:
+    """
+    Owner of the world model.
+
+    CUDA graphs and compiled modules belong to the thread that made them, and the executor's
+    callbacks hop between threads; so every call runs on the one thread made here.
+    """
+
+    def __init__(self, load_model):
+        self._load_model = load_model
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix='torch')
+        self._busy = threading.Event()
+        self._model = None
+        self._last_goal = (None, None)  # closed loops send the same picture again and again
+
+    @property
+    def busy(self):
+        """Return whether torch is at work."""
+        return self._busy.is_set()
+
+    @property
+    def model(self):
+        """Return the loaded world model or None; for its name, device and dtype."""
+        return self._model
+
+    def load(self, settings):
+        """Load and warm up the model that settings name; raise what loading raises."""
+        self._call(self._load, settings)
+
+    def unload(self):
+        """Forget the model and give its memory back."""
+        self._call(self._unload)
+
+    def plan(self, request: Request, report) -> Answer:
+        """
+        Answer a request; report is told of the progress.
+
+        report has encoding(share), goal_input(rgb), model_input(rgb), iteration(CemIteration in
+        command convention), stopped() and raise_if_stopped(). GoalError or GoalStopped if there
+        is no plan.
+        """
+        return self._call(self._plan, request, report)
+
+    def close(self):
+        """Stop the thread after what it does now."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _call(self, function, *args):
+        return self._pool.submit(self._run, function, *args).result()
+
+    def _run(self, function, *args):
+        self._busy.set()
+        try:
+            return function(*args)
+        finally:
+            self._busy.clear()
+
+    def _load(self, settings):
+        self._unload()
+        model = self._load_model(settings.model, device=settings.device, dtype=settings.dtype,
+                                 checkpoint=settings.checkpoint or None)
+        # The first calls compile kernels and reserve memory: not while a robot waits.
+        frame = np.zeros((256, 256, 3), np.uint8)
+        latents = model.encode(frame[None])
+        plan(model, latents, np.zeros((1, 7)), latents[0],
+             CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0))
+        self._model = model
+
+    def _unload(self):
+        self._model, self._last_goal = None, (None, None)
+        _free_memory()
+
+    def _plan(self, request, report):
+        try:
+            return self._encode_and_plan(request, report)
+        except (GoalError, GoalStopped):
+            raise
+        except PlanCancelled as error:
+            raise GoalStopped from error
+        except Exception as error:
+            raise _goal_error(error, self._model) from error
+
+    def _encode_and_plan(self, request, report):
+        began = time.perf_counter()
+        report.raise_if_stopped()
+        report.encoding(0.0)
+        goal = self._encode_goal(request.goal)
+        report.goal_input(self._model.model_input(request.goal))
+        report.raise_if_stopped()
+        report.encoding(0.5)
+        context = self._model.encode(request.frame[None])
+        report.model_input(self._model.model_input(request.frame))
+        report.encoding(1.0)
+        encoded = time.perf_counter()
+        found = self._search(context, goal, request, report)
+        commands = to_command(found.actions)
+        target = compose(torch.as_tensor(request.state), torch.as_tensor(found.actions[0]))
+        return Answer(commands, target.numpy(), found, encoded - began,
+                      time.perf_counter() - encoded)
+
+    def _encode_goal(self, picture):
+        known, latents = self._last_goal
+        if known is None or not np.array_equal(known, picture):
+            latents = self._model.encode(picture[None])[0]
+            self._last_goal = picture, latents
+        return latents
+
+    def _search(self, context, goal, request, report):
+        done = 0
+
+        def on_iteration(iteration):
+            nonlocal done
+            done = iteration.iteration
+            report.iteration(replace(iteration, actions=to_command(iteration.actions),
+                                     mean=to_command(iteration.mean)))
+
+        left = request.deadline - time.monotonic()
+        try:
+            config = cem_config(request.settings, self._model.action_bounds,
+                                None if math.isinf(left) else max(left, 1e-9))
+            bounds = np.array(config.bounds_for(self._model.action_bounds))
+        except ValueError as error:
+            raise GoalError(ErrorCode.INVALID_SETTINGS, f'cem.{error}') from error
+        try:
+            found = plan(self._model, context, request.state[None], goal, config,
+                         on_iteration=on_iteration, should_stop=report.stopped)
+        except PlanTimeout as error:
+            raise GoalError(ErrorCode.TIMEOUT, (
+                f'time_allowance = {request.allowance:g} s exceeded after {done} of '
+                f'{config.iterations} iterations')) from error
+        if not (np.isfinite(found.actions).all()
+                and (abs(found.actions) <= bounds + BOUNDS_TOLERANCE).all()):
+            raise GoalError(ErrorCode.UNKNOWN, (
+                f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
+                f'{bounds.tolist()}'))
+        return found
+
+
+def cem_config(settings, action_bounds, time_limit):
+    """Return the CemConfig of parameters; a bound of zero is the model's."""
+    bounds = tuple(bound or own for bound, own in zip(settings.cem_bounds, action_bounds))
+    seed = None if settings.cem_seed < 0 else settings.cem_seed
+    return CemConfig(
+        samples=settings.cem_samples, iterations=settings.cem_iterations,
+        elite_fraction=settings.cem_elite_fraction, horizon=settings.cem_horizon,
+        momentum_mean=settings.cem_momentum_mean, momentum_std=settings.cem_momentum_std,
+        bounds=bounds if any(settings.cem_bounds) else None, search=settings.cem_search,
+        include_mean=settings.cem_include_mean, keep_elites=settings.cem_keep_elites,
+        gripper_deadband=settings.cem_gripper_deadband, seed=seed, time_limit=time_limit)
+
+
+def _goal_error(error, model):
+    """Return the GoalError that an exception from below means."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+            isinstance(error, RuntimeError) and 'not enough memory' in str(error)):
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
+        _free_memory()
+        return GoalError(ErrorCode.OUT_OF_MEMORY, (
+            f'memory of {model.device} ran out: lower cem.samples or cem.horizon, or use a '
+            f'smaller model or dtype ({error})'))
+    for kind, code in ((NonFiniteEnergyError, ErrorCode.NON_FINITE_ENERGY),
+                       (ModelNotFoundError, ErrorCode.MODEL_NOT_FOUND),
+                       (ModelLoadError, ErrorCode.MODEL_LOAD_FAILED)):
+        if isinstance(error, kind):
+            return GoalError(code, str(error))
+    return GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')
+
+
+def _free_memory():
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
