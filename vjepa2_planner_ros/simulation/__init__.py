@@ -7,7 +7,7 @@ from vjepa2_planner_ros.simulation.rendering import choose_opengl
 
 choose_opengl()  # mujoco reads the choice once, when it is imported
 
-from vjepa2_planner_ros.simulation.episodes import Episode, sample_episode  # noqa: E402
+from vjepa2_planner_ros.simulation.episodes import Episode, sample_episode  # noqa: E402, I100
 from vjepa2_planner_ros.simulation.panda import ACTION_BOUNDS, PandaSim  # noqa: E402
 from vjepa2_planner_ros.simulation.scene import WORKSPACE  # noqa: E402
 

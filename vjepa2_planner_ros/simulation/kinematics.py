@@ -35,6 +35,13 @@ def matrix_to_euler(matrix):
         np.arctan2(matrix[1, 0], matrix[0, 0])])
 
 
+def matrix_to_quaternion(matrix):
+    """Return x, y, z, w of a rotation [3, 3]."""
+    wxyz = np.empty(4)
+    mujoco.mju_mat2Quat(wxyz, np.ascontiguousarray(matrix).ravel())
+    return np.roll(wxyz, -1)
+
+
 def limit_tilt(matrix):
     """Return the rotation with the tool's tilt and yaw limited to MAX_TILT and MAX_YAW."""
     turn = np.empty(4)
@@ -64,7 +71,8 @@ class ArmKinematics:
     Inverse kinematics of the arm by damped least squares.
 
     The redundancy is resolved by holding joint 3 at zero, and every solution starts from a
-    posture that depends on the pose only: the joint angles, and so the picture, are a function of the pose alone.
+    posture that depends on the pose only: the joint angles, and so the picture, are a function of
+    the pose alone.
     """
 
     def __init__(self, model):

@@ -4,8 +4,8 @@
 """
 Visual meshes of the Franka Panda, taken from the installed wheel ``dm-robotics-panda``.
 
-The wheel holds detailed OBJ files (derived from franka_ros, Apache-2.0). At first use they are split
-by colour, decimated by vertex clustering and kept in the user's cache folder, with their notice.
+The wheel holds detailed OBJ files (derived from franka_ros, Apache-2.0). At first use they are
+split by colour, decimated by vertex clustering and kept, with their notice, in the user's cache.
 """
 
 from dataclasses import dataclass

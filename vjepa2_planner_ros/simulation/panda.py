@@ -18,7 +18,7 @@ ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
 FINGER_TRAVEL = 0.04  # m, of each finger from closed to open
 STEP_TIME = 0.25  # s
-MOTION_TIME = 0.15  # s of a step in which the servos' targets move; the rest is for settling
+MOTION_SHARE = 0.6  # of a step, in which the targets of the servos move; the rest is to settle
 SHADOW_DARKNESS = 0.5
 SHADOW_REACH = 0.7  # m, height at which the shadow of the hand has faded
 
@@ -37,13 +37,22 @@ class PandaSim:
     'physics' position servos follow, and hand, fingers, objects and table touch each other.
     """
 
-    def __init__(self, seed=0, *, mode='kinematic', image_size=256):
-        """Build the scene of a seed; image_size is the edge of the square picture in pixels."""
+    def __init__(self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME):
+        """
+        Build the scene of a seed.
+
+        image_size is the edge of the square picture in pixels, step_time the duration (s) of a
+        step.
+        """
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
         if not 16 <= image_size <= 2048:
             raise ValueError(f'image_size must be 16..2048 pixels, got {image_size}')
+        if not 0.05 <= step_time <= 10:
+            raise ValueError(f'step_time must be 0.05..10 s, got {step_time}')
         self.mode = mode
+        self._step_time = step_time
+        self._motion_time = MOTION_SHARE * step_time
         self.image_size = int(image_size)
         self._model = build_model(self.image_size)
         self._data = mujoco.MjData(self._model)
@@ -98,7 +107,7 @@ class PandaSim:
         data.qvel[:] = 0
         self._model.opt.enableflags &= ~SLEEP  # or what rests, even the light, is not updated
         data.ctrl[:] = self._origin = self._target = np.array([*joints, finger])
-        self._elapsed = MOTION_TIME
+        self._elapsed = self._motion_time
         mujoco.mj_forward(self._model, data)
         if self.mode == 'physics':
             self._model.opt.enableflags |= SLEEP
@@ -113,9 +122,13 @@ class PandaSim:
             np.clip(1 - opening, 0, 1)])
 
     def step(self, action):
-        """Do one action [7] to its end, 0.25 s; ValueError for numbers that are not finite."""
+        """
+        Do one action [7] to its end, which takes step_time.
+
+        ValueError: a number is not finite.
+        """
         self.command(action)
-        self.advance(STEP_TIME)
+        self.advance(self._step_time)
 
     def command(self, action):
         """
@@ -165,9 +178,9 @@ class PandaSim:
 
     def _reference(self):
         """Return the targets of the seven joints (rad) and the fingers (m) at this moment."""
-        if self._elapsed >= MOTION_TIME:
+        if self._elapsed >= self._motion_time:
             return self._target
-        return self._origin + self._elapsed / MOTION_TIME * (self._target - self._origin)
+        return self._origin + self._elapsed / self._motion_time * (self._target - self._origin)
 
     def render(self):
         """
