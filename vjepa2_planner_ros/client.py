@@ -20,6 +20,7 @@ from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
@@ -98,7 +99,8 @@ class PlannerClient:
         context = rclpy.get_default_context() if node is None else node.context
         self._owns_context = not context.ok()
         if self._owns_context:
-            rclpy.init(context=context)
+            # Ctrl-C stays with the script: a cancel is still to be sent then.
+            rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         self._context = context
         self._node = Node(
             f'plan_client_{id(self):x}', context=context, parameter_overrides=[],
@@ -306,7 +308,8 @@ def _to_message(picture):
         picture = read_picture(picture)
     picture = np.ascontiguousarray(picture)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f'picture = {picture.dtype} {picture.shape}: allowed: uint8 [H, W, 3] RGB')
+        raise ValueError(
+            f'picture = {picture.dtype} {picture.shape}: allowed: uint8 [H, W, 3] RGB')
     height, width, _ = picture.shape
     return Image(height=height, width=width, encoding='rgb8', step=3 * width,
                  data=array('B', picture.tobytes()))
@@ -321,7 +324,8 @@ def _to_result(result):
         target_pose=result.target_pose if result.has_target_pose else None,
         energy=result.energy, start_energy=result.start_energy, confidence=result.confidence,
         iteration_energies=tuple(result.iteration_energies), iterations=result.iterations,
-        model=result.model, plan_id=bytes(result.plan_id.uuid), planning_time=_seconds(result.planning_time),
+        model=result.model, plan_id=bytes(result.plan_id.uuid),
+        planning_time=_seconds(result.planning_time),
         encoding_time=_seconds(result.encoding_time),
         optimization_time=_seconds(result.optimization_time))
 

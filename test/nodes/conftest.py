@@ -10,8 +10,6 @@ import sys
 import threading
 import time
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
@@ -36,6 +34,7 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'  # rclpy checks lengths and types on
 from builtin_interfaces.msg import Time  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402

@@ -7,12 +7,12 @@ import math
 
 import numpy as np
 
-from ..error_codes import ErrorCode
 from .errors import GoalError
 from .images import compressed_to_rgb, to_rgb
 from .observations import nanoseconds
 from .parameters import Settings, with_goal
 from .states import check_frame, to_state
+from ..error_codes import ErrorCode
 
 
 @dataclass(frozen=True)

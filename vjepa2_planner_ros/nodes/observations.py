@@ -13,10 +13,10 @@ from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from ..error_codes import ErrorCode
 from .errors import GoalError
 from .images import check_compressed, check_image, compressed_to_rgb, to_rgb
 from .states import check_frame, to_closedness, to_state
+from ..error_codes import ErrorCode
 
 # States arrive up to 1 kHz; this many are searched for the one nearest to the frame.
 STATES_KEPT = 256

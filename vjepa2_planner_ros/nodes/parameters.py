@@ -119,7 +119,8 @@ def parameter_name(row, prefix=''):
 
 
 def declare(node):
-    """Declare the table on a node; return (Settings, {camera name: CameraSettings}).
+    """
+    Declare the table on a node; return (Settings, {camera name: CameraSettings}).
 
     ValueError or an rclpy exception naming the parameter, if an override is not allowed.
     """

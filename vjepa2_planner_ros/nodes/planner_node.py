@@ -20,7 +20,6 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.action import PlanAction
 
-from ..error_codes import ErrorCode
 from . import parameters
 from .diagnostics import judge, to_diagnostics
 from .errors import GoalError, GoalStopped
@@ -30,6 +29,7 @@ from .messages import to_result_message
 from .observations import Observations
 from .process import run
 from .reporting import GoalReport, Topics
+from ..error_codes import ErrorCode
 
 STOP_CODES = {
     StopReason.CANCELLED: ErrorCode.NONE,

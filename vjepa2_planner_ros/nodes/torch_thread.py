@@ -13,13 +13,12 @@ import traceback
 import numpy as np
 import torch
 
+from .errors import GoalError, GoalStopped
 from ..error_codes import ErrorCode
-from ..planning import (
-    CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout)
+from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
 from ..world_model.poses import compose
-from .errors import GoalError, GoalStopped
 
 BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
 

@@ -1,0 +1,136 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Console client: ask the running planner for the command that leads to a goal picture."""
+
+import argparse
+import sys
+import threading
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import Image
+from vjepa2_interfaces.action import PlanAction
+
+from .client import PlanFailed, PlannerClient, read_picture
+
+AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
+        ('gripper', '-1 close .. +1 open'))
+HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
+
+
+def iteration_line(iteration) -> str:
+    """Return a CemIteration as a line under HEADING."""
+    return (f'{iteration.iteration:4d} /{iteration.iterations_total:4d} '
+            f'{iteration.energy_best:13.5f} {iteration.energy_elite_mean:13.5f} '
+            f'{iteration.energy_elite_std:10.5f} {iteration.energy_mean:10.5f} '
+            f'{iteration.elapsed:7.2f} s')
+
+
+def command_table(result) -> str:
+    """Return the command of a PlanResult as a small table with units."""
+    rows = [f'  {name:8} {value:+9.4f}  {unit}'
+            for (name, unit), value in zip(AXES, result.command)]
+    return '\n'.join([
+        f'Command, relative to {result.frame_id}:', *rows,
+        f'energy {result.start_energy:.5f} -> {result.energy:.5f}, '
+        f'confidence {result.confidence:.2f}, model {result.model}, '
+        f'planned in {result.planning_time:.2f} s'])
+
+
+def main(args=None) -> int:
+    """Plan once; return 0 only if there is a command."""
+    arguments = sys.argv if args is None else ['plan', *args]
+    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    # Ctrl-C has to leave ROS up for as long as the cancel takes.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        goal = (read_picture(options.goal) if options.goal
+                else _from_topic(options.goal_topic, options.wait))
+        with PlannerClient(action=options.action) as client:
+            if not client.wait_until_ready(options.wait):
+                return _fail(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
+                             f'{options.wait:g} s')
+            return _plan(client, goal, options)
+    except OSError as error:
+        return _fail(f'INVALID_GOAL_IMAGE: {error}')
+    except KeyboardInterrupt:
+        return _fail('cancelled', 130)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _plan(client, goal, options):
+    print(HEADING, flush=True)
+    try:
+        result = client.plan(
+            goal, on_feedback=_print_feedback, camera=options.camera, samples=options.samples,
+            iterations=options.iterations, horizon=options.horizon, seed=options.seed,
+            time_allowance=options.time_allowance)
+    except PlanFailed as failure:
+        return _fail(str(failure))
+    print(command_table(result))
+    return 0
+
+
+def _print_feedback(feedback):
+    if feedback.phase == PlanAction.Feedback.OPTIMIZING:
+        print(iteration_line(feedback.iteration), flush=True)
+
+
+def _fail(message, code=1):
+    print(message, file=sys.stderr, flush=True)
+    return code
+
+
+def _from_topic(topic, timeout):
+    """Return the next Image on a topic, or the latched one; OSError if none comes."""
+    node = rclpy.create_node('plan_goal')
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    arrived, images = threading.Event(), []
+
+    def keep(image):
+        images.append(image)
+        arrived.set()
+
+    try:
+        # A latched picture reaches only subscriptions that ask for it, and those no other ones.
+        for durability in (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL):
+            node.create_subscription(Image, topic, keep, QoSProfile(
+                depth=1, durability=durability, reliability=(
+                    ReliabilityPolicy.BEST_EFFORT if durability == DurabilityPolicy.VOLATILE
+                    else ReliabilityPolicy.RELIABLE)))
+        until = node.get_clock().now().nanoseconds + timeout * 1e9
+        while not arrived.is_set() and node.get_clock().now().nanoseconds < until:
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+    if not images:
+        raise OSError(f"no image on '{topic}' within {timeout:g} s")
+    return images[0]
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='plan', description=__doc__)
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
+    goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
+    parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
+    parser.add_argument('--samples', type=int, default=0, help='candidates an iteration')
+    parser.add_argument('--iterations', type=int, default=0, help='iterations')
+    parser.add_argument('--horizon', type=int, default=0, help='actions in the plan')
+    parser.add_argument('--seed', type=int, help='seed of the candidates')
+    parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S',
+                        help='longest planning time [s] (default: no limit)')
+    parser.add_argument('--action', default='plan', help="the planner's action (default: plan)")
+    parser.add_argument('--wait', type=float, default=10.0, metavar='S',
+                        help='how long to wait for the planner and a goal topic [s]')
+    return parser
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
