@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 import tempfile
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -52,7 +53,7 @@ def panda_meshes():
     path = cache_folder() / f'{CACHE_NAME}.npz'
     try:
         return _load(path)
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, BadZipFile):
         pass
     assets = _wheel_assets()
     meshes = [mesh for link in LINKS for mesh in _read_link(assets, link)]

@@ -40,6 +40,7 @@ class SimulationNode(Node):
 
     def __init__(self):
         """Read the parameters, build the scene and begin the episode of the seed."""
+        self._sim = None
         super().__init__('simulation')
         self._seed = self._declare(
             'seed', 2_000_000, 'Seed of the first episode: scene, start and goal.',
@@ -122,7 +123,8 @@ class SimulationNode(Node):
 
     def destroy_node(self):
         """Free the renderer and the node."""
-        self._sim.close()
+        if self._sim is not None:
+            self._sim.close()
         super().destroy_node()
 
 
