@@ -1,0 +1,48 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Start the planner; it configures and activates itself."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch_ros.actions import LifecycleNode
+
+ARGUMENTS = (
+    ('namespace', '', 'Namespace of the node and of the names below.'),
+    ('image', 'image', "Topic of the first camera's frames."),
+    ('pose', 'pose', "Topic of the end effector's pose (geometry_msgs/PoseStamped)."),
+    ('gripper', 'gripper', "Topic of the gripper's joint (sensor_msgs/JointState)."),
+    ('model', '', "World model; '' = as the parameters say. If config/ has a file of its name, "
+                  'that is read too.'),
+    ('device', '', "Torch device: auto, cpu, cuda, cuda:N; '' = as the parameters say."),
+    ('params_file', '', 'YAML file with parameters that differ from config/planner.yaml.'),
+)
+
+
+def generate_launch_description():
+    """Return the planner's launch description."""
+    return LaunchDescription([
+        *(DeclareLaunchArgument(name, default_value=default, description=description)
+          for name, default, description in ARGUMENTS),
+        OpaqueFunction(function=_start_planner),
+    ])
+
+
+def _start_planner(context):
+    values = {name: context.launch_configurations[name] for name, _, _ in ARGUMENTS}
+    config = Path(get_package_share_directory('vjepa2_planner_ros'), 'config')
+    # Later entries win: defaults, the model's file, the user's file, the command line.
+    parameters = [str(config / 'planner.yaml')]
+    of_model = config / f'{values["model"]}.yaml'
+    if of_model.is_file():
+        parameters.append(str(of_model))
+    if values['params_file']:
+        parameters.append(values['params_file'])
+    parameters += [{name: values[name]} for name in ('model', 'device') if values[name]]
+    return [LifecycleNode(
+        package='vjepa2_planner_ros', executable='planner_node', name='planner',
+        namespace=values['namespace'], parameters=parameters,
+        remappings=[(f'~/{name}', values[name]) for name in ('image', 'pose', 'gripper')],
+        output='screen', emulate_tty=True)]
