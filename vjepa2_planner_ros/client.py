@@ -17,7 +17,7 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -118,6 +118,7 @@ class PlannerClient:
         self._node.create_timer(0.1, self._watch)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -131,9 +132,11 @@ class PlannerClient:
         """Cancel what is running, and free node and thread."""
         if self._context.ok():
             self.cancel(timeout=1.0)
-        self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(1.0)
+        self._closing.set()
+        self._executor.wake()
+        self._thread.join(2.0)
         self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'the client was closed')
+        self._executor.shutdown()
         self._client.destroy()
         self._node.destroy_node()
         if self._owns_context:
@@ -288,10 +291,12 @@ class PlannerClient:
                            f"the action server '{self._name}' has gone away")
 
     def _spin(self):
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'ROS was shut down')
+        # Not spin(): shutting an executor down under it leaves callbacks without their handles.
+        while not self._closing.is_set():
+            if not self._context.ok():
+                self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'ROS was shut down')
+                return
+            self._executor.spin_once(timeout_sec=0.2)
 
 
 def read_picture(path) -> np.ndarray:

@@ -10,7 +10,7 @@ import time
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
@@ -88,6 +88,7 @@ class DemoArm:
         self._next = node.create_client(Trigger, 'next_episode')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -95,8 +96,9 @@ class DemoArm:
         return self
 
     def __exit__(self, *error):
-        self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(1.0)
+        self._closing.set()
+        self._thread.join(2.0)
+        self._executor.shutdown()
         self._node.destroy_node()
 
     @property
@@ -178,10 +180,8 @@ class DemoArm:
         return self._node.get_clock().now().nanoseconds
 
     def _spin(self):
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        while not self._closing.is_set():
+            self._executor.spin_once(timeout_sec=0.2)
 
 
 def _position(pose):

@@ -3,6 +3,7 @@
 """A real planner node, a client and a robot, talking over real DDS."""
 
 from array import array
+import itertools
 import os
 from pathlib import Path
 import socket
@@ -45,10 +46,13 @@ from toy_world_model import ToyWorldModel  # noqa: E402
 
 from vjepa2_planner_ros.client import PlannerClient  # noqa: E402
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode  # noqa: E402
+from vjepa2_planner_ros.nodes.process import spin_until  # noqa: E402
 
 # What the toy picture can hold to the last digit: steps of 0.01.
 START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])
 GOAL = START + [0.03, -0.02, 0.04, 0.0, 0.0, 0.0, 0.5]
+
+STREAMS = ('image', 'state')
 
 
 def eventually(condition, timeout=20.0):
@@ -91,31 +95,39 @@ class Toy(ToyWorldModel):
 class Robot:
     """The planner, a robot that feeds its topics, and a client, each on threads of its own."""
 
-    def __init__(self, context, parameters=(), load_model=None):
+    numbers = itertools.count()
+
+    def __init__(self, context, parameters=(), load_model=None, sending=STREAMS):
+        namespace = f'/robot{next(Robot.numbers)}'
         self.model = Toy()
         self.load = load_model or (lambda name, **options: self.model)
         overrides = [Parameter(name, value=value) for name, value in {
-            'image_timeout': 0.3, 'cem.samples': 200, 'cem.seed': 1, **dict(parameters)}.items()]
+            # Patient: a busy machine may stand still for seconds.
+            'image_timeout': 15.0, 'max_image_age': 5.0, 'max_state_age': 5.0, 'max_skew': 5.0,
+            'cem.samples': 200, 'cem.seed': 1, **dict(parameters)}.items()]
         self.planner = PlannerNode(
             load_model=lambda *args, **options: self.load(*args, **options),
-            context=context, parameter_overrides=overrides, use_global_arguments=False)
-        self.node = rclpy.create_node('robot', context=context, use_global_arguments=False)
+            context=context, parameter_overrides=overrides, use_global_arguments=False,
+            namespace=namespace)
+        self.node = rclpy.create_node(
+            'robot', context=context, use_global_arguments=False, namespace=namespace)
         self.pictures = self.node.create_publisher(
-            Image, '/planner/image', qos_profile_sensor_data)
+            Image, 'planner/image', qos_profile_sensor_data)
         self.poses = self.node.create_publisher(
-            PoseStamped, '/planner/pose', qos_profile_sensor_data)
+            PoseStamped, 'planner/pose', qos_profile_sensor_data)
         self.grippers = self.node.create_publisher(
-            JointState, '/planner/gripper', qos_profile_sensor_data)
-        self.state = START
-        self.sending = {'image', 'state'}
-        self.delay = {'image': 0.0, 'state': 0.0}  # s, how old the stamps are
+            JointState, 'planner/gripper', qos_profile_sensor_data)
+        self.restore()  # sets state, and how old the stamps are [s]
+        self.sending = set(sending)
         self.node.create_timer(0.02, self._send)
         self._executors = [MultiThreadedExecutor(4, context=context),
                            SingleThreadedExecutor(context=context)]
         for executor, node in zip(self._executors, (self.planner, self.node)):
             executor.add_node(node)
-        self._threads = [threading.Thread(target=executor.spin, daemon=True)
-                         for executor in self._executors]
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=spin_until, args=(executor, node, self._ended), daemon=True)
+            for executor, node in zip(self._executors, (self.planner, self.node))]
         for thread in self._threads:
             thread.start()
         self.client = PlannerClient(self.node)
@@ -123,11 +135,10 @@ class Robot:
     def ready(self):
         """Wait until the planner plans and has seen the streams; return self."""
         assert self.client.wait_until_ready(20.0)
-        observations = self.planner._observations
-        if 'image' in self.sending:
-            eventually(lambda: observations.age_of_frame('main') is not None)
-        if 'state' in self.sending:
-            eventually(lambda: observations.age_of_state() is not None)
+        inputs = self.planner._observations
+        ages = {'image': lambda: inputs.age_of_frame('main'), 'state': inputs.age_of_state}
+        for stream in self.sending:
+            eventually(lambda: ages[stream]() is not None and ages[stream]() < 0.5)
         return self
 
     def plan(self, **fields):
@@ -138,6 +149,13 @@ class Robot:
         """Return the stamp of a stream's next message."""
         now = self.node.get_clock().now().nanoseconds - round(self.delay[stream] * 1e9)
         return Time(sec=now // 10 ** 9, nanosec=now % 10 ** 9)
+
+    def restore(self):
+        """Undo what a test may have switched; return self."""
+        self.state, self.sending = START, set(STREAMS)
+        self.delay = {'image': 0.0, 'state': 0.0}
+        self.model.delay, self.model.fault = 0.0, None
+        return self
 
     def _send(self):
         if 'state' in self.sending:
@@ -161,10 +179,11 @@ class Robot:
         """End everything."""
         self.client.close()
         self.planner.stop(5.0)
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(5.0)
         for executor in self._executors:
             executor.shutdown(timeout_sec=2.0)
-        for thread in self._threads:
-            thread.join(2.0)
         self.planner.destroy_node()
         self.node.destroy_node()
 
@@ -180,12 +199,12 @@ def context():
 
 @pytest.fixture
 def make_robot(context):
-    """Return a function that makes a Robot."""
+    """Return a function that makes a Robot of its own; parameters with __ for the dot."""
     robots = []
 
-    def make(load_model=None, **parameters):
+    def make(load_model=None, sending=STREAMS, **parameters):
         parameters = {name.replace('__', '.'): value for name, value in parameters.items()}
-        robots.append(Robot(context, parameters, load_model))
+        robots.append(Robot(context, parameters, load_model, sending))
         return robots[-1]
 
     yield make
@@ -193,7 +212,15 @@ def make_robot(context):
         robot.close()
 
 
+@pytest.fixture(scope='session')
+def _shared_robot(context):
+    robot = Robot(context)
+    yield robot.ready()
+    robot.close()
+
+
 @pytest.fixture
-def robot(make_robot):
-    """Return a Robot whose planner is ready."""
-    return make_robot().ready()
+def robot(_shared_robot):
+    """Return the Robot that tests share, in good order; its planner is ready."""
+    yield _shared_robot.restore().ready()
+    _shared_robot.client.cancel(10.0)

@@ -153,11 +153,9 @@ def with_goal(settings, cem, use_seed, seed):
     given = {f'cem_{name}': getattr(cem, name)
              for name in ('samples', 'iterations', 'elite_fraction', 'horizon')
              if getattr(cem, name)}
-    if use_seed:
-        given['cem_seed'] = seed
     merged = replace(settings, **given)
     check(merged)
-    return merged
+    return replace(merged, cem_seed=seed) if use_seed else merged  # any uint64
 
 
 def check(settings):

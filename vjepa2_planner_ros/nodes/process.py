@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 
@@ -29,29 +30,35 @@ def run(make_node, args=None) -> int:
         return 1
     executor = MultiThreadedExecutor(num_threads=4)
     executor.add_node(node)
-    spinner = threading.Thread(target=_spin, args=(executor, node), daemon=True)
+    ended = threading.Event()
+    spinner = threading.Thread(target=spin_until, args=(executor, node, ended), daemon=True)
     spinner.start()
     asked.wait()
     at_rest = node.stop(timeout=1.0)
-    executor.shutdown(timeout_sec=0.3)
-    rclpy.try_shutdown()
+    ended.set()
+    executor.wake()
     spinner.join(0.3)
     if not at_rest or spinner.is_alive():
         # A thread is inside a call that cannot be interrupted, such as loading a model.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+    executor.shutdown(timeout_sec=0.3)
     node.destroy_node()
+    rclpy.try_shutdown()
     return 0
 
 
-def _spin(executor, node):
-    while rclpy.ok():
+def spin_until(executor, node, ended):
+    """
+    Spin until the event ended is set, whatever a callback raises.
+
+    Not by executor.spin(): shutting it down from outside destroys what callbacks still use.
+    """
+    while not ended.is_set():
         try:
-            executor.spin()
-            return
-        except ExternalShutdownException:
-            return
+            executor.spin_once(timeout_sec=0.2)
         except Exception:
             # One callback's mistake must not take the whole server away.
             node.get_logger().error(traceback.format_exc())
+    time.sleep(0.05)  # for the callbacks that are under way in the executor's threads

@@ -1,0 +1,129 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is told while a plan is made."""
+
+from conftest import eventually, GOAL, START
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+import numpy as np
+import pytest
+from toy_world_model import ToyWorldModel
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import CemCandidates, CemIteration
+
+from vjepa2_planner_ros.client import PlanFailed
+
+ITERATIONS, SAMPLES = 6, 50
+
+
+@pytest.fixture
+def listen(robot):
+    """Return a function that keeps what arrives on a topic, once its publisher is connected."""
+    subscriptions = []
+
+    def start(kind, topic):
+        messages = []
+        subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, 50))
+        name = subscriptions[-1].topic_name
+        for info in (robot.planner, robot.node):  # both sides have to know of each other
+            eventually(lambda info=info: info.count_publishers(name) == 1
+                       and info.count_subscribers(name) == 1)
+        return messages
+
+    yield start
+    for subscription in subscriptions:
+        robot.node.destroy_subscription(subscription)
+
+
+def test_feedback_comes_once_an_iteration_in_order(robot):
+    feedback = []
+    result = robot.plan(iterations=ITERATIONS, samples=SAMPLES, on_feedback=feedback.append)
+    encoding = [item for item in feedback if item.phase == PlanAction.Feedback.ENCODING]
+    optimizing = feedback[len(encoding):]
+    assert [item.progress for item in encoding] == [0.0, 0.5, 1.0]
+    assert all(item.phase == PlanAction.Feedback.OPTIMIZING for item in optimizing)
+    iterations = [item.iteration for item in optimizing]
+    assert [item.iteration for item in iterations] == list(range(1, ITERATIONS + 1))
+    assert np.allclose([item.progress for item in optimizing],
+                       np.arange(1, ITERATIONS + 1) / ITERATIONS)
+    assert [item.energy_best for item in iterations] == list(result.iteration_energies)
+    assert all(bytes(item.plan_id.uuid) == result.plan_id for item in iterations)
+    assert all(item.iterations_total == ITERATIONS for item in iterations)
+    assert all(item.header.frame_id == 'panda_link0' for item in iterations)
+    elapsed = [item.elapsed for item in iterations]
+    assert elapsed == sorted(elapsed) and elapsed[0] > 0.0
+
+
+def test_iteration_statistics_are_those_of_its_energies(robot):
+    feedback = []
+    robot.plan(iterations=3, samples=SAMPLES, elite_fraction=0.2, on_feedback=feedback.append)
+    for item in feedback[-3:]:
+        energies = np.sort(np.array(item.iteration.energies, np.float64))
+        assert len(energies) == SAMPLES and np.isfinite(energies).all()
+        elites = energies[:SAMPLES // 5]
+        found = item.iteration
+        assert np.allclose(
+            [found.energy_min, found.energy_mean, found.energy_max, found.energy_elite_mean,
+             found.energy_elite_std],
+            [energies[0], energies.mean(), energies[-1], elites.mean(), elites.std()], atol=1e-7)
+    assert np.isclose(found.mean[6], -(GOAL - START)[6], atol=0.1)  # in command convention
+
+
+def test_topic_carries_the_same_as_the_feedback(robot, listen):
+    topic, feedback = listen(CemIteration, 'planner/cem'), []
+    robot.plan(iterations=ITERATIONS, samples=SAMPLES, on_feedback=feedback.append)
+    eventually(lambda: len(topic) >= ITERATIONS)
+    assert topic == [item.iteration for item in feedback[-ITERATIONS:]]
+
+
+def test_candidates_are_published_for_a_subscriber(robot, listen):
+    candidates = listen(CemCandidates, 'planner/cem/candidates')
+    result = robot.client.plan(ToyWorldModel.picture(GOAL), horizon=2, iterations=3,
+                               samples=SAMPLES, elite_fraction=0.2, timeout=20.0)
+    eventually(lambda: len(candidates) >= 3)
+    for number, message in enumerate(candidates):
+        assert bytes(message.plan_id.uuid) == result.plan_id
+        assert (message.iteration, message.samples, message.horizon) == (number + 1, SAMPLES, 2)
+        actions = np.array(message.actions).reshape(SAMPLES, 2, 7)
+        assert (abs(actions) <= np.array(ToyWorldModel.action_bounds) + 1e-6).all()
+        assert (actions[..., 3:6] == 0.0).all()
+        energies = np.array(message.energies)
+        # Independently: where the toy arm would be, and how far from the goal (to 0.01).
+        end = START + actions.sum(axis=1) * [1, 1, 1, 1, 1, 1, -1]
+        ends = np.clip(end[:, 6], 0.0, 1.0)
+        expected = (abs(end - GOAL)[:, :6].sum(axis=1) + abs(ends - GOAL[6])) / 7.0
+        # Exact but for a clip of closedness between the two steps.
+        assert np.median(abs(energies - expected)) < 1e-4
+        assert list(message.elites) == list(np.argsort(energies, kind='stable')[:SAMPLES // 5])
+
+
+def test_everything_runs_on_one_torch_thread(robot):
+    robot.model.threads.clear()
+    for _ in range(4):
+        robot.plan(iterations=2)
+    assert len(robot.model.threads) == 1
+
+
+def test_diagnostics(robot, listen):
+    reports = listen(DiagnosticArray, '/diagnostics')
+    name = f'{robot.planner.get_fully_qualified_name()}: planner'
+
+    def newest():
+        return next((report.status[0] for report in reversed(reports)
+                     if report.status[0].name == name), None)
+
+    eventually(lambda: newest() is not None and newest().level == DiagnosticStatus.OK)
+    values = {item.key: item.value for item in newest().values}
+    assert values['state'] == 'active' and values['model'] == 'toy'
+    assert values['device'] == 'cpu' and values['dtype'] == 'torch.float32'
+    done = int(values['goals succeeded'])
+    robot.plan()
+    with_failure = int(values['goals aborted'])
+    with pytest.raises(PlanFailed):
+        robot.plan(model='other')
+    eventually(lambda: {item.key: item.value for item in newest().values}[
+        'goals succeeded'] == str(done + 1))
+    eventually(lambda: {item.key: item.value for item in newest().values}[
+        'goals aborted'] == str(with_failure + 1))
+    robot.sending = {'state'}
+    eventually(lambda: newest().level == DiagnosticStatus.WARN)
+    assert 'image' in newest().message

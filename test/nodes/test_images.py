@@ -1,0 +1,105 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures: every encoding gives the same array, every malformed message a clear error."""
+
+from array import array
+import io
+
+from conftest import to_image
+import numpy as np
+from PIL import Image as Picture
+import pytest
+from sensor_msgs.msg import CompressedImage, Image
+
+from vjepa2_planner_ros.nodes import images
+
+RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+ALPHA = np.full((5, 7, 1), 77, np.uint8)
+
+
+def encoded(encoding, pixels, padding):
+    """Return an Image of pixels [H, W, C] with rows longer by padding bytes of rubbish."""
+    height, width, channels = pixels.shape
+    rows = np.concatenate([pixels.reshape(height, -1),
+                           np.full((height, padding), 123, np.uint8)], axis=1)
+    return Image(height=height, width=width, encoding=encoding,
+                 step=width * channels + padding, data=array('B', rows.tobytes()))
+
+
+@pytest.mark.parametrize('padding', [0, 1, 13])
+@pytest.mark.parametrize('encoding, pixels', [
+    ('rgb8', RGB), ('bgr8', RGB[..., ::-1]),
+    ('rgba8', np.concatenate([RGB, ALPHA], axis=2)),
+    ('bgra8', np.concatenate([RGB[..., ::-1], ALPHA], axis=2))])
+def test_encodings_of_a_picture_give_the_same_array(encoding, pixels, padding):
+    rgb = images.to_rgb(encoded(encoding, pixels, padding))
+    assert rgb.dtype == np.uint8 and rgb.flags.c_contiguous
+    assert np.array_equal(rgb, RGB)
+
+
+@pytest.mark.parametrize('padding', [0, 5])
+def test_mono_becomes_three_equal_channels(padding):
+    rgb = images.to_rgb(encoded('mono8', RGB[..., :1], padding))
+    assert np.array_equal(rgb, np.repeat(RGB[..., :1], 3, axis=2))
+
+
+def test_array_is_a_copy():
+    message = to_image(RGB)
+    rgb = images.to_rgb(message)
+    message.data[0] ^= 255
+    assert np.array_equal(rgb, RGB)
+
+
+def test_array_to_message_and_back():
+    assert np.array_equal(images.to_rgb(images.to_image(RGB, Image().header)), RGB)
+
+
+@pytest.mark.parametrize('change, words', [
+    ({'width': 0}, ['width', '0', '1 to']),
+    ({'height': 0}, ['height', '0', '1 to']),
+    ({'data': array('B', bytes(104))}, ['data length', '104', '105']),
+    ({'data': array('B')}, ['data length', '0', '105']),
+    ({'step': 20}, ['step', '20', '21']),
+    ({'encoding': 'yuv422'}, ['encoding', 'yuv422', 'rgb8']),
+    ({'encoding': '32FC1'}, ['encoding', '32FC1', 'mono8']),
+    ({'encoding': 'mono16'}, ['encoding', 'mono16', 'mono8']),
+    ({'encoding': ''}, ['encoding', "''", 'mono8']),
+    ({'is_bigendian': 1}, ['is_bigendian', '1', '0'])])
+def test_malformed_message_is_named(change, words):
+    message = to_image(RGB)
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(ValueError) as error:
+        images.to_rgb(message, 'goal_image')
+    assert all(word in str(error.value) for word in ['goal_image.', 'allowed', *words])
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'L', 'P'])
+def test_png_equals_pillow(mode):
+    picture = Picture.fromarray(RGB).convert(mode)
+    message = CompressedImage(format='png', data=array('B', _file(picture, 'PNG')))
+    expected = np.array(picture.convert('RGB'))
+    assert np.array_equal(images.compressed_to_rgb(message), expected)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L'])
+def test_jpeg_is_close_to_pillow(mode):
+    smooth = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
+    data = _file(Picture.fromarray(smooth).convert(mode), 'JPEG')
+    message = CompressedImage(format='rgb8; jpeg compressed bgr8', data=array('B', data))
+    expected = np.array(Picture.open(io.BytesIO(data)).convert('RGB'), np.int16)
+    assert abs(images.compressed_to_rgb(message) - expected).max() <= 3  # decoders may round
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'GIF89a' + bytes(40), b'\x89PNG\r\n\x1a\n' + bytes(40), b'\xff\xd8\xff' + bytes(40)])
+def test_damaged_file_is_named(data):
+    message = CompressedImage(format='png', data=array('B', data))
+    with pytest.raises(ValueError, match='goal.data.*allowed.*jpeg or png'):
+        images.compressed_to_rgb(message, 'goal')
+
+
+def _file(picture, kind):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()

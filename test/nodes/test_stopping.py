@@ -1,0 +1,214 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Goals that are stopped: cancelled, preempted, out of time, or the node goes away."""
+
+import threading
+
+from conftest import eventually, GOAL, START
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+import numpy as np
+import pytest
+from std_srvs.srv import Trigger
+from toy_world_model import ToyWorldModel
+from vjepa2_interfaces.action import PlanAction
+
+from vjepa2_planner_ros.client import PlanFailed, PlannerClient
+from vjepa2_planner_ros.error_codes import ErrorCode
+
+PICTURE = ToyWorldModel.picture(GOAL)
+
+
+class Running:
+    """A long goal that has got as far as its first iteration."""
+
+    def __init__(self, robot, client=None, **fields):
+        robot.model.delay = 0.02
+        self.iterations = []
+        self._robot, self._started = robot, threading.Event()
+        self.future = (client or robot.client).plan_async(
+            PICTURE, iterations=100, on_feedback=self._note, **fields)
+        assert self._started.wait(20.0)
+
+    def _note(self, feedback):
+        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
+            self.iterations.append(feedback.iteration.iteration)
+            self._started.set()
+
+    def failure(self):
+        """Return the PlanFailed it ends with; it must have ended before its last iteration."""
+        failure = self.future.exception(20.0)
+        assert isinstance(failure, PlanFailed), failure
+        assert self.iterations[-1] < 100 and failure.message
+        return failure
+
+
+@pytest.fixture
+def second_client(robot):
+    """Return another client of the same planner."""
+    with PlannerClient(robot.node) as client:
+        assert client.wait_until_ready(20.0)
+        yield client
+
+
+def next_goal_works(robot):
+    """Assert that the planner is free and well."""
+    robot.model.delay = 0.0
+    assert np.allclose(robot.plan(iterations=10).command[:3], (GOAL - START)[:3], atol=5e-3)
+
+
+def test_cancel_ends_the_plan_soon(robot):
+    goal = Running(robot)
+    assert robot.client.cancel(20.0)
+    failure = goal.failure()
+    assert failure.cancelled and failure.code == ErrorCode.NONE
+    assert 'cancelled' in failure.message
+    next_goal_works(robot)
+
+
+def test_cancel_stops_at_the_next_iteration(robot):
+    # One rollout waits until the cancel has been asked for; there must be no second one.
+    robot.model.delay = 0.0
+    rolling, go_on, rollouts = threading.Event(), threading.Event(), []
+
+    def fault(latents):
+        rollouts.append(len(latents))
+        rolling.set()
+        assert go_on.wait(20.0)
+        return latents
+
+    robot.model.fault = fault
+    future = robot.client.plan_async(PICTURE, iterations=50)
+    assert rolling.wait(20.0)
+    job = robot.planner._slot._running
+    thread = threading.Thread(target=robot.client.cancel)
+    thread.start()
+    eventually(job.stopped)
+    go_on.set()
+    thread.join(20.0)
+    assert future.exception(20.0).cancelled
+    assert len(rollouts) == 1
+    robot.restore()
+    next_goal_works(robot)
+
+
+def test_cancel_without_a_goal(robot):
+    assert not robot.client.cancel(5.0)
+
+
+def test_cancel_right_after_sending(robot):
+    robot.model.delay = 0.02
+    for _ in range(5):
+        future = robot.client.plan_async(PICTURE, iterations=100)
+        assert robot.client.cancel(20.0)
+        assert future.exception(20.0).cancelled
+    next_goal_works(robot)
+
+
+def test_cancel_while_waiting_for_an_image(make_robot):
+    robot = make_robot(sending=['state'], image_timeout=60.0).ready()
+    future = robot.client.plan_async(PICTURE)
+    eventually(lambda: robot.planner._slot._running is not None)
+    assert robot.client.cancel(20.0)
+    assert future.exception(20.0).cancelled
+
+
+def test_cancel_service(robot):
+    cancel = robot.node.create_client(Trigger, 'planner/cancel')
+    assert cancel.wait_for_service(20.0)
+
+    def call():
+        answer = cancel.call_async(Trigger.Request())
+        eventually(answer.done)
+        return answer.result()
+
+    answer = call()
+    assert not answer.success and 'no goal' in answer.message
+    goal = Running(robot)
+    answer = call()
+    assert answer.success and answer.message.startswith('1 goal')
+    assert goal.failure().cancelled
+    next_goal_works(robot)
+
+
+def test_newest_goal_wins(robot, second_client):
+    old = Running(robot)
+    robot.model.delay = 0.0
+    other = START + [-0.03, 0.02, 0.01, 0, 0, 0, 0]
+    new = second_client.plan(ToyWorldModel.picture(other), iterations=10, timeout=20.0)
+    assert np.allclose(new.command[:3], (other - START)[:3], atol=5e-3)
+    failure = old.failure()
+    assert failure.code == ErrorCode.PREEMPTED and 'newer goal' in failure.message
+
+
+def test_of_many_rapid_goals_the_last_one_is_planned(robot):
+    robot.model.delay = 0.02
+    futures = [robot.client.plan_async(PICTURE, iterations=100) for _ in range(4)]
+    last = robot.client.plan_async(PICTURE, iterations=10)
+    robot.model.delay = 0.0
+    assert np.allclose(last.result(20.0).command[:3], (GOAL - START)[:3], atol=5e-3)
+    assert [future.exception(20.0).code for future in futures] == [ErrorCode.PREEMPTED] * 4
+
+
+def test_cancel_of_a_finished_goal_does_not_stop_the_next(robot, second_client):
+    robot.plan()
+    goal = Running(robot, second_client)
+    assert not robot.client.cancel(5.0)  # it has none; the other client's goal goes on
+    robot.model.delay = 0.0
+    assert np.isfinite(goal.future.result(20.0).command).all()
+
+
+def test_vanished_client_frees_the_slot(robot):
+    client = PlannerClient(robot.node)
+    assert client.wait_until_ready(20.0)
+    goal = Running(robot, client)
+    client._pending.clear()  # it does not even cancel
+    client.close()
+    assert goal.iterations
+    next_goal_works(robot)
+
+
+def test_time_allowance(robot):
+    robot.model.delay = 0.05
+    with pytest.raises(PlanFailed) as failure:
+        robot.plan(iterations=100, time_allowance=0.3)
+    assert failure.value.code == ErrorCode.TIMEOUT
+    assert all(part in failure.value.message
+               for part in ('time_allowance = 0.3 s', 'of 100 iterations'))
+    next_goal_works(robot)
+
+
+def test_time_allowance_covers_waiting_for_an_image(make_robot):
+    robot = make_robot(sending=['state'], image_timeout=60.0).ready()
+    with pytest.raises(PlanFailed) as failure:
+        robot.plan(time_allowance=0.2)
+    assert failure.value.code == ErrorCode.TIMEOUT
+    assert 'waiting' in failure.value.message
+
+
+def test_deactivating_ends_the_plan(make_robot):
+    robot = make_robot().ready()
+    goal = Running(robot)
+    change = robot.node.create_client(ChangeState, 'planner/change_state')
+    assert change.wait_for_service(20.0)
+    answer = change.call_async(ChangeState.Request(
+        transition=Transition(id=Transition.TRANSITION_DEACTIVATE)))
+    failure = goal.failure()
+    assert failure.code == ErrorCode.NODE_DEACTIVATED and 'deactivated' in failure.message
+    eventually(answer.done)
+    assert answer.result().success
+
+
+def test_results_of_random_sends_and_cancels_are_all_told(robot):
+    rng = np.random.default_rng(0)
+    robot.model.delay = 0.002
+    futures, threads = [], threading.active_count()
+    for _ in range(40):
+        futures.append(robot.client.plan_async(PICTURE, iterations=int(rng.integers(1, 20))))
+        if rng.random() < 0.4:
+            robot.client.cancel(20.0 if rng.random() < 0.5 else 0.0)
+    outcomes = [future.exception(20.0) for future in futures]
+    assert all(outcome is None or outcome.code in (ErrorCode.NONE, ErrorCode.PREEMPTED)
+               for outcome in outcomes)
+    assert threading.active_count() <= threads
+    next_goal_works(robot)
