@@ -67,17 +67,14 @@ def rotary_table(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
     angles = positions.float().nan_to_num(nan=0.0)[:, :, None] * omega  # [N, 3, half]
     angles = torch.cat([angles, angles], dim=-1).flatten(1)  # [N, 3 * axis_dim]
     angles = F.pad(angles, (0, head_dim - 3 * axis_dim))
-    sign = torch.tensor([-1.0, 1.0], device=device).repeat(head_dim // 2 + 1)[:head_dim]
+    sign = torch.tensor([-1.0, 1.0], device=device).repeat(head_dim // 2)
     return angles.cos(), angles.sin() * sign
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Rotate queries or keys [..., N, head_dim] by a table of the same dtype."""
     cos, sin = table
-    paired = 2 * (x.shape[-1] // 2)  # an odd last channel is never rotated
-    swapped = x[..., :paired].unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    if paired < x.shape[-1]:
-        swapped = torch.cat([swapped, x[..., paired:]], dim=-1)
+    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return torch.addcmul(x * cos, swapped, sin)
 
 
