@@ -1,0 +1,11 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: a ROS domain of its own, and messages that check their fields."""
+
+import os
+import random
+
+# Before anything imports rclpy or a message; scripts/test sets them too.
+os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 100)))
+os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')

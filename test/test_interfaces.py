@@ -1,0 +1,176 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The interface definitions are frozen: a change breaks every client, so it must be deliberate."""
+
+from importlib import import_module
+from pathlib import Path
+import re
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / 'vjepa2_interfaces'
+SOURCES = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('action/*.action'), *ROOT.glob('srv/*.srv')])
+
+GOLDEN = """
+action/PlanAction_Goal
+    goal_image sensor_msgs/Image
+    goal_image_compressed sensor_msgs/CompressedImage
+    camera string
+    use_current_image boolean
+    current_image sensor_msgs/Image
+    use_start_state boolean
+    start_state vjepa2_interfaces/EndEffectorState
+    model string
+    cem vjepa2_interfaces/CemSettings
+    use_seed boolean
+    seed uint64
+    time_allowance builtin_interfaces/Duration
+action/PlanAction_Result
+    error_code uint16
+    error_msg string
+    header std_msgs/Header
+    command double[7]
+    plan sequence<vjepa2_interfaces/EndEffectorCommand>
+    has_target_pose boolean
+    target_pose geometry_msgs/PoseStamped
+    energy double
+    start_energy double
+    confidence double
+    iteration_energies sequence<double>
+    iterations uint32
+    model string
+    plan_id unique_identifier_msgs/UUID
+    planning_time builtin_interfaces/Duration
+    encoding_time builtin_interfaces/Duration
+    optimization_time builtin_interfaces/Duration
+    NONE=0
+    GOAL_REJECTED=1
+    SEND_GOAL_FAILURE=2
+    UNKNOWN=9700
+    INVALID_GOAL_IMAGE=9701
+    INVALID_SETTINGS=9702
+    NO_IMAGE=9703
+    IMAGE_STALE=9704
+    NO_STATE=9705
+    STATE_STALE=9706
+    STREAMS_OUT_OF_SYNC=9707
+    MODEL_NOT_FOUND=9708
+    MODEL_LOAD_FAILED=9709
+    OUT_OF_MEMORY=9710
+    NON_FINITE_ENERGY=9711
+    TIMEOUT=9712
+    PREEMPTED=9713
+    NODE_DEACTIVATED=9714
+    INVALID_STATE=9715
+action/PlanAction_Feedback
+    phase uint8
+    progress float
+    iteration vjepa2_interfaces/CemIteration
+    LOADING_MODEL=1
+    ENCODING=2
+    OPTIMIZING=3
+msg/CemCandidates
+    plan_id unique_identifier_msgs/UUID
+    iteration uint32
+    samples uint32
+    horizon uint32
+    actions sequence<float>
+    energies sequence<float>
+    elites sequence<uint32>
+msg/CemIteration
+    header std_msgs/Header
+    plan_id unique_identifier_msgs/UUID
+    iteration uint32
+    iterations_total uint32
+    energy_min double
+    energy_best double
+    energy_elite_mean double
+    energy_elite_std double
+    energy_mean double
+    energy_max double
+    elapsed double
+    mean double[7]
+    std double[7]
+    energies sequence<float>
+msg/CemSettings
+    samples uint32
+    iterations uint32
+    elite_fraction double
+    horizon uint32
+msg/EndEffectorCommand
+    header std_msgs/Header
+    translation geometry_msgs/Vector3
+    rotation_rpy geometry_msgs/Vector3
+    gripper double
+msg/EndEffectorState
+    header std_msgs/Header
+    pose geometry_msgs/Pose
+    gripper double
+"""
+
+
+def parse_golden():
+    """Return the golden listing as {type: [line, ...]}."""
+    listing, name = {}, None
+    for line in GOLDEN.strip().splitlines():
+        if line.startswith(' '):
+            listing[name].append(line.strip())
+        else:
+            name = line
+            listing[name] = []
+    return listing
+
+
+def constants(source):
+    """Return {section number: [constant's name, ...]} of an interface file."""
+    sections = source.read_text().split('\n---\n')
+    return {number: re.findall(r'^\w+ ([A-Z][A-Z_0-9]*)=', section, re.M)
+            for number, section in enumerate(sections)}
+
+
+def generated(name):
+    """Return the listing of the Python class that was generated for 'msg/Name'."""
+    folder, type_name = name.split('/')
+    module = import_module(f'vjepa2_interfaces.{folder}')
+    base, _, section = type_name.partition('_')
+    generated_type = getattr(getattr(module, base), section) if section else getattr(module, base)
+    number = ('', 'Goal', 'Result', 'Feedback').index(section) - 1 if section else 0
+    fields = generated_type.get_fields_and_field_types()
+    return [f'{field} {kind}' for field, kind in fields.items()] + [
+        f'{constant}={getattr(generated_type, constant)}'
+        for constant in constants(next(ROOT.glob(f'{folder}/{base}.*')))[number]]
+
+
+@pytest.mark.parametrize('name', parse_golden())
+def test_definition_is_the_frozen_one(name):
+    assert generated(name) == parse_golden()[name]
+
+
+def test_every_definition_is_in_the_listing():
+    listed = {name.partition('_')[0] for name in parse_golden()}
+    assert {f'{source.parent.name}/{source.stem}' for source in SOURCES} == listed
+
+
+@pytest.mark.parametrize('source', SOURCES, ids=lambda source: source.name)
+def test_every_field_and_constant_is_commented(source):
+    lines = source.read_text().splitlines()
+    bare = [line for before, line in zip(['', *lines], lines)
+            if line and not line.startswith(('#', '---'))
+            and '#' not in line and not before.startswith('#')]
+    assert bare == []
+
+
+@pytest.mark.parametrize('source', SOURCES, ids=lambda source: source.name)
+def test_every_number_says_its_unit(source):
+    """A number's comment has a unit in brackets or parentheses, or says what it counts."""
+    unit = re.compile(
+        r'\[(m|s|rad)\]|\((m|rad)[,)]|no unit|count|Number of|Indices|constants|Seed')
+    comment, missing = '', []
+    for line in source.read_text().splitlines():
+        if line.startswith('#'):
+            comment += line
+        else:
+            if re.match(r'(u?int|float)\d+(\[\d*\])? \w+$', line) and not unit.search(comment):
+                missing.append(line)
+            comment = ''
+    assert missing == []
