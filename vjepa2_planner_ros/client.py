@@ -29,6 +29,9 @@ from vjepa2_interfaces.msg import CemSettings
 from .error_codes import ErrorCode
 
 
+DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
+
+
 class PlanFailed(RuntimeError):  # noqa: N818
     """
     A goal ended without a command.
@@ -105,13 +108,15 @@ class PlannerClient:
         self._node = Node(
             f'plan_client_{id(self):x}', context=context, parameter_overrides=[],
             namespace=None if node is None else node.get_namespace())
-        self._client = ActionClient(self._node, PlanAction, action)
+        self._client = ActionClient(
+            self._node, PlanAction, action, goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP, cancel_service_qos_profile=DEEP)
         self._name = self._node.resolve_service_name(action)
         # ActionClient drops feedback that is still queued when the result arrives; with a
         # subscription of its own a plan's last iteration is always delivered before the result.
         self._node.create_subscription(
             PlanAction.Impl.FeedbackMessage, f'{self._name}/_action/feedback',
-            self._on_feedback, QoSProfile(depth=200))
+            self._on_feedback, DEEP)
         self._lock = threading.Lock()
         self._pending = {}  # goal id -> _Pending
         self._missing = 0

@@ -6,6 +6,7 @@ from conftest import eventually, GOAL, START
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import pytest
+from rclpy.parameter import Parameter
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
@@ -104,6 +105,7 @@ def test_everything_runs_on_one_torch_thread(robot):
 
 
 def test_diagnostics(robot, listen):
+    robot.planner.set_parameters([Parameter('max_image_age', value=1.0)])
     reports = listen(DiagnosticArray, '/diagnostics')
     name = f'{robot.planner.get_fully_qualified_name()}: planner'
 
@@ -127,3 +129,4 @@ def test_diagnostics(robot, listen):
     robot.sending = {'state'}
     eventually(lambda: newest().level == DiagnosticStatus.WARN)
     assert 'image' in newest().message
+    robot.planner.set_parameters([Parameter('max_image_age', value=5.0)])

@@ -31,6 +31,9 @@ from .process import run
 from .reporting import GoalReport, Topics
 from ..error_codes import ErrorCode
 
+# The default depth of 10 silently drops what goes beyond: feedback of fast plans, and requests of
+# clients that send goal upon goal.
+DEEP = QoSProfile(depth=200)
 STOP_CODES = {
     StopReason.CANCELLED: ErrorCode.NONE,
     StopReason.PREEMPTED: ErrorCode.PREEMPTED,
@@ -114,7 +117,8 @@ class PlannerNode(LifecycleNode):
                 self, PlanAction, 'plan', execute_callback=lambda handle: PlanAction.Result(),
                 goal_callback=self._on_goal, handle_accepted_callback=self._on_accepted,
                 cancel_callback=self._on_cancel, callback_group=ReentrantCallbackGroup(),
-                feedback_pub_qos_profile=QoSProfile(depth=200),  # fast plans: none overwritten
+                goal_service_qos_profile=DEEP, result_service_qos_profile=DEEP,
+                cancel_service_qos_profile=DEEP, feedback_pub_qos_profile=DEEP,
                 result_timeout=self.get_parameter('result_timeout').value)
         self._state = 'active'
         self.get_logger().info(f"Goals are accepted on action '{self._action_name}'")

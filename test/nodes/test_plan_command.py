@@ -1,0 +1,103 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The console client, run as people run it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from conftest import eventually, GOAL, START, to_image
+import numpy as np
+from PIL import Image as Picture
+import pytest
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image
+from toy_world_model import ToyWorldModel
+
+
+@pytest.fixture
+def command(robot):
+    """Return a function that starts the console client against the shared planner."""
+    processes = []
+
+    def start(*arguments):
+        processes.append(subprocess.Popen(
+            [sys.executable, '-m', 'vjepa2_planner_ros.plan_command', *arguments, '--ros-args',
+             '-r', f'__ns:={robot.node.get_namespace()}'],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def goal_file(tmp_path):
+    """Return the path of a picture of GOAL."""
+    Picture.fromarray(ToyWorldModel.picture(GOAL)).save(tmp_path / 'goal.png')
+    return str(tmp_path / 'goal.png')
+
+
+def numbers_of(output):
+    """Return the command in a table of the console client."""
+    rows = [line.split() for line in output.split('Command')[1].splitlines()[1:8]]
+    return {row[0]: float(row[1]) for row in rows}
+
+
+def test_prints_iterations_and_the_command(command, goal_file):
+    process = command('--goal', goal_file, '--iterations', '9', '--samples', '150', '--seed', '3')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    lines = output.splitlines()
+    assert lines[0].split()[0] == 'iteration'
+    assert [line.split()[0] for line in lines[1:10]] == [str(i) for i in range(1, 10)]
+    step = GOAL - START
+    found = numbers_of(output)
+    assert list(found) == ['x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper']
+    assert np.allclose(list(found.values()), [*step[:6], -step[6]], atol=5e-3)
+    assert ' m\n' in output and ' rad\n' in output and 'confidence' in output
+    assert not errors
+
+
+def test_goal_from_a_latched_topic(command, robot):
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = robot.node.create_publisher(Image, 'wanted', latched)
+    publisher.publish(to_image(ToyWorldModel.picture(GOAL)))
+    process = command('--goal-topic', 'wanted', '--iterations', '9')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert abs(numbers_of(output)['z'] - 0.04) < 5e-3
+
+
+def test_failure_is_named_and_the_exit_code_is_not_0(command, goal_file):
+    process = command('--goal', goal_file, '--camera', 'left')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'INVALID_SETTINGS' in errors and "camera = 'left'" in errors
+    assert 'Traceback' not in errors
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['--goal', '/nowhere/goal.png'], '/nowhere/goal.png'),
+    (['--goal', __file__], 'cannot identify'),
+    (['--goal-topic', 'silence', '--wait', '0.2'], "'silence'")])
+def test_goal_that_cannot_be_had(command, arguments, text):
+    process = command(*arguments)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert text in errors and 'Traceback' not in errors
+
+
+def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
+    robot.model.delay = 0.05
+    process = command('--goal', goal_file, '--iterations', '100')
+    process.stdout.readline()  # the heading
+    process.stdout.readline()  # the first iteration
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, errors
+    assert 'Traceback' not in errors
+    eventually(lambda: robot.planner._slot._running is None, timeout=3.0)
