@@ -67,7 +67,7 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
         services = dict(node.get_service_names_and_types())
         subscriptions = node.get_subscriptions_info_by_topic('/wrist/image')
     finally:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         output = finish(process, 20)
     assert [info.node_namespace for info in subscriptions] == ['/left'], output
     # The model of the command line, not that of the file, which does not exist.
