@@ -46,7 +46,7 @@ def reference_predictor(latent_dim, size, image=64, seed=1):
     """Return Meta's action-conditioned predictor of a PredictorSize (its MLPs are four times as wide)."""
     _, vit_ac_predictor = _import_reference()
     return randomise(vit_ac_predictor(
-        img_size=(image, image), patch_size=16, num_frames=8, tubelet_size=2,
+        img_size=(image, image), patch_size=16, num_frames=16, tubelet_size=2,
         embed_dim=latent_dim, predictor_embed_dim=size.dim, depth=size.depth,
         num_heads=size.heads), seed)
 

@@ -1,0 +1,229 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rollouts, checkpoints and dtypes of a whole world model."""
+
+from oracles import randomise, reference_encoder, reference_predictor
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+from scipy.spatial.transform import Rotation
+import torch
+
+from vjepa2_planner_ros.planning import CemConfig, plan
+from vjepa2_planner_ros.world_model import (
+    build_networks, load_world_model, model_spec, ModelLoadError, ModelNotFoundError, MODELS,
+    ModelSpec, VJepa2WorldModel)
+from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
+
+TINY = ModelSpec(
+    name='tiny-ac', encoder=EncoderSize(48, 2, 2, 96), predictor=PredictorSize(64, 2, 2, 256),
+    image_size=64, crop='center_square', action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(MODELS, TINY.name, TINY)
+    return VJepa2WorldModel(TINY, *(randomise(module) for module in build_networks(TINY)))
+
+
+def random_scene(context_frames, seed=0):
+    """Return frames [T + 1, 64, 80, 3], the goal last, and states [T, 7]."""
+    rng = np.random.default_rng(seed)
+    states = np.concatenate([
+        rng.uniform(-0.5, 0.5, (context_frames, 3)),
+        rng.uniform(-1.0, 1.0, (context_frames, 3)), rng.uniform(0, 1, (context_frames, 1))], 1)
+    return rng.integers(0, 256, (context_frames + 1, 64, 80, 3), dtype=np.uint8), states
+
+
+def random_actions(samples, horizon, seed=1):
+    rng = np.random.default_rng(seed)
+    return torch.tensor(
+        rng.uniform(-1, 1, (samples, horizon, 7)) * TINY.action_bounds, dtype=torch.float32)
+
+
+def compose(state, action):
+    """Compose poses with SciPy, one at a time, as Meta's planner."""
+    turned = Rotation.from_euler('xyz', action[3:6]) * Rotation.from_euler('xyz', state[3:6])
+    return np.concatenate([state[:3] + action[:3], turned.as_euler('xyz'),
+                           np.clip(state[6:] + action[6:], 0, 1)])
+
+
+def between(state, after):
+    turn = Rotation.from_euler('xyz', after[3:6]) * Rotation.from_euler('xyz', state[3:6]).inv()
+    return np.concatenate([after[:3] - state[:3], turn.as_euler('xyz'), after[6:] - state[6:]])
+
+
+@torch.inference_mode()
+def plain_rollout(reference, context, states, candidate):
+    """Recompute everything at every step with Meta's module and its mask, one candidate."""
+    frames, states = list(context), list(states)
+    actions = [between(a, b) for a, b in zip(states, states[1:])]
+    for action in candidate.double().numpy():
+        actions.append(action)
+        predicted = reference(
+            torch.cat(frames)[None], torch.tensor(np.array(actions)).float()[None],
+            torch.tensor(np.array(states)).float()[None])[:, -len(context[0]):]
+        frames.append(torch.nn.functional.layer_norm(predicted, predicted.shape[-1:])[0])
+        states.append(compose(states[-1], action))
+    return frames[-1]
+
+
+@pytest.mark.parametrize('context_frames', [1, 2, 3])
+@pytest.mark.parametrize('horizon', [1, 2, 4])
+def test_rollout_equals_plain_recomputation(tiny, context_frames, horizon, monkeypatch):
+    reference = reference_predictor(48, TINY.predictor)
+    tiny.predictor.load_state_dict(reference.state_dict())
+    frames, states = random_scene(context_frames)
+    context = tiny.encode(frames[:-1])
+    actions = random_actions(5, horizon)
+    monkeypatch.setattr(tiny, 'batch_size', lambda frames, horizon: 2)
+    found = tiny.rollout(context, states, actions)
+    for candidate, latents in zip(actions, found):
+        expected = plain_rollout(reference, context, states, candidate)
+        torch.testing.assert_close(latents, expected, rtol=0, atol=1e-5)
+
+
+def test_encode_is_one_frame_at_a_time(tiny):
+    reference = reference_encoder(TINY.encoder)
+    tiny.encoder.load_state_dict(reference.state_dict())
+    frames, _ = random_scene(2)
+    together = tiny.encode(frames)
+    assert together.shape == (3, 16, 48)
+    from vjepa2_planner_ros.world_model.preprocessing import preprocess
+    for frame, latents in zip(frames, together):
+        image = preprocess(frame[None], 64, 'center_square')
+        with torch.inference_mode():
+            expected = reference(image[:, :, None].expand(-1, -1, 2, -1, -1))[0]
+        expected = (expected - expected.mean(-1, keepdim=True)) / (
+            expected.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+        torch.testing.assert_close(latents, expected, rtol=0, atol=1e-5)
+
+
+def test_reference_rotation_is_the_only_change_of_states(tiny):
+    frames, states = random_scene(2)
+    context, actions = tiny.encode(frames[:-1]), random_actions(3, 2)
+    turned = VJepa2WorldModel(
+        ModelSpec(**{**vars(TINY), 'reference_rotation': (np.pi, 0.0, 0.0)}),
+        tiny.encoder, tiny.predictor)
+    down = Rotation.from_euler('x', np.pi)
+    public = states.copy()  # the same rotations as before once the tool's reference is removed
+    public[:, 3:6] = (Rotation.from_euler('xyz', states[:, 3:6]) * down).as_euler('xyz')
+    torch.testing.assert_close(turned.rollout(context, public, actions),
+                               tiny.rollout(context, states, actions), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('context_frames', [1, 2])
+def test_whole_plan_in_half_precision(tiny, dtype, context_frames):
+    frames, states = random_scene(context_frames)
+    config = CemConfig(samples=16, iterations=2, horizon=2, seed=0)
+
+    def whole_plan():
+        latents = tiny.encode(frames)
+        energies = []
+        found = plan(tiny, latents[:-1], states, latents[-1], config,
+                     on_iteration=lambda i: energies.append(i.energies))
+        return found, energies[0]
+
+    full, full_energies = whole_plan()
+    tiny.encoder.to(dtype), tiny.predictor.to(dtype)
+    half, half_energies = whole_plan()
+    np.testing.assert_allclose(half_energies, full_energies, rtol=0.02)
+    assert half.start_energy == pytest.approx(full.start_energy, rel=0.02)
+    assert np.isfinite(half.actions).all()
+
+
+@pytest.mark.parametrize('bad', [
+    dict(states=np.zeros((2, 7))), dict(states=np.zeros((1, 6))), dict(actions=torch.zeros(3, 7))])
+def test_wrong_shapes_are_named(tiny, bad):
+    frames, states = random_scene(1)
+    arguments = {'context': tiny.encode(frames[:1]), 'states': states,
+                 'actions': random_actions(2, 1), **bad}
+    with pytest.raises(ValueError, match=r'allowed: \[T, N, D\], \[T, 7\], \[S, H, 7\]'):
+        tiny.rollout(**arguments)
+
+
+def meta_checkpoint(path):
+    """Write a checkpoint as Meta's training code lays it out; return the bare state dicts."""
+    encoder = reference_encoder(TINY.encoder).state_dict()
+    predictor = reference_predictor(48, TINY.predictor).state_dict()
+    wrapped = {f'module.backbone.{key}': value for key, value in encoder.items()}
+    torch.save({
+        'encoder': {**wrapped, 'module.backbone.pos_embed': torch.zeros(1, 16, 48)},
+        'target_encoder': wrapped, 'predictor': {f'module.{k}': v for k, v in predictor.items()},
+        'opt': {'state': {}, 'param_groups': [{'lr': 0.1}]}, 'scaler': None, 'epoch': 3,
+        'loss': 0.5, 'batch_size': 8, 'world_size': 1, 'lr': 0.1}, path)
+    return encoder, predictor
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_load_meta_checkpoint(tiny, tmp_path, dtype):
+    encoder, predictor = meta_checkpoint(tmp_path / 'ac.pt')
+    fractions = []
+    model = load_world_model('tiny-ac', device='cpu', dtype=dtype,
+                             checkpoint=tmp_path / 'ac.pt', progress=fractions.append)
+    for module, expected in ((model.encoder, encoder), (model.predictor, predictor)):
+        assert module.state_dict().keys() == expected.keys()
+        for key, value in module.state_dict().items():
+            torch.testing.assert_close(value, expected[key].to(model.dtype), rtol=0, atol=0)
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert model.dtype == getattr(torch, dtype)
+
+
+def test_safetensors_give_the_same_model(tiny, tmp_path):
+    encoder, predictor = meta_checkpoint(tmp_path / 'ac.pt')
+    save_file({**{f'encoder.{k}': v for k, v in encoder.items()},
+               **{f'predictor.{k}': v for k, v in predictor.items()}}, tmp_path / 'ac.safetensors')
+    frames, states = random_scene(1)
+    first, second = (load_world_model('tiny-ac', dtype='float32', checkpoint=tmp_path / name)
+                     for name in ('ac.pt', 'ac.safetensors'))
+    latents = first.encode(frames[:1])
+    torch.testing.assert_close(latents, second.encode(frames[:1]), rtol=0, atol=0)
+    actions = random_actions(2, 1)
+    torch.testing.assert_close(first.rollout(latents, states, actions),
+                               second.rollout(latents, states, actions), rtol=0, atol=0)
+
+
+def test_wrong_files_are_named(tiny, tmp_path):
+    path = tmp_path / 'ac.pt'
+    with pytest.raises(ModelNotFoundError, match='ac.pt'):
+        load_world_model('tiny-ac', checkpoint=path)
+    meta_checkpoint(path)
+    content = torch.load(path, weights_only=True)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ModelLoadError, match='ac.pt is not a whole PyTorch checkpoint'):
+        load_world_model('tiny-ac', checkpoint=path)
+    first = next(iter(content['predictor']))
+    for change, message in [
+            (lambda c: c.pop('predictor'), "no state dict 'predictor'"),
+            (lambda c: c['predictor'].pop(first), 'predictor lacks'),
+            (lambda c: c['encoder'].update(extra=torch.zeros(1)), "encoder has an unknown 'extra'"),
+            (lambda c: c['predictor'].update({first: torch.zeros(3)}), r'is \[3\]; this model')]:
+        broken = {key: dict(value) if isinstance(value, dict) else value
+                  for key, value in content.items()}
+        change(broken)
+        torch.save(broken, path)
+        with pytest.raises(ModelLoadError, match=message):
+            load_world_model('tiny-ac', checkpoint=path)
+
+
+def test_code_in_a_checkpoint_is_not_executed(tiny, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / 'executed'), 'w'))
+
+    torch.save({'encoder': Payload()}, tmp_path / 'bad.pt')
+    with pytest.raises(ModelLoadError):
+        load_world_model('tiny-ac', checkpoint=tmp_path / 'bad.pt')
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_unknown_choices_are_named():
+    with pytest.raises(ModelNotFoundError, match="'vit-tiny'; allowed: .*sim-panda-ac"):
+        model_spec('vit-tiny')
+    with pytest.raises(ModelNotFoundError, match='no packaged weights'):
+        load_world_model('vit-giant-ac', device='cpu')
+    with pytest.raises(ValueError, match="dtype is 'int8'; allowed: auto, float32"):
+        load_world_model('sim-panda-ac', dtype='int8')
+    with pytest.raises(ValueError, match="device is 'warp'"):
+        load_world_model('sim-panda-ac', device='warp')
