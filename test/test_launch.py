@@ -59,7 +59,7 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
     process = start('planner.launch.py', 'namespace:=left', 'image:=/wrist/image',
                     f'params_file:={parameters}', 'model:=sim-panda-ac', 'device:=cpu')
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while time.monotonic() < until and (
                 not node.get_subscriptions_info_by_topic('/wrist/image')
                 or '/left/plan/_action/send_goal' not in dict(node.get_service_names_and_types())):
@@ -68,7 +68,7 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
         subscriptions = node.get_subscriptions_info_by_topic('/wrist/image')
     finally:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        output = finish(process, 20)
+        output = finish(process, 60)
     assert [info.node_namespace for info in subscriptions] == ['/left'], output
     # The model of the command line, not that of the file, which does not exist.
     assert '/left/plan/_action/send_goal' in services, output
@@ -79,13 +79,13 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
 def test_the_demo_ends_and_shows_its_exit_code():
     # No episode to do: this is about the end, tests of the demo itself are elsewhere.
     process = start('demo.launch.py', 'episodes:=0', 'namespace:=shown')
-    output = finish(process, 90)
+    output = finish(process, 300)
     assert 'the demo ended with exit code 0' in output
     assert process.returncode == 0
 
 
 def test_the_demo_fails_when_the_demo_failed():
     process = start('demo.launch.py', 'episodes:=not-a-number', 'namespace:=failed')
-    output = finish(process, 90)
+    output = finish(process, 300)
     assert 'the demo ended with exit code 2' in output
     assert process.returncode == 1
