@@ -24,7 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from vjepa2_interfaces.action import PlanAction
 
-from .client import PlanFailed, PlannerClient
+from .client import PlannerClient
 from .demo_arm import DemoArm, SpawnedNodes
 from .demo_pictures import energy_plot, side_by_side
 from .plan_command import HEADING, iteration_line
@@ -41,15 +41,15 @@ def main(args=None) -> int:
     options = _parser().parse_args(remove_ros_args(arguments)[1:])
     # The nodes that were started are to be ended on any way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with ExitStack() as stack:
-        try:
+    try:
+        with ExitStack() as stack:
             return _run(options, arguments, stack)
-        except (PlanFailed, TimeoutError) as error:
-            print(f'The demo failed: {error}', file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print('interrupted', file=sys.stderr)
-            return 130
+    except (RuntimeError, TimeoutError) as error:  # PlanFailed is a RuntimeError too
+        print(f'The demo failed: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
 
 
 def _run(options, arguments, stack):
@@ -79,6 +79,8 @@ def _wait_until_ready(client, arm, nodes, timeout):
     while not (client.wait_until_ready(0.5) and arm.is_seen()):
         if nodes is not None:
             nodes.check()
+        if arm.planner_failure:
+            raise RuntimeError(arm.planner_failure)
         if time.monotonic() > until:
             raise TimeoutError(f'planner or arm not ready within {timeout:g} s')
 

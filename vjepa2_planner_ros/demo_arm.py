@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rclpy.executors import SingleThreadedExecutor
@@ -57,10 +58,10 @@ class SpawnedNodes:
         self._log.close()
 
     def check(self):
-        """Raise TimeoutError if a process has ended or said that it cannot start."""
+        """Raise RuntimeError if a process has ended."""
         for name, process in self._processes.items():
             if process.poll() is not None:
-                raise TimeoutError(f'the {name} ended with exit code {process.returncode}')
+                raise RuntimeError(f'the {name} ended with exit code {process.returncode}')
 
     def _start(self, module, arguments):
         # A session of their own: Ctrl-C reaches the demo alone, which then ends them in order.
@@ -84,6 +85,8 @@ class DemoArm:
                 (PoseStamped, 'goal_pose', latched), (JointState, 'goal_gripper', latched)):
             node.create_subscription(
                 kind, topic, lambda message, topic=topic: self._keep(topic, message), qos)
+        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        self.planner_failure = ''  # what the planner says if it cannot load its model
         self._commands = node.create_publisher(EndEffectorCommand, 'command', 10)
         self._next = node.create_client(Trigger, 'next_episode')
         self._executor = SingleThreadedExecutor()
@@ -157,6 +160,11 @@ class DemoArm:
                     nanoseconds(pose.header.stamp),
                     np.array([*_position(pose), message.position[0] / FINGER_TRAVEL]))]
             self._changed.notify_all()
+
+    def _on_diagnostics(self, message):
+        for status in message.status:
+            if status.level == DiagnosticStatus.ERROR and status.name.endswith(': planner'):
+                self.planner_failure = status.message
 
     def _wait_for_rest(self, since):
         """Wait for some equal poses after since [ns], and for a frame of them."""

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told while a plan is made."""
 
-from conftest import eventually, GOAL, START
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
+from planner_rig import eventually, GOAL, START
 import pytest
 from rclpy.parameter import Parameter
 from toy_world_model import ToyWorldModel
@@ -79,7 +79,7 @@ def test_topic_carries_the_same_as_the_feedback(robot, listen):
 def test_candidates_are_published_for_a_subscriber(robot, listen):
     candidates = listen(CemCandidates, 'planner/cem/candidates')
     result = robot.client.plan(ToyWorldModel.picture(GOAL), horizon=2, iterations=3,
-                               samples=SAMPLES, elite_fraction=0.2, timeout=20.0)
+                               samples=SAMPLES, elite_fraction=0.2, timeout=60.0)
     eventually(lambda: len(candidates) >= 3)
     for number, message in enumerate(candidates):
         assert bytes(message.plan_id.uuid) == result.plan_id

@@ -5,9 +5,9 @@
 from array import array
 import io
 
-from conftest import to_image
 import numpy as np
 from PIL import Image as Picture
+from planner_rig import to_image
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 
-from conftest import eventually, GOAL, START, to_image
 import numpy as np
 from PIL import Image as Picture
+from planner_rig import eventually, GOAL, START, to_image
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
