@@ -43,7 +43,7 @@ def reference_encoder(size, image=64, seed=0):
 
 
 def reference_predictor(latent_dim, size, image=64, seed=1):
-    """Return Meta's action-conditioned predictor of a PredictorSize (its MLPs are four times as wide)."""
+    """Return Meta's predictor of a PredictorSize, whose MLPs are four times as wide as it."""
     _, vit_ac_predictor = _import_reference()
     return randomise(vit_ac_predictor(
         img_size=(image, image), patch_size=16, num_frames=16, tubelet_size=2,

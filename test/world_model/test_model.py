@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts, checkpoints and dtypes of a whole world model."""
 
-from oracles import randomise, reference_encoder, reference_predictor
 import numpy as np
+from oracles import randomise, reference_encoder, reference_predictor
 import pytest
 from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
@@ -134,7 +134,7 @@ def test_whole_plan_in_half_precision(tiny, dtype, context_frames):
 
 
 @pytest.mark.parametrize('bad', [
-    dict(states=np.zeros((2, 7))), dict(states=np.zeros((1, 6))), dict(actions=torch.zeros(3, 7))])
+    {'states': np.zeros((2, 7))}, {'states': np.zeros((1, 6))}, {'actions': torch.zeros(3, 7)}])
 def test_wrong_shapes_are_named(tiny, bad):
     frames, states = random_scene(1)
     arguments = {'context': tiny.encode(frames[:1]), 'states': states,
@@ -197,7 +197,7 @@ def test_wrong_files_are_named(tiny, tmp_path):
     for change, message in [
             (lambda c: c.pop('predictor'), "no state dict 'predictor'"),
             (lambda c: c['predictor'].pop(first), 'predictor lacks'),
-            (lambda c: c['encoder'].update(extra=torch.zeros(1)), "encoder has an unknown 'extra'"),
+            (lambda c: c['encoder'].update(extra=torch.zeros(1)), "has an unknown 'extra'"),
             (lambda c: c['predictor'].update({first: torch.zeros(3)}), r'is \[3\]; this model')]:
         broken = {key: dict(value) if isinstance(value, dict) else value
                   for key, value in content.items()}
@@ -209,6 +209,7 @@ def test_wrong_files_are_named(tiny, tmp_path):
 
 def test_code_in_a_checkpoint_is_not_executed(tiny, tmp_path):
     class Payload:
+
         def __reduce__(self):
             return (open, (str(tmp_path / 'executed'), 'w'))
 

@@ -43,7 +43,7 @@ def random_picture(height, width):
 
 @pytest.mark.parametrize('kind', preprocessing.CROPS)
 @pytest.mark.parametrize('height, width', [
-    (480, 640), (481, 642), (256, 256), (720, 1280), (640, 480), (400, 200), (100, 100), (97, 131)])
+    (480, 640), (481, 642), (256, 256), (720, 1280), (640, 480), (400, 200), (97, 131)])
 def test_equals_formulas(kind, height, width):
     picture = random_picture(height, width)
     expected = bilinear(crop(picture, kind), 256)

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..world_model import WorldModel
 from .actions import AXES
 from .config import CemConfig, per_axis
 from .errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
+from ..world_model import WorldModel
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from .episodes import episode_path, write_episode
 from ..simulation import ACTION_BOUNDS, PandaSim, WORKSPACE
 from ..world_model import model_spec
 from ..world_model.preprocessing import model_input
-from .episodes import episode_path, write_episode
 
 _sim: PandaSim | None = None  # one a process; making one compiles the scene
 

@@ -20,14 +20,14 @@ import torch
 from torch import nn, Tensor
 from tqdm import tqdm
 
+from .encoder import encoder_metrics, EncoderTraining
+from .episodes import Episodes, read_episodes
+from .predictor import fold_normalisation, predictor_metrics, PredictorTraining, WINDOW
 from ..world_model import model_spec, ModelSpec, poses
 from ..world_model.checkpoints import write_safetensors
 from ..world_model.devices import pick_device
 from ..world_model.model import layer_norm
 from ..world_model.preprocessing import normalise
-from .encoder import encoder_metrics, EncoderTraining
-from .episodes import Episodes, read_episodes
-from .predictor import fold_normalisation, predictor_metrics, PredictorTraining, WINDOW
 
 HELD_OUT = 0.04  # share of episodes kept for the validation figures in the logs
 LOG_EVERY = 100  # steps
@@ -121,7 +121,7 @@ class Data:
         self.states = (states - self.state_mean) / self.state_std
         self.actions /= self.action_scale
         self.frames = torch.from_numpy(episodes.frames)
-        self.training = round(len(states) * (1.0 - HELD_OUT))
+        self.training = min(len(states) - 1, round(len(states) * (1.0 - HELD_OUT)))
         self.device = device
 
     def gather(self, source: Tensor, episode: Tensor, start: Tensor, length: int) -> Tensor:

@@ -69,7 +69,7 @@ def _read_meta(path: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def load_into(module: nn.Module, state_dict: dict[str, Tensor], part: str, path) -> None:
-    """Put a state dict into a module built on the meta device; raise ModelLoadError unless equal."""
+    """Put a state dict into a module on the meta device; raise ModelLoadError if it misfits."""
     expected = module.state_dict()
     for key in [*expected, *state_dict]:
         if key not in state_dict:

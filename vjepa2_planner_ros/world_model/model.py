@@ -101,8 +101,9 @@ class VJepa2WorldModel:
         states = torch.as_tensor(states, dtype=torch.float32).to(self.device)
         actions = torch.as_tensor(actions, dtype=torch.float32).to(self.device)
         if len(context) != len(states) or states.shape[1:] != (7,) or actions.shape[2:] != (7,):
-            raise ValueError(f'context {list(context.shape)}, states {list(states.shape)}, actions '
-                             f'{list(actions.shape)}; allowed: [T, N, D], [T, 7], [S, H, 7]')
+            raise ValueError(
+                f'context {list(context.shape)}, states {list(states.shape)}, '
+                f'actions {list(actions.shape)}; allowed: [T, N, D], [T, 7], [S, H, 7]')
         if self.spec.reference_rotation is not None:
             reference = torch.tensor(self.spec.reference_rotation, device=self.device)
             states = poses.rotate_from(states, reference)

@@ -165,7 +165,7 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """The V-JEPA 2 encoder for single images: pre-norm ViT with three-axis RoPE, no class token."""
+    """The V-JEPA 2 encoder for single images: pre-norm, three-axis RoPE, no class token."""
 
     def __init__(self, size: EncoderSize):
         super().__init__()
@@ -231,7 +231,7 @@ class ActionConditionedPredictor(nn.Module):
         return cos.to(dtype), sin.to(dtype)
 
     def embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
-        """Return the tokens [..., 2 + N, D] of latents [..., N, D'], actions and states [..., 7]."""
+        """Return tokens [..., 2 + N, D] of latents [..., N, D'], actions and states [..., 7]."""
         dtype = self.predictor_embed.weight.dtype
         x = self.predictor_embed(latents.to(dtype))
         action = self.action_encoder(actions.to(dtype))

@@ -3,8 +3,8 @@
 """
 Poses of the end effector as state vectors [..., 7], vectorised in torch.
 
-A state is x, y, z [m], roll, pitch, yaw [rad; fixed axes, R = Rz Ry Rx] in the robot base frame and
-the gripper's closedness (0 open .. 1 closed). An action is the change of each: dx, dy, dz [m],
+A state is x, y, z [m], roll, pitch, yaw [rad; fixed axes, R = Rz Ry Rx] in the robot base frame
+and the gripper's closedness (0 open .. 1 closed). An action is the change of each: dx, dy, dz [m],
 the angles of dR with R' = dR R [rad, base frame] and d(closedness).
 """
 
