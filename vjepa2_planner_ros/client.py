@@ -2,74 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """PlannerClient: ask the planner for a command from a script or from another node."""
 
-from array import array
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
 from dataclasses import dataclass
-from pathlib import Path
 import threading
 import time
 import traceback
 from uuid import uuid4
 
 from action_msgs.msg import GoalStatus
-from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import PoseStamped
-import numpy as np
+from builtin_interfaces.msg import Duration
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemSettings
 
 from .error_codes import ErrorCode
-
+from .plan_result import known_code, picture_message, PlanFailed, PlanResult, to_result
 
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
-
-
-class PlanFailed(RuntimeError):  # noqa: N818
-    """
-    A goal ended without a command.
-
-    code is an ErrorCode (PlanAction.action says what each means), NONE if the goal was cancelled;
-    the text is the server's.
-    """
-
-    def __init__(self, code: ErrorCode, message: str):
-        super().__init__(f'{code.name}: {message}')
-        self.code = code
-        self.message = message
-
-    @property
-    def cancelled(self) -> bool:
-        """Return whether the goal was cancelled."""
-        return self.code == ErrorCode.NONE
-
-
-@dataclass(frozen=True)
-class PlanResult:
-    """A plan; vectors are x y z [m], roll pitch yaw [rad], gripper (-1 close .. +1 open)."""
-
-    command: np.ndarray  # [7], the first step
-    plan: np.ndarray  # [H, 7], the whole horizon
-    stamp: Time  # of the frame planned from
-    frame_id: str  # robot base frame
-    target_pose: PoseStamped  # where command leads, or None
-    energy: float  # predicted after the plan
-    start_energy: float  # predicted after doing nothing
-    confidence: float  # 0..1
-    iteration_energies: tuple  # best so far after each iteration
-    iterations: int
-    model: str
-    plan_id: bytes
-    planning_time: float  # s
-    encoding_time: float  # s
-    optimization_time: float  # s
 
 
 @dataclass
@@ -189,13 +145,13 @@ class PlannerClient:
                             elite_fraction=float(elite_fraction), horizon=horizon),
             time_allowance=Duration(
                 sec=int(time_allowance), nanosec=int(time_allowance % 1.0 * 1e9)))
-        picture = _to_message(goal_image)
+        picture = picture_message(goal_image)
         if isinstance(picture, CompressedImage):
             goal.goal_image_compressed = picture
         else:
             goal.goal_image = picture
         if current_image is not None:
-            goal.use_current_image, goal.current_image = True, _to_message(current_image)
+            goal.use_current_image, goal.current_image = True, picture_message(current_image)
         if start_state is not None:
             goal.use_start_state, goal.start_state = True, start_state
         return self._send(goal, on_feedback)
@@ -257,14 +213,14 @@ class PlannerClient:
     def _on_result(self, pending, answer):
         result = answer.result
         if answer.status != GoalStatus.STATUS_SUCCEEDED:
-            code = ErrorCode(result.error_code)
+            code = known_code(result.error_code)
             if code == ErrorCode.NONE and answer.status != GoalStatus.STATUS_CANCELED:
                 code = ErrorCode.UNKNOWN
             self._finish(pending, PlanFailed(code, result.error_msg))
         elif pending.on_feedback is None or pending.iterations >= result.iterations:
-            self._finish(pending, _to_result(result))
+            self._finish(pending, to_result(result))
         else:
-            pending.outcome = _to_result(result)
+            pending.outcome = to_result(result)
             pending.finish_at = time.monotonic() + 0.5
 
     def _finish(self, pending, outcome):
@@ -302,43 +258,3 @@ class PlannerClient:
                 self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'ROS was shut down')
                 return
             self._executor.spin_once(timeout_sec=0.2)
-
-
-def read_picture(path) -> np.ndarray:
-    """Return a picture file as uint8 [H, W, 3] RGB; anything that Pillow opens."""
-    from PIL import Image as Picture  # only where files are read
-    with Picture.open(Path(path)) as picture:
-        return np.array(picture.convert('RGB'))
-
-
-def _to_message(picture):
-    if isinstance(picture, (Image, CompressedImage)):
-        return picture
-    if isinstance(picture, (str, Path)):
-        picture = read_picture(picture)
-    picture = np.ascontiguousarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(
-            f'picture = {picture.dtype} {picture.shape}: allowed: uint8 [H, W, 3] RGB')
-    height, width, _ = picture.shape
-    return Image(height=height, width=width, encoding='rgb8', step=3 * width,
-                 data=array('B', picture.tobytes()))
-
-
-def _to_result(result):
-    steps = [(step.translation.x, step.translation.y, step.translation.z, step.rotation_rpy.x,
-              step.rotation_rpy.y, step.rotation_rpy.z, step.gripper) for step in result.plan]
-    return PlanResult(
-        command=np.array(result.command), plan=np.array(steps), stamp=result.header.stamp,
-        frame_id=result.header.frame_id,
-        target_pose=result.target_pose if result.has_target_pose else None,
-        energy=result.energy, start_energy=result.start_energy, confidence=result.confidence,
-        iteration_energies=tuple(result.iteration_energies), iterations=result.iterations,
-        model=result.model, plan_id=bytes(result.plan_id.uuid),
-        planning_time=_seconds(result.planning_time),
-        encoding_time=_seconds(result.encoding_time),
-        optimization_time=_seconds(result.optimization_time))
-
-
-def _seconds(duration):
-    return duration.sec + duration.nanosec * 1e-9

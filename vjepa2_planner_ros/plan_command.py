@@ -14,7 +14,8 @@ from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import Image
 from vjepa2_interfaces.action import PlanAction
 
-from .client import PlanFailed, PlannerClient, read_picture
+from .client import PlannerClient
+from .plan_result import PlanFailed, read_picture
 
 AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
         ('gripper', '-1 close .. +1 open'))

@@ -12,7 +12,6 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.action.server import RCLError
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -23,6 +22,7 @@ from vjepa2_interfaces.action import PlanAction
 from . import parameters
 from .diagnostics import judge, to_diagnostics
 from .errors import GoalError, GoalStopped
+from .goal_end import end_goal, OUTCOMES
 from .goal_reader import read_goal
 from .goal_slot import GoalSlot, Job, StopReason
 from .messages import to_result_message
@@ -34,11 +34,6 @@ from ..error_codes import ErrorCode
 # The default depth of 10 silently drops what goes beyond: feedback of fast plans, and requests of
 # clients that send goal upon goal.
 DEEP = QoSProfile(depth=200)
-STOP_CODES = {
-    StopReason.CANCELLED: ErrorCode.NONE,
-    StopReason.PREEMPTED: ErrorCode.PREEMPTED,
-    StopReason.DEACTIVATED: ErrorCode.NODE_DEACTIVATED,
-}
 
 
 def _load_world_model(*args, **kwargs):
@@ -218,13 +213,18 @@ class PlannerNode(LifecycleNode):
         try:
             result = self._plan(job, began)
         except GoalStopped:
-            pass
+            pass  # the job knows why
         except GoalError as error:
             failure = error
         except Exception as error:
             self.get_logger().error(traceback.format_exc())
             failure = GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')
-        return self._conclude(job, result, failure, time.monotonic() - began)
+        elapsed = time.monotonic() - began
+        result, outcome = end_goal(job, result, failure, elapsed, self.get_logger())
+        self._outcomes[outcome] += 1
+        if outcome == 'succeeded':
+            self._last_plan_time = elapsed
+        return result
 
     def _plan(self, job, began):
         if self._state != 'active':
@@ -255,51 +255,6 @@ class PlannerNode(LifecycleNode):
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)
 
-    def _conclude(self, job, result, failure, elapsed):
-        """Bring the goal to its terminal state and return the result that goes with it."""
-        reason = job.close()
-        if reason is not None:
-            failure = GoalError(STOP_CODES[reason], reason.value)
-        if failure is not None:
-            result = PlanAction.Result(error_code=int(failure.code), error_msg=str(failure),
-                                       plan_id=job.handle.goal_id)
-        try:
-            self._end(job.handle, reason, failure)
-        except RCLError as error:
-            self.get_logger().error(f'Goal {job.name}: {error}')
-        self._log_end(job, result, reason, failure, elapsed)
-        return result
-
-    def _end(self, handle, reason, failure):
-        if reason is StopReason.CANCELLED:
-            # The cancel callback has said yes; rclpy makes the transition just after that.
-            until = time.monotonic() + 1.0
-            while not handle.is_cancel_requested and time.monotonic() < until:
-                time.sleep(0.001)
-            handle.canceled()
-        elif failure is not None:
-            handle.abort()
-        else:
-            handle.succeed()
-
-    def _log_end(self, job, result, reason, failure, elapsed):
-        logger = self.get_logger()
-        if failure is None:
-            self._last_plan_time = elapsed
-            self._outcomes['succeeded'] += 1
-            command = ' '.join(f'{value:+.3f}' for value in result.command)
-            logger.info(
-                f'Goal {job.name}: planned in {elapsed:.2f} s, energy {result.start_energy:.4f} '
-                f'-> {result.energy:.4f}, confidence {result.confidence:.2f}, command {command}')
-        elif reason is not None:
-            name = 'cancelled' if reason is StopReason.CANCELLED else (
-                'preempted' if reason is StopReason.PREEMPTED else 'aborted')
-            self._outcomes[name] += 1
-            logger.info(f'Goal {job.name}: ended after {elapsed:.2f} s: {failure}')
-        else:
-            self._outcomes['aborted'] += 1
-            logger.warning(f'Goal {job.name}: {failure.code.name}: {failure}')
-
     def _publish_diagnostics(self):
         settings = parameters.read(self)
         ages = {'image': self._observations.age_of_frame(settings.cameras[0]),
@@ -312,8 +267,7 @@ class PlannerNode(LifecycleNode):
             'last plan [s]': f'{self._last_plan_time:.3f}',
             **{f'{name} age [s]': 'never seen' if age is None else f'{age:.3f}'
                for name, age in ages.items()},
-            **{f'goals {name}': self._outcomes[name]
-               for name in ('succeeded', 'aborted', 'cancelled', 'preempted')}}
+            **{f'goals {name}': self._outcomes[name] for name in OUTCOMES}}
         self._diagnostics.publish(to_diagnostics(
             self.get_clock().now().to_msg(), self.get_fully_qualified_name(),
             str(values['device']), judge(self._state, self._failure, ages, settings), values))

@@ -1,0 +1,63 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a goal comes to its terminal state, and what is said about it."""
+
+import time
+
+from rclpy.action.server import RCLError
+from vjepa2_interfaces.action import PlanAction
+
+from .errors import GoalError
+from .goal_slot import StopReason
+from ..error_codes import ErrorCode
+
+OUTCOMES = ('succeeded', 'aborted', 'cancelled', 'preempted')
+STOPPED = {  # what a goal that was stopped from outside ends with
+    StopReason.CANCELLED: (ErrorCode.NONE, 'cancelled'),
+    StopReason.PREEMPTED: (ErrorCode.PREEMPTED, 'preempted'),
+    StopReason.DEACTIVATED: (ErrorCode.NODE_DEACTIVATED, 'aborted'),
+}
+
+
+def end_goal(job, result, failure, elapsed, logger):
+    """
+    Bring a job to its terminal state; return (Result, one of OUTCOMES).
+
+    :param result: the Result of a plan, or None.
+    :param failure: the GoalError it failed with, or None. Whoever stopped the job before it came
+        here has the last word over both.
+    """
+    reason, outcome = job.close(), 'succeeded'
+    if reason is not None:
+        code, outcome = STOPPED[reason]
+        failure = GoalError(code, reason.value)
+        logger.info(f'Goal {job.name}: ended after {elapsed:.2f} s: {failure}')
+    elif failure is not None:
+        outcome = 'aborted'
+        logger.warning(f'Goal {job.name}: {failure.code.name}: {failure}')
+    else:
+        command = ' '.join(f'{value:+.3f}' for value in result.command)
+        logger.info(
+            f'Goal {job.name}: planned in {elapsed:.2f} s, energy {result.start_energy:.4f} '
+            f'-> {result.energy:.4f}, confidence {result.confidence:.2f}, command {command}')
+    if failure is not None:
+        result = PlanAction.Result(error_code=int(failure.code), error_msg=str(failure),
+                                   plan_id=job.handle.goal_id)
+    try:
+        _make_transition(job.handle, outcome)
+    except RCLError as error:
+        logger.error(f'Goal {job.name}: {error}')
+    return result, outcome
+
+
+def _make_transition(handle, outcome):
+    if outcome == 'cancelled':
+        # The cancel callback has said yes; rclpy moves the goal to CANCELING just after that.
+        until = time.monotonic() + 5.0
+        while not handle.is_cancel_requested and time.monotonic() < until:
+            time.sleep(0.001)
+        handle.canceled()
+    elif outcome == 'succeeded':
+        handle.succeed()
+    else:
+        handle.abort()
