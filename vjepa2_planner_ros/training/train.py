@@ -33,7 +33,7 @@ HELD_OUT = 0.04  # share of episodes kept for the validation figures in the logs
 LOG_EVERY = 100  # steps
 SAVE_EVERY = 60.0  # s
 WARMUP = 200  # steps
-VALIDATION_BATCH = 256
+VALIDATION_BATCH = 128  # windows
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -150,11 +150,12 @@ def train_encoder(data: Data, spec: ModelSpec, options) -> EncoderTraining:
     module = EncoderTraining(spec).to(data.device)
 
     def frames_at(episode, start):
-        return (data.gather(data.frames, episode, start, 1)[:, 0],
-                data.gather(data.states, episode, start, 1)[:, 0])
+        """Return pairs of neighbouring frames: what differs in a pair is what has moved."""
+        return (data.gather(data.frames, episode, start, 2).flatten(0, 1),
+                data.gather(data.states, episode, start, 2).flatten(0, 1))
 
-    held_out = frames_at(*data.held_out(1))
-    train(module, lambda g: frames_at(*data.draw(g, options.batch, 1)),
+    held_out = frames_at(*data.held_out(2))
+    train(module, lambda g: frames_at(*data.draw(g, options.batch // 2, 2)),
           lambda: encoder_metrics(module, *held_out), steps=options.encoder_steps,
           peak_rate=options.encoder_rate, path=options.out / 'encoder.pt', seed=options.seed)
     return module
