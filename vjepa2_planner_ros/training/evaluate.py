@@ -39,6 +39,7 @@ class Outcome:
     grippers: tuple[float, ...]  # |closedness error|, likewise
     angle: float  # rad, of the rotation error at the end
     gains: tuple[float, ...]  # m nearer, of each executed plan
+    energies: tuple[float, ...]  # of the picture each executed plan began from
     confidences: tuple[float, ...]  # of each executed plan
 
 
@@ -121,19 +122,20 @@ def run_episode(sim: PandaSim, seed: int, make_policy, stop: StopRule | None) ->
     goal_picture, goal = sim.render().copy(), sim.state()
     sim.set_state(episode.start)
     policy = make_policy(goal_picture, episode)
-    states, confidences = [sim.state()], []
+    states, plans = [sim.state()], []
     for _ in range(MAX_STEPS):
         found = policy(sim.render(), states[-1])
         if stop is not None and stop.update(found.start_energy, found):
             break
         sim.step(found.actions[0])
         states.append(sim.state())
-        confidences.append(found.confidence)
+        plans.append(found)
     states = np.stack(states)
     distances = np.linalg.norm(states[:, :3] - goal[:3], axis=1)
     turn = poses.difference(torch.tensor(states[-1]), torch.tensor(goal))[3:6]
     return Outcome(seed, tuple(distances), tuple(np.abs(states[:, 6] - goal[6])),
-                   float(turn.norm()), tuple(-np.diff(distances)), tuple(confidences))
+                   float(turn.norm()), tuple(-np.diff(distances)),
+                   tuple(p.start_energy for p in plans), tuple(p.confidence for p in plans))
 
 
 def summarise(outcomes: list[Outcome]) -> dict[str, float]:
