@@ -119,7 +119,8 @@ def _close_loop(arm, client, options):
     plans, commands = [], []
     while len(commands) < options.max_steps:
         print(f' Step {len(commands) + 1}\n{HEADING}', flush=True)
-        result = client.plan(arm.goal_image, on_feedback=_print_feedback, timeout=120.0)
+        result = client.plan(arm.goal_image, on_feedback=_print_feedback,
+                             timeout=options.timeout)
         plans.append(result)
         stop = rule.update(result.start_energy, result)
         _print_command(result, stop)
@@ -174,8 +175,8 @@ def _parser():
     parser.add_argument('--patience', type=int, default=StopRule().patience,
                         help='stop after so many steps without a new lowest energy '
                         '(default: %(default)s)')
-    parser.add_argument('--timeout', type=float, default=120.0,
-                        help='longest wait for the nodes [s] (default: 120)')
+    parser.add_argument('--timeout', type=float, default=300.0,
+                        help='longest wait for the nodes, and for a plan [s] (default: 300)')
     return parser
 
 

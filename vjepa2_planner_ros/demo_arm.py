@@ -176,7 +176,7 @@ class DemoArm:
                     and nanoseconds(self._newest['image'].header.stamp) >= stamps[1])
         self._wait(at_rest, 'the arm to come to rest')
 
-    def _wait(self, condition, what, timeout=20.0):
+    def _wait(self, condition, what, timeout=60.0):
         with self._changed:
             until = time.monotonic() + timeout
             while not condition():
