@@ -41,3 +41,9 @@ def test_stops_at_a_plan_that_promises_next_to_nothing():
     falling = [1.0, 0.8, 0.6, 0.4]
     assert steps(StopRule(min_confidence=0.02), falling, confidences) == 2
     assert steps(StopRule(min_confidence=0.005), falling, confidences) == 4
+
+
+def test_does_not_end_just_after_a_bad_step():
+    course = [1.0, 0.5, 0.6, 0.9, 0.8, 0.55, 0.5]
+    assert steps(StopRule(patience=2, near_lowest=1.2), course) == 5
+    assert steps(StopRule(patience=2, near_lowest=2.0), course) == 3

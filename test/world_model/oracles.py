@@ -5,6 +5,7 @@
 from functools import partial
 import sys
 import types
+from unittest import mock
 
 import torch
 
@@ -22,13 +23,13 @@ def randomise(module, seed=0):
 
 def _import_reference():
     """Import cc-vjepa2, which needs nothing of timm but drop_path."""
-    layers = types.ModuleType('timm.models.layers')
+    stubs = {name: types.ModuleType(name) for name in ('timm', 'timm.models')}
+    stubs['timm.models.layers'] = layers = types.ModuleType('timm.models.layers')
     layers.drop_path = lambda x, p=0.0, training=False: x
-    for name in ('timm', 'timm.models'):
-        sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules['timm.models.layers'] = layers
-    from vjepa2.models.ac_predictor import vit_ac_predictor
-    from vjepa2.models.vision_transformer import VisionTransformer
+    # Only while importing: others look for a real timm.
+    with mock.patch.dict(sys.modules, stubs):
+        from vjepa2.models.ac_predictor import vit_ac_predictor
+        from vjepa2.models.vision_transformer import VisionTransformer
     return VisionTransformer, vit_ac_predictor
 
 
