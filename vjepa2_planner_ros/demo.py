@@ -120,7 +120,7 @@ def _close_loop(arm, client, options):
     while len(commands) < options.max_steps:
         print(f' Step {len(commands) + 1}\n{HEADING}', flush=True)
         result = client.plan(arm.goal_image, on_feedback=_print_feedback,
-                             timeout=options.timeout)
+                             timeout=options.timeout, samples=options.samples)
         plans.append(result)
         stop = rule.update(result.start_energy, result)
         _print_command(result, stop)
@@ -170,6 +170,9 @@ def _parser():
     parser.add_argument('--no-spawn', action='store_true',
                         help='the nodes are running already, in the ROS domain of this shell')
     parser.add_argument('--max-steps', type=int, default=12, help='an episode (default: 12)')
+    parser.add_argument('--samples', type=int, default=200,
+                        help='candidates an iteration (default: 200, enough for the small '
+                        'model; 0 = as the planner is set)')
     parser.add_argument('--min-confidence', type=float, default=StopRule().min_confidence,
                         help='stop when a plan has less (default: %(default)s)')
     parser.add_argument('--patience', type=int, default=StopRule().patience,
