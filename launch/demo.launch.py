@@ -57,6 +57,8 @@ def _start(context):
 
 
 def _end_with_simulation(event, context):
+    if context.is_shutdown:  # a second shutdown would end `ros2 launch` itself with an error
+        return None
     return EmitEvent(event=Shutdown(reason='the simulation ended'))
 
 
