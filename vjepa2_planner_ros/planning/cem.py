@@ -3,8 +3,8 @@
 """
 Plan by the cross-entropy method in the latent space of a world model.
 
-Source: V-JEPA 2, arXiv 2506.09985, section 3.3 and the released planner: sample action sequences
-from a Gaussian, predict where each leads, keep those whose prediction is nearest to the goal, fit
+Source: V-JEPA 2-AC, arXiv 2506.09985, and the released planner: sample action sequences from a
+Gaussian, predict where each leads, keep those whose prediction is nearest to the goal, fit
 the Gaussian to them, repeat.
 
 Shapes: S samples, H horizon, A searched axes, K elites, N patches, D channels.
@@ -105,11 +105,7 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor, config:
         energies = energies.where(energies.isfinite(), torch.inf)
         actions = torch.cat([actions, kept])
         # 3. The elites are the candidates that come nearest.
-        finite = int(energies.isfinite().sum())
-        if not finite:
-            raise NonFiniteEnergyError(
-                f'none of {config.samples} energies is finite in iteration {iteration}')
-        elites = energies.topk(min(config.elites, finite), largest=False).indices
+        elites = _elites(energies, config.elites, iteration)
         # 4. Fit the Gaussian to them.
         elite_std, elite_mean = torch.std_mean(
             actions[elites], dim=0, correction=1 if len(elites) > 1 else 0)
@@ -143,6 +139,15 @@ def _all_axes(searched: Tensor, axes: list[int]) -> Tensor:
     actions = searched.new_zeros(*searched.shape[:-1], len(AXES))
     actions[..., axes] = searched
     return actions
+
+
+def _elites(energies: Tensor, count: int, iteration: int) -> Tensor:
+    """Return the indices of the lowest energies [S], best first; those that are inf never."""
+    finite = int(energies.isfinite().sum())
+    if not finite:
+        raise NonFiniteEnergyError(
+            f'none of {len(energies)} energies is finite in iteration {iteration}')
+    return energies.topk(min(count, finite), largest=False).indices
 
 
 def _check_time(began, time_limit, iteration, iterations, should_stop) -> None:

@@ -184,7 +184,8 @@ def main(args=None) -> None:
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
     parser.add_argument('--dtype', default='auto')
-    parser.add_argument('--samples', type=int, default=200)
+    parser.add_argument('--samples', type=int, default=200,
+                        help='candidates an iteration (default: 200)')
     parser.add_argument('--iterations', type=int, default=CemConfig.iterations)
     parser.add_argument('--pixel-samples', type=int, default=32,
                         help='rendered candidates an iteration of the pixel row')

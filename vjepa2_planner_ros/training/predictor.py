@@ -3,7 +3,7 @@
 """
 What the small predictor learns from: the latents of the next frames, given states and actions.
 
-As V-JEPA 2-AC (arXiv 2506.09985, section 3.1): the encoder is frozen, the loss is the mean
+As V-JEPA 2-AC (arXiv 2506.09985): the encoder is frozen, the loss is the mean
 absolute difference of layer-normed latents, by teacher forcing over a window plus a rollout of
 two steps. The frames go through the same cached steps as in planning.
 """

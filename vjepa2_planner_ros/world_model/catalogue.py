@@ -52,7 +52,7 @@ MODELS = {spec.name: spec for spec in (
         reference_rotation=(pi, 0.0, 0.0),
         weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
     ),
-    # Sizes: V-JEPA 2 paper, table 12 and section 3.2; bounds: section 4.2 (0.075 m per axis). The
+    # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot. The
     # rotation bound is a guess at what DROID shows in one step; planning leaves rotation at zero.
     ModelSpec(
         name='vit-giant-ac',

@@ -6,7 +6,7 @@ The networks of V-JEPA 2-AC: a vision transformer and an action-conditioned pred
 Module and parameter names are those of Meta's checkpoints, so that their state dicts load
 strictly and unchanged. Every module runs natively in the dtype of its parameters (fp32, bf16 or
 fp16): inputs are cast once where they enter, and the rotary tables are made in float32 and cast
-to the dtype of the queries. Architecture: V-JEPA 2, arXiv 2506.09985, sections 2 and 3.
+to the dtype of the queries. Architecture: V-JEPA 2, arXiv 2506.09985.
 
 Shapes: B batch, T frames, N patches of one frame, D channels.
 """
