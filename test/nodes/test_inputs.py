@@ -83,23 +83,14 @@ def test_streams_out_of_sync(make_robot):
     (0, 400.0, ['pose.position.x = 400', 'millimetres']),
     (1, float('nan'), ['pose.position.y = nan']),
     (6, -40.0, ['gripper', 'closedness'])])
-def test_impossible_state(robot, axis, value, words):
-    frame = ToyWorldModel.picture(START)
-    state = START.copy()
-    state[axis] = value
-    robot.sending = set()
-    robot.state = state
+def test_impossible_state(make_robot, axis, value, words):
+    robot = make_robot(sending=())  # its own: states are kept for a while
+    robot.state = START.copy()
+    robot.state[axis] = value
     robot.sending = {'state'}
-    eventually(lambda: _is_refused(robot, frame, words))
-
-
-def _is_refused(robot, frame, words):
-    try:
-        robot.plan(current_image=frame, iterations=1)
-    except PlanFailed as failure:
-        assert failure.code == ErrorCode.INVALID_STATE
-        return all(word in failure.message for word in words)
-    return False  # still from the state before
+    failure = failure_of(robot.ready(), current_image=ToyWorldModel.picture(START))
+    assert failure.code == ErrorCode.INVALID_STATE
+    assert all(word in failure.message for word in words)
 
 
 def test_zero_stamp_counts_from_arrival(robot):
