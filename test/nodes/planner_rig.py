@@ -52,6 +52,7 @@ class Toy(ToyWorldModel):
         self.threads = set()  # of every call
         self.delay = 0.0  # s a rollout
         self.fault = None  # called in every rollout with its result
+        self.context = None  # of the last rollout: latents [T, 1, 7] and states [T, 7]
 
     def encode(self, frames):
         """Note the thread."""
@@ -61,6 +62,7 @@ class Toy(ToyWorldModel):
     def rollout(self, context, states, actions):
         """Take time and go wrong as told."""
         self.threads.add(threading.get_ident())
+        self.context = context.numpy(), states
         time.sleep(self.delay)
         latents = super().rollout(context, states, actions)
         return latents if self.fault is None else self.fault(latents)
@@ -93,6 +95,7 @@ class Robot:
             JointState, 'planner/gripper', qos_profile_sensor_data)
         self.restore()  # sets state, and how old the stamps are [s]
         self.sending = set(sending)
+        self._sent_at = time.monotonic()
         self.node.create_timer(0.02, self._send)
         self._executors = [MultiThreadedExecutor(4, context=context),
                            SingleThreadedExecutor(context=context)]
@@ -127,11 +130,16 @@ class Robot:
     def restore(self):
         """Undo what a test may have switched; return self."""
         self.state, self.sending = START, set(STREAMS)
+        self.speed = np.zeros(7)  # of the state, a second
         self.delay = {'image': 0.0, 'state': 0.0}
         self.model.delay, self.model.fault = 0.0, None
         return self
 
     def _send(self):
+        now = time.monotonic()
+        if self.speed.any():
+            self.state = self.state + (now - self._sent_at) * self.speed
+        self._sent_at = now
         if 'state' in self.sending:
             pose = PoseStamped()
             pose.header.stamp = self.stamp('state')

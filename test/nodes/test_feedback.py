@@ -117,13 +117,17 @@ def test_diagnostics(robot, listen):
     values = {item.key: item.value for item in newest().values}
     assert values['state'] == 'active' and values['model'] == 'toy'
     assert values['device'] == 'cpu' and values['dtype'] == 'torch.float32'
+    assert 50.0 < float(values['memory [MB]']) < 10_000.0
     done = int(values['goals succeeded'])
-    robot.plan()
+    result = robot.plan()
     with_failure = int(values['goals aborted'])
     with pytest.raises(PlanFailed):
         robot.plan(model='other')
     eventually(lambda: {item.key: item.value for item in newest().values}[
         'goals succeeded'] == str(done + 1))
+    values = {item.key: item.value for item in newest().values}
+    assert float(values['last plan [s]']) == pytest.approx(result.planning_time, abs=0.02)
+    assert float(values['iterations a second']) * result.planning_time >= 5
     eventually(lambda: {item.key: item.value for item in newest().values}[
         'goals aborted'] == str(with_failure + 1))
     robot.sending = {'state'}

@@ -9,12 +9,14 @@ import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START, to_image
 import pytest
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from toy_world_model import ToyWorldModel
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.history import History, Stamped
 
 
 def failure_of(robot, **fields):
@@ -101,6 +103,65 @@ def test_zero_stamp_counts_from_arrival(robot):
     before = robot.node.get_clock().now().nanoseconds
     eventually(lambda: robot.plan(iterations=1).stamp.sec * 10 ** 9 > before - 10 ** 9)
     robot.node.destroy_timer(timer)
+
+
+def test_context_holds_frames_and_states_of_the_past(make_robot):
+    robot = make_robot(context_frames=3)
+    robot.state = START * [-1.0, 1, 1, 1, 1, 1, 1]
+    robot.speed = np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    robot.ready()
+
+    def sees_three():
+        robot.plan(iterations=1)
+        return len(robot.model.context[0]) == 3
+
+    eventually(sees_three)  # at first there is no past
+    latents, states = robot.model.context
+    # The toy's latents are the states its pictures show: each state is that of its frame.
+    np.testing.assert_allclose(latents[:, 0], states, atol=0.006)
+    # At 0.05 m/s, a model that sees 4 frames a second, each up to a third of that off.
+    step = 0.05 * ToyWorldModel.frame_period
+    np.testing.assert_allclose(np.diff(states[:, 0]), [step, step], atol=0.75 * step)
+    robot.plan(iterations=1, current_image=ToyWorldModel.picture(START))
+    assert len(robot.model.context[0]) == 1  # nothing is known of what was before a given frame
+
+
+def test_context_is_one_frame_unless_asked_for(robot):
+    robot.plan(iterations=1)
+    latents, states = robot.model.context
+    assert latents.shape == (1, 1, 7) and states.shape == (1, 7)
+    robot.planner.set_parameters([Parameter('context_frames', value=2)])
+    try:
+        eventually(lambda: robot.plan(iterations=1) and len(robot.model.context[0]) == 2)
+    finally:
+        robot.planner.set_parameters([Parameter('context_frames', value=1)])
+
+
+def stamps_kept(spacing, span, stamps):
+    history = History()
+    history.spacing, history.span = spacing, span
+    for stamp in stamps:
+        history.add(Stamped(None, stamp))
+    return history, [item.stamp for item in history._items]
+
+
+def test_history_is_thinned_and_forgets():
+    history, kept = stamps_kept(50, 200, range(0, 1001, 16))
+    assert kept[-1] == history.newest.stamp == 992
+    assert all(792 <= stamp for stamp in kept)
+    gaps = np.diff(kept[:-1])
+    assert (gaps >= 50).all() and (gaps < 66 + 16).all()
+    assert history.nearest(900).stamp == min(kept, key=lambda stamp: abs(stamp - 900))
+
+
+def test_history_of_the_newest_only():
+    assert stamps_kept(0, 0, [1, 5, 9])[1] == [9]
+
+
+def test_history_survives_late_messages_and_a_clock_set_back():
+    second = 10 ** 9
+    assert stamps_kept(0, 10 * second, [5, 9, 7])[1] == [5, 9]
+    assert stamps_kept(0, 10 * second, [50 * second, 51 * second, 3])[1] == [3]
 
 
 def test_malformed_frames_are_dropped(robot):

@@ -13,7 +13,7 @@ from rclpy.parameter import ParameterType
 from toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.nodes import parameters
+from vjepa2_planner_ros.nodes import parameter_docs, parameters
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.planning import CemConfig
 from vjepa2_planner_ros.planning.actions import AXES, MAX_TRANSLATION
@@ -66,6 +66,13 @@ def test_every_parameter_is_described_and_every_number_ranged(make_node):
             assert descriptor.integer_range, name
         if descriptor.type == ParameterType.PARAMETER_DOUBLE:
             assert descriptor.floating_point_range, name
+
+
+def test_documents_are_those_of_the_table():
+    root = CONFIG.parent
+    assert (root / 'config' / 'planner.yaml').read_text() == parameter_docs.yaml_text()
+    readme = (root / 'README.md').read_text()
+    assert parameter_docs.with_table(readme) == readme
 
 
 def test_planner_yaml_holds_every_parameter_with_its_default(make_node):

@@ -1,9 +1,7 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The newest frame of each camera and the end-effector state that belongs to it."""
+"""The newest frame of each camera, the end-effector state that belongs to it, and the past."""
 
-from collections import deque
-from dataclasses import dataclass
 import threading
 import time
 
@@ -14,34 +12,30 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from .errors import GoalError
+from .history import History, Stamped
 from .images import check_compressed, check_image, compressed_to_rgb, to_rgb
 from .states import check_frame, to_closedness, to_state
 from ..error_codes import ErrorCode
 
-# States arrive up to 1 kHz; this many are searched for the one nearest to the frame.
-STATES_KEPT = 256
-
-
-@dataclass(frozen=True)
-class Stamped:
-    """A message with the time it was taken [ns, ROS time]."""
-
-    message: object
-    stamp: int
-    position: float = 0.0  # of the gripper joint [m], for a JointState
+STATE_SPACING = 0.002  # s; states arrive up to 1 kHz
+# Of the time between the frames of a context: how near together frames are kept, and how far one
+# may be from where it should be.
+FRAME_SPACING = 1 / 5
+FRAME_TOLERANCE = 1 / 3
 
 
 class Observations:
-    """Subscribes to cameras and states; keeps the newest, and hands out what is fresh."""
+    """Subscribes to cameras and states; keeps them a while, and hands out what is fresh."""
 
     def __init__(self, node, cameras, settings):
         self._clock = node.get_clock()
         self._logger = node.get_logger()
         self._joint = settings.gripper_joint
         self._arrived = threading.Condition()
-        self._frames = {}
-        self._poses = deque(maxlen=STATES_KEPT)
-        self._grippers = deque(maxlen=STATES_KEPT)
+        self._period = 0.0
+        self._frames = {name: History() for name in cameras}
+        self._poses, self._grippers = History(), History()
+        self.prepare(settings, 0.0)
         self._topics = {}
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
@@ -50,13 +44,25 @@ class Observations:
         self._subscribe(node, 'pose', PoseStamped, '~/pose', self._on_pose)
         self._subscribe(node, 'gripper', JointState, '~/gripper', self._on_gripper)
 
+    def prepare(self, settings, period):
+        """Keep what a context of settings.context_frames, period [s] apart, will need."""
+        past = (settings.context_frames - 1) * period
+        with self._arrived:
+            self._period = period
+            for kept in self._frames.values():
+                kept.spacing = round(FRAME_SPACING * period * 1e9)
+                kept.span = round((past + FRAME_TOLERANCE * period) * 1e9) if past else 0
+            for kept in (self._poses, self._grippers):
+                kept.spacing = round(STATE_SPACING * 1e9)
+                kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
+
     def frame(self, camera, settings, should_stop, deadline):
         """
         Return (uint8 RGB [H, W, 3], stamp [ns]) of the newest frame, once it is fresh.
 
         GoalError NO_IMAGE or IMAGE_STALE if none is by image_timeout; should_stop() raises.
         """
-        newest = self._wait(lambda: self._frames.get(camera), settings.max_image_age,
+        newest = self._wait(self._frames[camera], settings.max_image_age,
                             settings, should_stop, deadline)
         if newest is None:
             raise GoalError(ErrorCode.NO_IMAGE, (
@@ -64,9 +70,8 @@ class Observations:
                 f'{settings.image_timeout:g} s'))
         self._check_age(newest, settings.max_image_age, 'max_image_age', camera,
                         ErrorCode.IMAGE_STALE)
-        convert = to_rgb if isinstance(newest.message, Image) else compressed_to_rgb
         try:
-            return convert(newest.message), newest.stamp
+            return picture(newest.message), newest.stamp
         except ValueError as error:  # a jpeg that is whole only at its start
             raise GoalError(ErrorCode.NO_IMAGE, (
                 f"the frame on '{self._topics[camera]}' is damaged: {error}")) from error
@@ -79,31 +84,52 @@ class Observations:
         """
         parts = []
         for part, kept in (('pose', self._poses), ('gripper', self._grippers)):
-            newest = self._wait(lambda kept=kept: kept[-1] if kept else None,
-                                settings.max_state_age, settings, should_stop, deadline)
+            newest = self._wait(kept, settings.max_state_age, settings, should_stop, deadline)
             if newest is None:
                 raise GoalError(ErrorCode.NO_STATE, (
                     f"no state on '{self._topics[part]}' within image_timeout = "
                     f'{settings.image_timeout:g} s{self._joint_hint(part)}'))
             self._check_age(newest, settings.max_state_age, 'max_state_age', part,
                             ErrorCode.STATE_STALE)
-            parts.append(self._nearest(kept, newest, part, frame_stamp, settings.max_skew))
-        pose, gripper = parts
-        try:
-            check_frame(pose.message.header.frame_id, settings.base_frame, 'pose')
-            return to_state(pose.message.pose, to_closedness(gripper.position, settings), 'pose')
-        except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_STATE, str(error)) from error
+            if frame_stamp is not None:
+                with self._arrived:
+                    newest = kept.nearest(frame_stamp)
+                self._check_skew(newest, part, frame_stamp, settings.max_skew)
+            parts.append(newest)
+        return _state(*parts, settings)
+
+    def past(self, camera, stamp, settings):
+        """
+        Return (frame, state) pairs before the frame of a stamp [ns], oldest first.
+
+        They lie the model's period apart and are settings.context_frames - 1 at most: fewer just
+        after the start and after a gap in a stream.
+        """
+        pairs = []
+        for steps in range(1, settings.context_frames):
+            wanted = stamp - round(steps * self._period * 1e9)
+            with self._arrived:
+                frame = self._frames[camera].nearest(wanted)
+                parts = [kept.nearest(frame.stamp) for kept in (self._poses, self._grippers)]
+            if abs(frame.stamp - wanted) > FRAME_TOLERANCE * self._period * 1e9 or any(
+                    _skew(part, frame.stamp) > settings.max_skew for part in parts):
+                break
+            try:
+                pairs.insert(0, (picture(frame.message), _state(*parts, settings)))
+            except (GoalError, ValueError):
+                break  # damaged
+        return pairs
 
     def age_of_frame(self, camera):
         """Return the age [s] of a camera's newest frame, None if there is none."""
-        return self._age(self._frames.get(camera))
+        with self._arrived:
+            return self._age(self._frames[camera].newest)
 
     def age_of_state(self):
         """Return the age [s] of the older of newest pose and newest gripper, None if missing."""
         with self._arrived:
-            newest = [kept[-1] if kept else None for kept in (self._poses, self._grippers)]
-        return None if None in newest else max(map(self._age, newest))
+            ages = [self._age(kept.newest) for kept in (self._poses, self._grippers)]
+        return None if None in ages else max(ages)
 
     def _subscribe(self, node, name, kind, topic, callback):
         qos = QoSProfile(
@@ -125,12 +151,12 @@ class Observations:
                                  throttle_duration_sec=10.0)
             return
         with self._arrived:
-            self._frames[camera] = Stamped(message, self._stamp(message))
+            self._frames[camera].add(Stamped(message, self._stamp(message)))
             self._arrived.notify_all()
 
     def _on_pose(self, message):
         with self._arrived:
-            self._poses.append(Stamped(message, self._stamp(message)))
+            self._poses.add(Stamped(message, self._stamp(message)))
             self._arrived.notify_all()
 
     def _on_gripper(self, message):
@@ -140,7 +166,7 @@ class Observations:
         index = names.index(self._joint)
         position = message.position[index] if index < len(message.position) else float('nan')
         with self._arrived:
-            self._grippers.append(Stamped(message, self._stamp(message), position))
+            self._grippers.add(Stamped(message, self._stamp(message), position))
             self._arrived.notify_all()
 
     def _stamp(self, message):
@@ -153,12 +179,12 @@ class Observations:
             return None
         return (self._clock.now().nanoseconds - item.stamp) * 1e-9
 
-    def _wait(self, newest, max_age, settings, should_stop, deadline):
-        """Return newest() when it is fresh, or whatever it is at image_timeout (wall time)."""
+    def _wait(self, kept, max_age, settings, should_stop, deadline):
+        """Return the newest of a History when it is fresh, or whatever it is at image_timeout."""
         until = min(time.monotonic() + settings.image_timeout, deadline)
         with self._arrived:
             while True:
-                item = newest()
+                item = kept.newest
                 fresh = item is not None and abs(self._age(item)) <= max_age
                 left = until - time.monotonic()
                 if fresh or left <= 0.0:
@@ -180,20 +206,32 @@ class Observations:
                 f"the newest message on '{self._topics[part]}' is {when}: allowed: "
                 f'{parameter} = {max_age:g} s'))
 
-    def _nearest(self, kept, newest, part, frame_stamp, max_skew):
-        if frame_stamp is None:
-            return newest
-        with self._arrived:
-            nearest = min(kept, key=lambda item: abs(item.stamp - frame_stamp), default=newest)
-        skew = abs(nearest.stamp - frame_stamp) * 1e-9
+    def _check_skew(self, nearest, part, frame_stamp, max_skew):
+        skew = _skew(nearest, frame_stamp)
         if skew > max_skew:
             raise GoalError(ErrorCode.STREAMS_OUT_OF_SYNC, (
                 f"frame and '{self._topics[part]}' were taken {skew:.3f} s apart: allowed: "
                 f'max_skew = {max_skew:g} s'))
-        return nearest
 
     def _joint_hint(self, part):
         return f" with a joint '{self._joint}'" if part == 'gripper' else ''
+
+
+def picture(message):
+    """Return the uint8 RGB [H, W, 3] of an Image or CompressedImage; ValueError if damaged."""
+    return to_rgb(message) if isinstance(message, Image) else compressed_to_rgb(message)
+
+
+def _skew(item, stamp):
+    return abs(item.stamp - stamp) * 1e-9
+
+
+def _state(pose, gripper, settings):
+    try:
+        check_frame(pose.message.header.frame_id, settings.base_frame, 'pose')
+        return to_state(pose.message.pose, to_closedness(gripper.position, settings), 'pose')
+    except ValueError as error:
+        raise GoalError(ErrorCode.INVALID_STATE, str(error)) from error
 
 
 def nanoseconds(stamp):

@@ -76,6 +76,9 @@ class Settings:
     base_frame: str = parameter(
         'panda_link0', "The robot's base frame: of states, commands and target poses.",
         read_only=True)
+    context_frames: int = parameter(
+        1, "Frames the model sees: the newest and those before it, the model's period apart; "
+        'fewer just after the start.', low=1, high=16)
     image_timeout: float = parameter(
         2.0, 'Longest wait for a frame and a state that are fresh.', unit='s',
         low=0.0, high=60.0)

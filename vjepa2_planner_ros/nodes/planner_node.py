@@ -10,6 +10,8 @@ import traceback
 from action_msgs.srv import CancelGoal
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+import psutil
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
@@ -60,7 +62,8 @@ class PlannerNode(LifecycleNode):
         self._server = None
         self._state = 'unconfigured'
         self._failure = ''
-        self._last_plan_time = math.nan
+        self._last_plan_time = self._iteration_rate = math.nan
+        self._process = psutil.Process()
         self._outcomes = Counter()
         self._slot = GoalSlot(self._execute, self.get_logger())
         self._topics = Topics(self)
@@ -97,6 +100,7 @@ class PlannerNode(LifecycleNode):
             return self._configure_failed(
                 f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}")
         model = self._torch.model
+        self._observations.prepare(settings, model.frame_period)
         self.get_logger().info(
             f'{model.name} is loaded on {model.device} in {model.dtype}, after '
             f'{time.monotonic() - began:.1f} s')
@@ -234,26 +238,36 @@ class PlannerNode(LifecycleNode):
         model = torch_thread.model.name
         goal = read_goal(job.handle.request, parameters.read(self), model)
         settings = goal.settings
+        self._observations.prepare(settings, torch_thread.model.frame_period)
         deadline = began + goal.allowance if goal.allowance else math.inf
         self.get_logger().info(
             f'Goal {job.name}: {settings.cem_samples} samples x {settings.cem_iterations} '
             f"iterations, horizon {settings.cem_horizon}, camera '{goal.camera}'")
-        frame, stamp, state = goal.frame, goal.frame_stamp, goal.state
-        if frame is None:
-            frame, stamp = self._observations.frame(
-                goal.camera, settings, job.raise_if_stopped, deadline)
-        if state is None:
-            state = self._observations.state(
-                stamp or None, settings, job.raise_if_stopped, deadline)
+        frames, states, stamp = self._observe(job, goal, deadline)
         header = Header(stamp=Time(sec=stamp // 10 ** 9, nanosec=stamp % 10 ** 9),
                         frame_id=settings.base_frame)
         from .torch_thread import Request
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
                             Header(stamp=header.stamp, frame_id=goal.camera))
         answer = torch_thread.plan(
-            Request(goal.picture, frame, state, settings, goal.allowance, deadline), report)
+            Request(goal.picture, frames, states, settings, goal.allowance, deadline), report)
+        self._iteration_rate = settings.cem_iterations / answer.optimization_time
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)
+
+    def _observe(self, job, goal, deadline):
+        """Return the frames to plan from, the current one last, their states [T, 7], its stamp."""
+        streams, stop = self._observations, job.raise_if_stopped
+        frame, stamp, state = goal.frame, goal.frame_stamp, goal.state
+        past = []
+        if frame is None:
+            frame, stamp = streams.frame(goal.camera, goal.settings, stop, deadline)
+        if state is None:
+            state = streams.state(stamp or None, goal.settings, stop, deadline)
+            if goal.frame is None:
+                past = streams.past(goal.camera, stamp, goal.settings)
+        frames, states = zip(*past, (frame, state))
+        return frames, np.stack(states), stamp
 
     def _publish_diagnostics(self):
         settings = parameters.read(self)
@@ -265,9 +279,13 @@ class PlannerNode(LifecycleNode):
             'device': getattr(model, 'device', settings.device),
             'dtype': getattr(model, 'dtype', settings.dtype),
             'last plan [s]': f'{self._last_plan_time:.3f}',
+            'iterations a second': f'{self._iteration_rate:.2f}',
             **{f'{name} age [s]': 'never seen' if age is None else f'{age:.3f}'
                for name, age in ages.items()},
-            **{f'goals {name}': self._outcomes[name] for name in OUTCOMES}}
+            **{f'goals {name}': self._outcomes[name] for name in OUTCOMES},
+            'memory [MB]': f'{self._process.memory_info().rss / 1e6:.0f}'}
+        if self._torch and self._torch.gpu_memory is not None:
+            values['GPU memory [MB]'] = f'{self._torch.gpu_memory / 1e6:.0f}'
         self._diagnostics.publish(to_diagnostics(
             self.get_clock().now().to_msg(), self.get_fully_qualified_name(),
             str(values['device']), judge(self._state, self._failure, ages, settings), values))

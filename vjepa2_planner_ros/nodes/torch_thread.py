@@ -18,6 +18,7 @@ from ..error_codes import ErrorCode
 from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
+from ..world_model.devices import used_memory
 from ..world_model.poses import compose
 
 BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
@@ -28,8 +29,8 @@ class Request:
     """What one goal asks for, as arrays."""
 
     goal: np.ndarray  # uint8 [H, W, 3]
-    frame: np.ndarray  # uint8 [H, W, 3]
-    state: np.ndarray  # [7] at the frame
+    frames: tuple  # of uint8 [H, W, 3], one or more of the context, the current one last
+    states: np.ndarray  # [T, 7] at the frames
     settings: object  # Settings
     allowance: float  # s, as asked for; 0 = none
     deadline: float  # the same on time.monotonic(); inf = none
@@ -70,6 +71,11 @@ class TorchThread:
     def model(self):
         """Return the loaded world model or None; for its name, device and dtype."""
         return self._model
+
+    @property
+    def gpu_memory(self):
+        """Return the bytes that tensors hold on the model's GPU, None without one."""
+        return None if self._model is None else used_memory(self._model.device)
 
     def load(self, settings):
         """Load and warm up the model that settings name; raise what loading raises."""
@@ -136,13 +142,13 @@ class TorchThread:
         report.goal_input(self._model.model_input(request.goal))
         report.raise_if_stopped()
         report.encoding(0.5)
-        context = self._model.encode(request.frame[None])
-        report.model_input(self._model.model_input(request.frame))
+        context = torch.cat([self._model.encode(frame[None]) for frame in request.frames])
+        report.model_input(self._model.model_input(request.frames[-1]))
         report.encoding(1.0)
         encoded = time.perf_counter()
         found = self._search(context, goal, request, report)
         commands = to_command(found.actions)
-        target = compose(torch.as_tensor(request.state), torch.as_tensor(found.actions[0]))
+        target = compose(torch.as_tensor(request.states[-1]), torch.as_tensor(found.actions[0]))
         return Answer(commands, target.numpy(), found, encoded - began,
                       time.perf_counter() - encoded)
 
@@ -170,7 +176,7 @@ class TorchThread:
         except ValueError as error:
             raise GoalError(ErrorCode.INVALID_SETTINGS, f'cem.{error}') from error
         try:
-            found = plan(self._model, context, request.state[None], goal, config,
+            found = plan(self._model, context, request.states, goal, config,
                          on_iteration=on_iteration, should_stop=report.stopped)
         except PlanTimeout as error:
             raise GoalError(ErrorCode.TIMEOUT, (

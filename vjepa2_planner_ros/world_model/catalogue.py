@@ -22,6 +22,7 @@ class ModelSpec:
     action_bounds: largest change per axis and step that training saw [m, rad, closedness].
     reference_rotation: tool rotation (fixed-axis angles, rad) relative to which the predictor's
     state input is expressed; None is the robot base frame itself, as in Meta's models.
+    frame_period: time between frames in training [s], thus of one action.
     weights: file shipped with this package; None where the user brings a checkpoint.
     """
 
@@ -31,6 +32,7 @@ class ModelSpec:
     image_size: int
     crop: str
     action_bounds: tuple[float, ...]
+    frame_period: float = 0.25
     reference_rotation: tuple[float, float, float] | None = None
     weights: Path | None = None
 

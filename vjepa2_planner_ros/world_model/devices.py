@@ -51,3 +51,12 @@ def free_memory(device: torch.device) -> int:
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def used_memory(device: torch.device) -> int | None:
+    """Return the bytes that tensors hold on a GPU, None for a CPU."""
+    if device.type == 'cpu':
+        return None
+    if device.type == 'mps':
+        return torch.mps.current_allocated_memory()
+    return torch.cuda.memory_allocated(device)

@@ -25,6 +25,7 @@ class WorldModel(Protocol):
     name: str
     action_dim: int  # 7
     action_bounds: tuple[float, ...]  # [7] largest change per axis [m, rad, closedness]
+    frame_period: float  # s between the frames of a context
     device: torch.device
     dtype: torch.dtype
 
@@ -68,6 +69,10 @@ class VJepa2WorldModel:
     @property
     def action_bounds(self) -> tuple[float, ...]:
         return self.spec.action_bounds
+
+    @property
+    def frame_period(self) -> float:
+        return self.spec.frame_period
 
     @property
     def device(self) -> torch.device:
