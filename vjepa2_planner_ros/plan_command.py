@@ -15,7 +15,8 @@ from sensor_msgs.msg import Image
 from vjepa2_interfaces.action import PlanAction
 
 from .client import PlannerClient
-from .plan_result import PlanFailed, read_picture
+from .nodes.images import to_rgb
+from .plan_result import goal_yaml, PlanFailed, read_picture, write_picture
 
 AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
         ('gripper', '-1 close .. +1 open'))
@@ -42,20 +43,26 @@ def command_table(result) -> str:
 
 
 def main(args=None) -> int:
-    """Plan once; return 0 only if there is a command."""
+    """Plan once, or keep the goal for later; return 0 only if that was possible."""
     arguments = sys.argv if args is None else ['plan', *args]
     options = _parser().parse_args(remove_ros_args(arguments)[1:])
     # Ctrl-C has to leave ROS up for as long as the cancel takes.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         goal = (read_picture(options.goal) if options.goal
-                else _from_topic(options.goal_topic, options.wait))
+                else to_rgb(_from_topic(options.goal_topic, options.wait)))
+        if options.save:
+            write_picture(options.save, goal)
+            return 0
+        if options.print_goal:
+            print(goal_yaml(goal))
+            return 0
         with PlannerClient(action=options.action) as client:
             if not client.wait_until_ready(options.wait):
                 return _fail(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
                              f'{options.wait:g} s')
             return _plan(client, goal, options)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return _fail(f'INVALID_GOAL_IMAGE: {error}')
     except KeyboardInterrupt:
         return _fail('cancelled', 130)
@@ -120,6 +127,11 @@ def _parser():
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
     goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument('--save', metavar='FILE',
+                         help='write the goal picture to a file and do not plan')
+    instead.add_argument('--print-goal', action='store_true',
+                         help='print the goal for `ros2 action send_goal --stdin`, do not plan')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
     parser.add_argument('--samples', type=int, default=0, help='candidates an iteration')
     parser.add_argument('--iterations', type=int, default=0, help='iterations')

@@ -4,6 +4,7 @@
 
 from array import array
 from dataclasses import dataclass
+import io
 from pathlib import Path
 
 from builtin_interfaces.msg import Time
@@ -64,6 +65,20 @@ def read_picture(path) -> np.ndarray:
     from PIL import Image as Picture  # only where files are read
     with Picture.open(Path(path)) as picture:
         return np.array(picture.convert('RGB'))
+
+
+def write_picture(path, picture) -> None:
+    """Write uint8 [H, W, 3] RGB to a file of any format that Pillow writes, by its suffix."""
+    from PIL import Image as Picture
+    Picture.fromarray(picture).save(Path(path))
+
+
+def goal_yaml(picture) -> str:
+    """Return a PlanAction goal with a picture, uint8 [H, W, 3] RGB, as YAML on one line."""
+    from PIL import Image as Picture
+    png = io.BytesIO()
+    Picture.fromarray(picture).save(png, 'PNG')
+    return f'{{goal_image_compressed: {{format: png, data: {list(png.getvalue())}}}}}'
 
 
 def picture_message(picture):

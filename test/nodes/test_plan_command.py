@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console client, run as people run it."""
 
+import io
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from toy_world_model import ToyWorldModel
+import yaml
 
 
 @pytest.fixture
@@ -78,6 +80,17 @@ def test_failure_is_named_and_the_exit_code_is_not_0(command, goal_file):
     assert process.returncode == 1
     assert 'INVALID_SETTINGS' in errors and "camera = 'left'" in errors
     assert 'Traceback' not in errors
+
+
+def test_goal_is_kept_for_later(command, goal_file, tmp_path):
+    pixels, saved = np.asarray(Picture.open(goal_file)), tmp_path / 'saved.png'
+    keeping = command('--goal', goal_file, '--save', str(saved))
+    printing = command('--goal', goal_file, '--print-goal')
+    assert keeping.wait(60) == 0
+    assert (np.asarray(Picture.open(saved)) == pixels).all()
+    goal = yaml.safe_load(printing.communicate(timeout=60)[0])['goal_image_compressed']
+    assert goal['format'] == 'png'
+    assert (np.asarray(Picture.open(io.BytesIO(bytes(goal['data'])))) == pixels).all()
 
 
 @pytest.mark.parametrize('arguments, text', [

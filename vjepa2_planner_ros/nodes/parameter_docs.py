@@ -17,7 +17,7 @@ from .parameters import CameraSettings, parameter_name, Settings
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
 WIDTH = 92  # columns of the YAML file
-HEADER = '''\
+HEADER = """\
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 #
@@ -26,7 +26,7 @@ HEADER = '''\
 # Written by: python -m vjepa2_planner_ros.nodes.parameter_docs
 /**:
   ros__parameters:
-'''
+"""
 TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 
 
