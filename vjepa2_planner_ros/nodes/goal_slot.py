@@ -87,12 +87,11 @@ class GoalSlot:
             self._start(job)
 
     def job_of(self, handle):
-        """Return the Job of a goal handle, or None if it is not in the slot."""
+        """Return the Job of a goal handle; it may be asked for before the goal is submitted."""
         with self._changed:
-            for job in (self._running, self._waiting):
-                if job is not None and job.handle == handle:
-                    return job
-        return None
+            if not hasattr(handle, 'job'):
+                handle.job = Job(handle)
+            return handle.job
 
     def stop_all(self, reason: StopReason):
         """Ask every goal in the slot to stop."""

@@ -26,7 +26,7 @@ from .diagnostics import judge, to_diagnostics
 from .errors import GoalError, GoalStopped
 from .goal_end import end_goal, OUTCOMES
 from .goal_reader import read_goal
-from .goal_slot import GoalSlot, Job, StopReason
+from .goal_slot import GoalSlot, StopReason
 from .messages import to_result_message
 from .observations import Observations
 from .process import run
@@ -190,13 +190,14 @@ class PlannerNode(LifecycleNode):
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle):
-        self._slot.submit(Job(handle))
+        self._slot.submit(self._slot.job_of(handle))
 
     def _on_cancel(self, handle):
         job = self._slot.job_of(handle)
-        if job is not None and job.stop(StopReason.CANCELLED):
-            return CancelResponse.ACCEPT
-        return CancelResponse.REJECT
+        job.stop(StopReason.CANCELLED)
+        # Yes also for a goal that another reason stops: it ends, and of several goals in one
+        # request rclpy passes over the one after a goal that says no.
+        return CancelResponse.ACCEPT if job.stopped() else CancelResponse.REJECT
 
     async def _cancel_all(self, request, response):
         """Cancel by the action's own service, so that goals end as for any other client."""
