@@ -28,6 +28,10 @@ class ToyWorldModel:
         pixels = torch.as_tensor(np.asarray(frames)).reshape(len(frames), -1)[:, :7].float()
         return ((pixels - 100.0) / 100.0)[:, None]
 
+    def observe(self, frames):
+        """Return the same."""
+        return self.encode(frames)
+
     def rollout(self, context, states, actions):
         """Return the states [S, 1, 7] after actions [S, H, 7]."""
         actions = torch.as_tensor(actions, dtype=torch.float32)

@@ -214,6 +214,22 @@ def test_wrong_settings_are_named(wrong, message):
         CemConfig(**wrong)
 
 
+class Translations(Latents):
+    """The toy model as one that can only translate."""
+
+    action_bounds = (0.05, 0.05, 0.05, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_axes_without_a_bound_are_not_searched():
+    narrow = search(CemConfig(seed=3), model=Translations())
+    chosen = search(CemConfig(seed=3, search=('x', 'y', 'z')))
+    np.testing.assert_array_equal(narrow.actions, chosen.actions)
+    assert (narrow.actions[:, 3:] == 0.0).all() and abs(narrow.actions[:, :3]).min() > 0.005
+    assert narrow.confidence == chosen.confidence > 0.0
+    with pytest.raises(ValueError, match='search is gripper; allowed: an axis whose bound'):
+        search(CemConfig(search=('gripper',)), model=Translations())
+
+
 def test_bounds_cannot_be_widened():
     with pytest.raises(ValueError, match='bounds of y is 0.06; allowed: up to 0.05'):
         search(CemConfig(bounds=(0.05, 0.06, 0.05, 0.1, 0.1, 0.1, 0.5)))

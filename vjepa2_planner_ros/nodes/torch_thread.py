@@ -142,7 +142,7 @@ class TorchThread:
         report.goal_input(self._model.model_input(request.goal))
         report.raise_if_stopped()
         report.encoding(0.5)
-        context = torch.cat([self._model.encode(frame[None]) for frame in request.frames])
+        context = torch.cat([self._model.observe(frame[None]) for frame in request.frames])
         report.model_input(self._model.model_input(request.frames[-1]))
         report.encoding(1.0)
         encoded = time.perf_counter()

@@ -64,7 +64,7 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor, config:
     """
     Search the actions whose predicted latents come nearest to the goal's.
 
-    :param context: [T, N, D] latents of the observed frames, the current one last.
+    :param context: [T, ...] what the world model observed of the frames, the current one last.
     :param states: [T, 7] end-effector states at these frames.
     :param goal: [N, D] latents of the goal picture.
     :param on_iteration: called with a CemIteration after each iteration.
@@ -72,10 +72,10 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor, config:
     :raise PlanCancelled: should_stop() was true.
     :raise PlanTimeout: config.time_limit has passed.
     :raise NonFiniteEnergyError: no candidate, or not the plan itself, has a finite energy.
-    :raise ValueError: the bounds are wider than the model's.
+    :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis.
     """
     began = perf_counter()
-    axes = [AXES.index(name) for name in AXES if name in config.search]
+    axes = config.axes_for(world_model.action_bounds)
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
     initial_std = bounds if config.initial_std is None else torch.tensor(config.initial_std)[axes]
     momentum_mean = torch.tensor(per_axis(config.momentum_mean, 'momentum_mean'))[axes]
@@ -121,7 +121,7 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor, config:
                 _all_axes(std, axes).double().numpy(), iteration_energies[-1],
                 perf_counter() - began))
 
-    if 'gripper' in config.search:
+    if 6 in axes:
         gripper = axes.index(6)
         mean[:, gripper] *= mean[:, gripper].abs() >= config.gripper_deadband
     energy, start_energy = evaluate(torch.stack([mean, torch.zeros_like(mean)])).tolist()

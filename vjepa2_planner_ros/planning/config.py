@@ -81,6 +81,19 @@ class CemConfig:
                                  'largest step the model was trained for')
         return self.bounds
 
+    def axes_for(self, action_bounds: tuple[float, ...]) -> list[int]:
+        """
+        Return the indices of the axes to search for a model that was trained up to action_bounds.
+
+        An axis that cannot move is left out: it has no say in how far the elites agree.
+        """
+        bounds = self.bounds_for(action_bounds)
+        axes = [i for i, name in enumerate(AXES) if name in self.search and bounds[i] > 0.0]
+        if not axes:
+            raise ValueError(f"search is {', '.join(self.search)}; allowed: an axis whose bound "
+                             f'is above 0, the bounds are {list(bounds)}')
+        return axes
+
 
 def per_axis(value: PerAxis, name: str) -> tuple[float, ...]:
     """Return a setting of one number or one per axis as seven numbers."""

@@ -23,7 +23,7 @@ class WorldModel(Protocol):
     """What planning needs of a world model."""
 
     name: str
-    action_dim: int  # 7
+    action_dim: int  # 7, or 3 where only translations can be planned
     action_bounds: tuple[float, ...]  # [7] largest change per axis [m, rad, closedness]
     frame_period: float  # s between the frames of a context
     device: torch.device
@@ -35,8 +35,11 @@ class WorldModel(Protocol):
     def rollout(self, context: Tensor, states, actions: Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
+    def observe(self, frames) -> Tensor:
+        """Return what rollout needs to know of uint8 frames [T, H, W, 3] RGB, [T, ...]."""
 
-        :param context: [T, N, D] latents of the observed frames, the current one last.
+
+        :param context: [T, ...] what observe returned of the frames, the current one last.
         :param states: [T, 7] end-effector states at these frames; the actions between them are
             derived from them.
         :param actions: [S, H, 7] candidates.
@@ -89,11 +92,18 @@ class VJepa2WorldModel:
     @torch.inference_mode()
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
-        images = preprocessing.preprocess(
-            frames, self.spec.image_size, self.spec.crop, self.device)
-        return layer_norm(self.encoder(images))
+        return self.encode_pixels(preprocessing.crop_and_resize(
+            frames, self.spec.image_size, self.spec.crop, self.device))
 
     @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Return the same of pixels [T, 3, size, size], 0..255, cropped and resized before."""
+        return layer_norm(self.encoder(preprocessing.normalise(pixels)))
+
+    def observe(self, frames) -> Tensor:
+        """Return the latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
+        return self.encode(frames)
+
     def rollout(self, context: Tensor, states, actions) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
