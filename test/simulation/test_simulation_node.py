@@ -147,7 +147,7 @@ def test_camera_info_is_that_of_the_picture(listener):
     assert (info.width, info.height) == (SIZE, SIZE)
     assert info.header.frame_id == listener.last['image'].header.frame_id
     matrix = np.reshape(info.k, (3, 3))
-    np.testing.assert_allclose(matrix[:2, 2], SIZE / 2)
+    np.testing.assert_allclose(matrix[:2, 2], (SIZE - 1) / 2)
     np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3], matrix)
 
 

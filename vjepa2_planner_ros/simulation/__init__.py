@@ -1,7 +1,7 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A simulated Franka Panda at a table, seen by a fixed camera (MuJoCo, no ROS)."""
+"""A simulated Franka Panda at a table, seen by a camera (MuJoCo, no ROS)."""
 
 from vjepa2_planner_ros.simulation.rendering import choose_opengl
 

@@ -24,11 +24,12 @@ class Episode:
     goal: np.ndarray
 
 
-def sample_episode(seed):
+def sample_episode(seed, distance=DISTANCE):
     """
     Return the episode of a seed.
 
-    Start and goal lie in the workspace, 10 to 25 cm apart in a random direction. They share the
+    Start and goal lie in the workspace, 10 to 25 cm apart in a random direction; distance (m) is
+    another pair of least and largest. They share the
     orientation: tool down, turned by up to 0.4 rad about the vertical after a tilt of up to
     0.1 rad about x and y. The closedness of each is uniform in 0..1.
     """
@@ -37,7 +38,7 @@ def sample_episode(seed):
     while True:
         start = rng.uniform(low, high)
         direction = rng.normal(size=3)
-        goal = start + rng.uniform(*DISTANCE) * direction / np.linalg.norm(direction)
+        goal = start + rng.uniform(*distance) * direction / np.linalg.norm(direction)
         if np.all(goal >= low) and np.all(goal <= high):
             break
     roll, pitch = rng.uniform(-LARGEST_TILT, LARGEST_TILT, 2)

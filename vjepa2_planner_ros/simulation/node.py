@@ -31,7 +31,6 @@ from vjepa2_planner_ros.simulation.kinematics import euler_to_matrix, matrix_to_
 from vjepa2_planner_ros.simulation.panda import FINGER_TRAVEL, MODES
 
 BASE_FRAME = 'panda_link0'
-CAMERA_FRAME = 'fixed_camera'
 GRIPPER_JOINT = 'panda_finger_joint1'
 
 
@@ -55,9 +54,11 @@ class SimulationNode(Node):
             image_size=self._declare(
                 'image_size', 256, 'Width and height of the picture [pixels].',
                 integer_range=[IntegerRange(from_value=64, to_value=1024)]),
+            camera=self._declare('camera', 'fixed', "The camera: 'fixed', or 'wrist' on the hand."),
             step_time=self._declare(
                 'step_time', 0.25, 'Duration of the motion of one command [s].',
                 floating_point_range=[FloatingPointRange(from_value=0.05, to_value=5.0)]))
+        self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
         self._begin_episode()
         self._timer = self.create_timer(self._period, self._tick)
@@ -85,7 +86,7 @@ class SimulationNode(Node):
         self._sim.reset(self._seed)
         self._sim.set_state(episode.goal)
         stamp = self.get_clock().now().to_msg()
-        self._goal_image.publish(image_message(self._sim.render(), stamp))
+        self._goal_image.publish(image_message(self._sim.render(), stamp, self._frame))
         self._goal_pose.publish(pose_message(episode.goal, stamp))
         self._goal_gripper.publish(gripper_message(episode.goal, stamp))
         self._sim.set_state(episode.start)
@@ -98,8 +99,9 @@ class SimulationNode(Node):
         self._pose.publish(pose_message(state, stamp))
         self._gripper.publish(gripper_message(state, stamp))
         self._camera_info.publish(
-            camera_info_message(self._sim.camera_matrix(), self._sim.image_size, stamp))
-        self._image.publish(image_message(self._sim.render(), stamp))
+            camera_info_message(
+                self._sim.camera_matrix(), self._sim.image_size, stamp, self._frame))
+        self._image.publish(image_message(self._sim.render(), stamp, self._frame))
 
     def _on_command(self, message):
         if message.header.frame_id not in ('', BASE_FRAME):
@@ -128,12 +130,12 @@ class SimulationNode(Node):
         super().destroy_node()
 
 
-def image_message(picture, stamp):
+def image_message(picture, stamp, frame):
     """Return the Image of a picture, uint8 [H, W, 3] RGB."""
     height, width = picture.shape[:2]
     message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     message.header.stamp = stamp
-    message.header.frame_id = CAMERA_FRAME
+    message.header.frame_id = frame
     message.data = array('B', picture.tobytes())
     return message
 
@@ -157,11 +159,11 @@ def gripper_message(state, stamp):
     return message
 
 
-def camera_info_message(intrinsics, size, stamp):
+def camera_info_message(intrinsics, size, stamp, frame):
     """Return the CameraInfo of a pinhole camera with the intrinsics [3, 3] (pixels)."""
     message = CameraInfo(height=size, width=size, distortion_model='plumb_bob')
     message.header.stamp = stamp
-    message.header.frame_id = CAMERA_FRAME
+    message.header.frame_id = frame
     message.d = [0.0] * 5
     message.k = [float(x) for x in intrinsics.ravel()]
     message.r = [float(x) for x in np.eye(3).ravel()]

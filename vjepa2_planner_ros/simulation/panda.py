@@ -9,11 +9,12 @@ import numpy as np
 from vjepa2_planner_ros.simulation.kinematics import (
     ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler)
 from vjepa2_planner_ros.simulation.rendering import require_opengl
-from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE
+from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
 from vjepa2_planner_ros.simulation.variation import vary_scene
 
 SLEEP = int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # objects at rest cost no time
 MODES = ('kinematic', 'physics')
+FIELDS_OF_VIEW = {'fixed': CAMERA_FOV, 'wrist': WRIST_FOV}  # degrees, of each camera
 ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
 FINGER_TRAVEL = 0.04  # m, of each finger from closed to open
@@ -25,7 +26,7 @@ SHADOW_REACH = 0.7  # m, height at which the shadow of the hand has faded
 
 class PandaSim:
     """
-    A Franka Panda at a table, seen by a fixed camera; no ROS.
+    A Franka Panda at a table, seen by a fixed camera or one on its wrist; no ROS.
 
     State [7]: position (m) of the point between the finger tips and fixed-axis XYZ Euler angles
     (rad) in the frame panda_link0, and the closedness of the gripper, 0 open .. 1 closed.
@@ -37,12 +38,14 @@ class PandaSim:
     'physics' position servos follow, and hand, fingers, objects and table touch each other.
     """
 
-    def __init__(self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME):
+    def __init__(self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME,
+                 camera='fixed'):
         """
         Build the scene of a seed.
 
         image_size is the edge of the square picture in pixels, step_time the duration (s) of a
-        step.
+        step, camera the one that render() looks through: 'fixed', or 'wrist', which sits on the
+        hand at scene.WRIST_MOUNT.
         """
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
@@ -51,6 +54,9 @@ class PandaSim:
         if not 0.05 <= step_time <= 10:
             raise ValueError(f'step_time must be 0.05..10 s, got {step_time}')
         self.mode = mode
+        if camera not in FIELDS_OF_VIEW:
+            raise ValueError(f'camera must be one of {tuple(FIELDS_OF_VIEW)}, got {camera!r}')
+        self.camera = camera
         self._step_time = step_time
         self._motion_time = MOTION_SHARE * step_time
         self.image_size = int(image_size)
@@ -184,7 +190,7 @@ class PandaSim:
 
     def render(self):
         """
-        Return the picture of the fixed camera, uint8 [image_size, image_size, 3] RGB.
+        Return the picture of the camera, uint8 [image_size, image_size, 3] RGB.
 
         RuntimeError: this machine has no OpenGL for rendering without a screen.
         """
@@ -192,7 +198,8 @@ class PandaSim:
             require_opengl()
             self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
         self._cast_shadow()
-        self._renderer.update_scene(self._data, 'fixed')
+        mujoco.mj_camlight(self._model, self._data)  # the wrist camera is where the hand is now
+        self._renderer.update_scene(self._data, self.camera)
         return self._renderer.render()
 
     def _cast_shadow(self):
@@ -209,9 +216,13 @@ class PandaSim:
         mujoco.mj_kinematics(model, data)
 
     def camera_matrix(self):
-        """Return the intrinsics [3, 3] (pixels) of the fixed camera, which has no distortion."""
-        centre = self.image_size / 2
-        focal = centre / np.tan(np.deg2rad(CAMERA_FOV) / 2)
+        """
+        Return the intrinsics [3, 3] (pixels) of the camera, which has no distortion.
+
+        As in CameraInfo, whole numbers are the centres of pixels.
+        """
+        focal = self.image_size / 2 / np.tan(np.deg2rad(FIELDS_OF_VIEW[self.camera]) / 2)
+        centre = (self.image_size - 1) / 2
         return np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]])
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-The scene: a Panda on a table with a cup and cubes in front of a wall, and a fixed camera.
+The scene: a Panda on a table with a cup and cubes in front of a wall, a fixed camera and one on
+the hand.
 
 World frame = panda_link0, the foot of the robot, whose mounting plane is the table top (z = 0).
 The model is compiled once; randomise() changes what varies with the seed in place.
@@ -20,6 +21,11 @@ CUP_RADIUS, CUP_HEIGHT = 0.038, 0.09
 CAMERA_POSITION = (1.35, 0.75, 0.62)  # front left, so that opening and height show
 CAMERA_TARGET = (0.441, 0.0, 0.243)
 CAMERA_FOV = 31.5  # degrees: the workspace just fills the picture
+TOOL_LENGTH = 0.1034  # m, from the flange of the hand to the point between the finger tips
+# Pose of the wrist camera's optical frame (x right, y down, z ahead) in the end effector's frame,
+# m and rad: before the hand, looking past the fingers, which stay just outside the picture.
+WRIST_MOUNT = (0.07, 0.0, -0.08, 0.0, 0.0, np.pi / 2)
+WRIST_FOV = 70.0  # degrees
 # Joint frames, limits (rad), torques (N m) and identified inertias of the arm, as in the model
 # the meshes come with: offset, quaternion, range, torque, mass, centre, full inertia.
 ARM = (
@@ -46,7 +52,8 @@ HAND = """
   <inertial pos="-0.01 0 0.03" mass="0.73" diaginertia="0.001 0.0025 0.0017"/>
   {hand}
   <geom class="collision" type="capsule" size="0.035" fromto="0 -0.065 0.025 0 0.065 0.025"/>
-  <site name="end_effector" pos="0 0 0.1034" group="5"/>
+  <site name="end_effector" pos="0 0 {tool}" group="5"/>
+  <camera name="wrist" pos="{wrist}" xyaxes="0 1 0 1 0 0" fovy="{fov}"/>
   {fingers}
 </body>
 """
@@ -154,7 +161,9 @@ def _arm(meshes):
     fingers = ''.join(
         FINGER.format(i=i, quat=quat, meshes=_visuals(meshes, 'finger'))
         for i, quat in ((1, '1 0 0 0'), (2, '0 0 0 1')))
-    body = HAND.format(hand=_visuals(meshes, 'hand'), fingers=fingers)
+    body = HAND.format(
+        hand=_visuals(meshes, 'hand'), fingers=fingers, tool=TOOL_LENGTH,
+        wrist=_text(np.add(WRIST_MOUNT[:3], (0, 0, TOOL_LENGTH))), fov=WRIST_FOV)
     for i in range(7, 0, -1):
         offset, quat, limits, _, mass, centre, inertia = ARM[i - 1]
         body = f"""
