@@ -32,12 +32,12 @@ class WorldModel(Protocol):
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
 
-    def rollout(self, context: Tensor, states, actions: Tensor) -> Tensor:
-        """
-        Return the layer-normed latents [S, N, D] predicted after H actions.
     def observe(self, frames) -> Tensor:
         """Return what rollout needs to know of uint8 frames [T, H, W, 3] RGB, [T, ...]."""
 
+    def rollout(self, context: Tensor, states, actions: Tensor) -> Tensor:
+        """
+        Return the layer-normed latents [S, N, D] predicted after H actions.
 
         :param context: [T, ...] what observe returned of the frames, the current one last.
         :param states: [T, 7] end-effector states at these frames; the actions between them are
@@ -89,7 +89,6 @@ class VJepa2WorldModel:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
         return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
-    @torch.inference_mode()
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
         return self.encode_pixels(preprocessing.crop_and_resize(
@@ -104,6 +103,7 @@ class VJepa2WorldModel:
         """Return the latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
         return self.encode(frames)
 
+    @torch.inference_mode()
     def rollout(self, context: Tensor, states, actions) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
