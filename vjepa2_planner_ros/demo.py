@@ -13,9 +13,7 @@ from contextlib import ExitStack
 import json
 import os
 from pathlib import Path
-import random
 import signal
-import socket
 import sys
 import time
 
@@ -27,6 +25,7 @@ from vjepa2_interfaces.action import PlanAction
 from .client import PlannerClient
 from .demo_arm import DemoArm, SpawnedNodes
 from .demo_pictures import energy_plot, side_by_side
+from .nodes.process import free_domain
 from .plan_command import HEADING, iteration_line
 from .planning.closed_loop import StopRule
 
@@ -55,7 +54,7 @@ def main(args=None) -> int:
 def _run(options, arguments, stack):
     nodes = None
     if not options.no_spawn:
-        os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
+        os.environ['ROS_DOMAIN_ID'] = str(free_domain())
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
         print('Starting simulated arm and planner ...', flush=True)
         nodes = stack.enter_context(SpawnedNodes(NAMESPACE, options.seed - 1, options.mode))
@@ -143,19 +142,6 @@ def _print_command(result, stop):
           f'  energy {result.start_energy:.5f} -> {result.energy:.5f}, confidence '
           f'{result.confidence:.3f}, {result.planning_time:.2f} s'
           f'{": not worth a step, stop" if stop else ""}', flush=True)
-
-
-def _free_domain():
-    """Return a ROS domain of which nobody on this machine listens to the discovery port."""
-    # Up to 101: beyond it the ports of a domain overlap those that Linux hands out.
-    for domain in random.sample(range(1, 102), 101):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(('', 7400 + 250 * domain))
-                return domain
-            except OSError:
-                continue
-    raise TimeoutError('every ROS domain from 1 to 101 is in use')
 
 
 def _parser():

@@ -3,7 +3,9 @@
 """Start a node as a process and end it on SIGINT or SIGTERM within two seconds."""
 
 import os
+import random
 import signal
+import socket
 import sys
 import threading
 import time
@@ -62,3 +64,16 @@ def spin_until(executor, node, ended):
             # One callback's mistake must not take the whole server away.
             node.get_logger().error(traceback.format_exc())
     time.sleep(0.05)  # for the callbacks that are under way in the executor's threads
+
+
+def free_domain():
+    """Return a ROS domain of which nobody on this machine listens to the discovery port."""
+    # Up to 101: beyond it the ports of a domain overlap those that Linux hands out.
+    for domain in random.sample(range(1, 102), 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7400 + 250 * domain))
+                return domain
+            except OSError:
+                continue
+    raise TimeoutError('every ROS domain from 1 to 101 is in use')
