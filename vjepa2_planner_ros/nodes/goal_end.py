@@ -5,6 +5,7 @@
 import time
 
 from rclpy.action.server import RCLError
+from sensor_msgs.msg import CompressedImage, Image
 from vjepa2_interfaces.action import PlanAction
 
 from .errors import GoalError
@@ -47,7 +48,14 @@ def end_goal(job, result, failure, elapsed, logger):
         _make_transition(job.handle, outcome)
     except RCLError as error:
         logger.error(f'Goal {job.name}: {error}')
+    _forget_pictures(job.handle.request)
     return result, outcome
+
+
+def _forget_pictures(goal):
+    # rclpy keeps the goal as long as its result, result_timeout: megabytes for each.
+    goal.goal_image = goal.current_image = Image()
+    goal.goal_image_compressed = CompressedImage()
 
 
 def _make_transition(handle, outcome):
