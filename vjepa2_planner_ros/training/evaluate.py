@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..planning import CemConfig, Plan, plan
 from ..planning.actions import AXES
 from ..planning.closed_loop import StopRule
-from ..simulation import ACTION_BOUNDS, PandaSim, sample_episode
+from ..simulation import ACTION_BOUNDS, Episode, PandaSim, sample_episode
 from ..world_model import build_networks, load_world_model, model_spec, poses, VJepa2WorldModel
 
 FIRST_SEED = 1_000_000
@@ -68,6 +68,8 @@ class SimulatorPixels:
         pixels = torch.nn.functional.interpolate(pixels, (self.size, self.size), mode='area')
         return pixels.flatten(2).mT
 
+    observe = encode
+
     def rollout(self, context, states, actions):
         """Return the pixels [S, size * size, 3] after actions [S, 1, 7]."""
         state = torch.as_tensor(states[-1:], dtype=torch.float64)
@@ -90,7 +92,7 @@ def planned(world_model, goal_picture, config: CemConfig) -> Policy:
     goal = world_model.encode(goal_picture[None])[0]
 
     def policy(picture, state):
-        return plan(world_model, world_model.encode(picture[None]), state[None], goal, config)
+        return plan(world_model, world_model.observe(picture[None]), state[None], goal, config)
     return policy
 
 
@@ -114,9 +116,15 @@ def random_policy(seed: int) -> Policy:
     return fixed(lambda state: rng.uniform(-1.0, 1.0, 7) * ACTION_BOUNDS * searched)
 
 
-def run_episode(sim: PandaSim, seed: int, make_policy, stop: StopRule | None) -> Outcome:
-    """Run one episode; ``make_policy(goal_picture, episode)`` is made before the first step."""
-    episode = sample_episode(seed)
+def run_episode(sim: PandaSim, seed: int, make_policy, stop: StopRule | None,
+                sample: Callable[[int], Episode] = sample_episode) -> Outcome:
+    """
+    Run one episode.
+
+    :param make_policy: called as make_policy(goal_picture, episode) before the first step.
+    :param sample: gives the episode of a seed.
+    """
+    episode = sample(seed)
     sim.reset(seed)
     sim.set_state(episode.goal)
     goal_picture, goal = sim.render().copy(), sim.state()
