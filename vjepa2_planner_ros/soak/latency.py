@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the planner and ROS take for what is not planning."""
 
+import math
 from statistics import median
 import time
 
@@ -25,8 +26,10 @@ ACCEPTED, ACKNOWLEDGED, EFFECTIVE, OVERHEAD = (
 
 def measure(robot, pace, model, repeats):
     """Return ({name: [s]} of the times that have an aim, {name: median [s]} of the overhead)."""
-    return ({ACCEPTED[0]: [_acceptance(robot, pace) for _ in range(repeats)],
-             **_cancels(robot, repeats)}, _overhead(robot, pace, model, repeats))
+    _send_large(robot, pace)  # the first one takes memory that the others find
+    large = [_send_large(robot, pace) for _ in range(repeats)]
+    return {ACCEPTED[0]: [goal.accepted - goal.sent for goal in large if goal.accepted],
+            **_cancels(robot, repeats)}, _overhead(robot, pace, model, repeats)
 
 
 def verdicts(rows, overhead):
@@ -35,7 +38,7 @@ def verdicts(rows, overhead):
     measured[OVERHEAD[0]] = overhead['overhead']
     return [f'{name:<46}{measured[name] * 1e3:>9.1f} ms, aim: less than {aim * 1e3:.0f} ms: '
             f'{"met" if measured[name] < aim else "MISSED"}'
-            for name, aim in (ACCEPTED, ACKNOWLEDGED, EFFECTIVE, OVERHEAD)]
+            for name, aim in (ACCEPTED, ACKNOWLEDGED, EFFECTIVE, OVERHEAD) if name in measured]
 
 
 def _goal(robot, height, width, **settings):
@@ -47,12 +50,12 @@ def _goal(robot, height, width, **settings):
         cem=CemSettings(**settings)), start, goal
 
 
-def _acceptance(robot, pace):
+def _send_large(robot, pace):
     message, _, _ = _goal(robot, 1080, 1920, iterations=1, samples=pace.samples)
     message.use_current_image, message.current_image = False, Image()
     goal = robot.send(message, 'large', (SUCCEEDED,))
     robot.wait(goal)
-    return goal.accepted - goal.sent
+    return goal
 
 
 def _cancels(robot, repeats):
@@ -72,19 +75,21 @@ def _cancels(robot, repeats):
 
 
 def _overhead(robot, pace, name, repeats):
-    """Plan for the same pictures directly and through the action, in turn."""
+    """Plan directly and through the action, in turn: a goal picture and the live frame."""
     model = load_model(name)
     direct, action = [], []
     settings = {'samples': pace.samples, 'iterations': pace.iterations}
     for _ in range(repeats + 1):
-        message, start, goal = _goal(robot, 480, 640, **settings)
+        message, frame, picture = _goal(robot, 480, 640, **settings)
         began = time.monotonic()
-        plan(model, model.encode(start[None]), START[None], model.encode(goal[None])[0],
+        plan(model, model.encode(frame[None]), START[None], model.encode(picture[None])[0],
              CemConfig(**settings))
         direct.append(time.monotonic() - began)
-        sent = robot.send(message, 'compared', (SUCCEEDED,))
-        robot.wait(sent)
-        action.append(sent.ended - sent.sent)
+        message.use_current_image = message.use_start_state = False
+        message.current_image = Image()
+        goal = robot.send(message, 'compared', (SUCCEEDED,))
+        robot.wait(goal)
+        action.append((goal.ended or math.inf) - goal.sent)  # a lost one is complained about
     # Without the first ones, which take memory that the others find.
     times = median(direct[1:]), median(action[1:])
     return {'direct': times[0], 'action': times[1], 'overhead': times[1] - times[0]}

@@ -53,7 +53,7 @@ class Robot:
         self._parameters = AsyncParameterClient(self._node, f'{NAMESPACE}/planner')
         self._node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self._main = Image(header=Header(), **image_fields(self.picture(START, 240, 320)))
+        self._main = Image(header=Header(), **image_fields(self.picture(START)))
         png = cv2.imencode('.png', self.picture(START, 48, 64)[..., ::-1])[1]
         self._wrist = CompressedImage(format='png', data=array('B', png.tobytes()))
         reliable = QoSProfile(depth=20)
