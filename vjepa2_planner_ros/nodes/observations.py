@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The newest frame of each camera, the end-effector state that belongs to it, and the past."""
 
+import math
 import threading
 import time
 
@@ -9,7 +10,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from .errors import GoalError
 from .history import History, Stamped
@@ -35,12 +36,17 @@ class Observations:
         self._period = 0.0
         self._frames = {name: History() for name in cameras}
         self._poses, self._grippers = History(), History()
+        self._cameras = cameras
+        self._infos = {name: History() for name in cameras}
         self.prepare(settings, 0.0)
         self._topics = {}
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
             self._subscribe(node, name, kind, camera.topic,
                             lambda message, name=name: self._on_frame(name, message))
+            if any(camera.mount):
+                self._subscribe(node, f'{name} info', CameraInfo, camera.info_topic,
+                                lambda message, name=name: self._on_info(name, message))
         self._subscribe(node, 'pose', PoseStamped, '~/pose', self._on_pose)
         self._subscribe(node, 'gripper', JointState, '~/gripper', self._on_gripper)
 
@@ -120,6 +126,42 @@ class Observations:
                 break  # damaged
         return pairs
 
+    def hand_camera(self, name, shape, settings, should_stop, deadline):
+        """
+        Return intrinsics (fx fy cx cy), mount [6] and plane height of a camera on the hand.
+
+        :param shape: rows and columns of its frames.
+
+        GoalError INVALID_SETTINGS if it is not on the hand or its intrinsics are of no use,
+        NO_IMAGE if it has none by image_timeout; should_stop() raises.
+        """
+        camera = self._cameras[name]
+        if not any(camera.mount):
+            raise GoalError(ErrorCode.INVALID_SETTINGS, (
+                f'camera.{name}.mount = {list(camera.mount)}: allowed: the pose of a camera on '
+                'the hand, without which a model that is an encoder alone cannot plan'))
+        intrinsics = camera.intrinsics
+        if not any(intrinsics):
+            info = self._wait(self._infos[name], float('inf'), settings, should_stop, deadline)
+            intrinsics = self._intrinsics(name, info, shape)
+        return intrinsics, camera.mount, camera.plane_height
+
+    def _intrinsics(self, name, info, shape):
+        topic, parameter = self._topics[f'{name} info'], f'camera.{name}.intrinsics'
+        if info is None:
+            raise GoalError(ErrorCode.NO_IMAGE, (
+                f"no CameraInfo on '{topic}' within image_timeout, and {parameter} is not set"))
+        fx, _, cx, _, fy, cy, *_ = info.message.k
+        if not (fx > 0.0 and fy > 0.0 and math.isfinite(fx + fy + cx + cy)):
+            raise GoalError(ErrorCode.INVALID_SETTINGS, (
+                f"'{topic}': k = {list(info.message.k)}: allowed: the matrix of a calibrated "
+                f'camera, or set {parameter}'))
+        if (info.message.height, info.message.width) != tuple(shape):
+            raise GoalError(ErrorCode.INVALID_SETTINGS, (
+                f"'{topic}': {info.message.width} x {info.message.height} pixels: allowed: "
+                f'{shape[1]} x {shape[0]} as the frame has, or set {parameter}'))
+        return fx, fy, cx, cy
+
     def age_of_frame(self, camera):
         """Return the age [s] of a camera's newest frame, None if there is none."""
         with self._arrived:
@@ -152,6 +194,11 @@ class Observations:
             return
         with self._arrived:
             self._frames[camera].add(Stamped(message, self._stamp(message)))
+            self._arrived.notify_all()
+
+    def _on_info(self, camera, message):
+        with self._arrived:
+            self._infos[camera].add(Stamped(message, self._stamp(message)))
             self._arrived.notify_all()
 
     def _on_pose(self, message):

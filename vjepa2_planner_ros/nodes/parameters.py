@@ -71,8 +71,8 @@ class Settings:
         -1, 'Seed of the candidates; -1 = another one for every goal.', name='cem.seed',
         low=-1, high=2 ** 63 - 1)
     cameras: tuple = parameter(
-        ('main',), 'Names of the cameras; each has camera.NAME.topic and '
-        'camera.NAME.compressed.', read_only=True)
+        ('main',), 'Names of the cameras; each has parameters of its own, camera.NAME.topic '
+        'and so on.', read_only=True)
     base_frame: str = parameter(
         'panda_link0', "The robot's base frame: of states, commands and target poses.",
         read_only=True)
@@ -114,6 +114,20 @@ class CameraSettings:
     compressed: bool = parameter(
         False, 'The topic carries sensor_msgs/CompressedImage (jpeg or png), not Image.',
         read_only=True)
+    mount: tuple = parameter(
+        (0.0,) * 6, "Pose of the camera's optical frame (x right, y down, z ahead) in the frame "
+        'of the end effector, x y z and roll pitch yaw; zeros = the camera is not on the hand. '
+        'This and the next three are for models that are an encoder alone.', unit='m, rad',
+        low=-math.pi, high=math.pi, read_only=True)
+    plane_height: float = parameter(
+        0.0, 'Height of what the camera on the hand looks at, a table say, in the base frame.',
+        unit='m', low=-3.0, high=3.0, read_only=True)
+    intrinsics: tuple = parameter(
+        (0.0,) * 4, 'fx fy cx cy of the frames; zeros = those of the CameraInfo.',
+        unit='pixels', low=0.0, high=16384.0, read_only=True)
+    info_topic: str = parameter(
+        '', "Topic of the CameraInfo; '' = camera_info beside the frames, where image_transport "
+        'has it.', read_only=True)
 
 
 def parameter_name(row, prefix=''):
@@ -134,9 +148,12 @@ def declare(node):
     cameras = {}
     for index, name in enumerate(settings.cameras):
         prefix = f'camera.{name}.'
-        values = {row.name: _declare(node, row, prefix) for row in fields(CameraSettings)}
-        default = '~/image' if index == 0 else f'~/{name}/image'
-        cameras[name] = CameraSettings(values['topic'] or default, values['compressed'])
+        values = {row.name: _as_in(row, _declare(node, row, prefix))
+                  for row in fields(CameraSettings)}
+        values['topic'] = values['topic'] or ('~/image' if index == 0 else f'~/{name}/image')
+        values['info_topic'] = values['info_topic'] or _info_topic(node, values)
+        cameras[name] = CameraSettings(**values)
+        check_camera(cameras[name], prefix)
     return settings, cameras
 
 
@@ -147,7 +164,7 @@ def read(node, changed=()):
     for row in fields(Settings):
         name = parameter_name(row)
         value = changes[name] if name in changes else node.get_parameter(name).value
-        values[row.name] = tuple(value) if isinstance(row.default, tuple) else value
+        values[row.name] = _as_in(row, value)
     return Settings(**values)
 
 
@@ -163,10 +180,7 @@ def with_goal(settings, cem, use_seed, seed):
 
 def check(settings):
     """Raise ValueError naming parameter, value and what is allowed, if one is wrong."""
-    for row in fields(settings):
-        value = getattr(settings, row.name)
-        for one in value if isinstance(value, tuple) else (value,):
-            _check_value(row, one)
+    _check_values(settings)
     _check_bounds(settings.cem_bounds)
     _require(settings.cem_search and len(set(settings.cem_search)) == len(settings.cem_search),
              'cem.search', list(settings.cem_search), 'one or more axes, each once')
@@ -183,6 +197,18 @@ def check(settings):
         _require(getattr(settings, name), name.replace('gripper_', 'gripper.'), '', 'a name')
 
 
+def check_camera(camera, prefix):
+    """Raise ValueError as check does; prefix is that of the camera's parameters."""
+    _check_values(camera, prefix)
+    for name, numbers in (('mount', 'six numbers x y z roll pitch yaw'),
+                          ('intrinsics', 'four numbers fx fy cx cy')):
+        value, row = getattr(camera, name), CameraSettings.__dataclass_fields__[name]
+        _require(len(value) == len(row.default), prefix + name, list(value), numbers)
+    fx, fy, *_ = camera.intrinsics
+    _require((fx > 0.0 and fy > 0.0) or not any(camera.intrinsics), f'{prefix}intrinsics',
+             list(camera.intrinsics), 'fx and fy above 0, or four zeros')
+
+
 def _check_bounds(bounds):
     allowed = 'seven numbers, at most ' + ' '.join(f'{bound:.4g}' for bound in LARGEST_BOUNDS)
     _require(len(bounds) == 7, 'cem.bounds', list(bounds), allowed)
@@ -190,14 +216,28 @@ def _check_bounds(bounds):
         _require(bound <= largest, f'cem.bounds ({axis})', bound, f'0 to {largest:.4g}')
 
 
-def _check_value(row, value):
-    low, high, choices, unit = (
-        row.metadata[key] for key in ('low', 'high', 'choices', 'unit'))
-    if choices:
-        _require(value in choices, parameter_name(row), repr(value), ', '.join(choices))
-    if low is not None:
-        _require(low <= value <= high, parameter_name(row), value,
-                 f'{low:g} to {high:g} {unit}'.rstrip())
+def _check_values(settings, prefix=''):
+    for row in fields(settings):
+        name, value = parameter_name(row, prefix), getattr(settings, row.name)
+        low, high, choices, unit = (
+            row.metadata[key] for key in ('low', 'high', 'choices', 'unit'))
+        for one in value if isinstance(value, tuple) else (value,):
+            if choices:
+                _require(one in choices, name, repr(one), ', '.join(choices))
+            if low is not None:
+                _require(low <= one <= high, name, one, f'{low:g} to {high:g} {unit}'.rstrip())
+
+
+def _as_in(row, value):
+    return tuple(value) if isinstance(row.default, tuple) else value
+
+
+def _info_topic(node, values):
+    """Return the topic of the CameraInfo beside a camera's frames, wherever it is remapped to."""
+    topic = node.resolve_topic_name(values['topic'])
+    if values['compressed']:
+        topic = topic.removesuffix('/compressed')
+    return f'{topic.rpartition("/")[0]}/camera_info'
 
 
 def _require(condition, name, value, allowed):

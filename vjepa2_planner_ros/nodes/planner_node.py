@@ -245,13 +245,18 @@ class PlannerNode(LifecycleNode):
             f'Goal {job.name}: {settings.cem_samples} samples x {settings.cem_iterations} '
             f"iterations, horizon {settings.cem_horizon}, camera '{goal.camera}'")
         frames, states, stamp = self._observe(job, goal, deadline)
+        camera = None
+        if torch_thread.model.action_dim == 3:
+            camera = self._observations.hand_camera(
+                goal.camera, frames[-1].shape[:2], settings, job.raise_if_stopped, deadline)
         header = Header(stamp=Time(sec=stamp // 10 ** 9, nanosec=stamp % 10 ** 9),
                         frame_id=settings.base_frame)
         from .torch_thread import Request
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
                             Header(stamp=header.stamp, frame_id=goal.camera))
         answer = torch_thread.plan(
-            Request(goal.picture, frames, states, settings, goal.allowance, deadline), report)
+            Request(goal.picture, frames, states, settings, goal.allowance, deadline, camera),
+            report)
         self._iteration_rate = settings.cem_iterations / answer.optimization_time
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)

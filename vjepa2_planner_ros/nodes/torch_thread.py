@@ -19,6 +19,7 @@ from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanCancelled, Pla
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
 from ..world_model.devices import used_memory
+from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
 
 BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
@@ -34,6 +35,7 @@ class Request:
     settings: object  # Settings
     allowance: float  # s, as asked for; 0 = none
     deadline: float  # the same on time.monotonic(); inf = none
+    camera: tuple = None  # of a HandCamera; None where the model itself knows how things move
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,9 @@ class TorchThread:
         # The first calls compile kernels and reserve memory: not while a robot waits.
         frame = np.zeros((256, 256, 3), np.uint8)
         latents = model.encode(frame[None])
-        plan(model, latents, np.zeros((1, 7)), latents[0],
-             CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0))
+        if model.action_dim == 7:
+            plan(model, latents, np.zeros((1, 7)), latents[0],
+                 CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0))
         self._model = model
 
     def _unload(self):
@@ -142,15 +145,28 @@ class TorchThread:
         report.goal_input(self._model.model_input(request.goal))
         report.raise_if_stopped()
         report.encoding(0.5)
-        context = torch.cat([self._model.observe(frame[None]) for frame in request.frames])
+        model = self._moving(request)
+        context = torch.cat([model.observe(frame[None]) for frame in request.frames])
         report.model_input(self._model.model_input(request.frames[-1]))
         report.encoding(1.0)
         encoded = time.perf_counter()
-        found = self._search(context, goal, request, report)
+        found = self._search(model, context, goal, request, report)
         commands = to_command(found.actions)
         target = compose(torch.as_tensor(request.states[-1]), torch.as_tensor(found.actions[0]))
         return Answer(commands, target.numpy(), found, encoded - began,
                       time.perf_counter() - encoded)
+
+    def _moving(self, request):
+        """Return the model that knows where actions lead."""
+        if request.camera is None:
+            return self._model
+        camera = HandCamera(*request.camera)
+        height = camera.height(request.states[-1])
+        if not height >= CLEARANCE:
+            raise GoalError(ErrorCode.INVALID_STATE, (
+                f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} m: '
+                f'allowed: {CLEARANCE:g} m or more'))
+        return GeometricWorldModel(self._model, camera)
 
     def _encode_goal(self, picture):
         known, latents = self._last_goal
@@ -159,7 +175,7 @@ class TorchThread:
             self._last_goal = picture, latents
         return latents
 
-    def _search(self, context, goal, request, report):
+    def _search(self, model, context, goal, request, report):
         done = 0
 
         def on_iteration(iteration):
@@ -170,13 +186,14 @@ class TorchThread:
 
         left = request.deadline - time.monotonic()
         try:
-            config = cem_config(request.settings, self._model.action_bounds,
+            config = cem_config(request.settings, model.action_bounds,
                                 None if math.isinf(left) else max(left, 1e-9))
-            bounds = np.array(config.bounds_for(self._model.action_bounds))
+            bounds = np.array(config.bounds_for(model.action_bounds))
+            config.axes_for(model.action_bounds)
         except ValueError as error:
             raise GoalError(ErrorCode.INVALID_SETTINGS, f'cem.{error}') from error
         try:
-            found = plan(self._model, context, request.states, goal, config,
+            found = plan(model, context, request.states, goal, config,
                          on_iteration=on_iteration, should_stop=report.stopped)
         except PlanTimeout as error:
             raise GoalError(ErrorCode.TIMEOUT, (
