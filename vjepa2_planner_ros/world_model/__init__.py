@@ -2,11 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """World models: networks, preprocessing, checkpoints and the catalogue, in plain torch."""
 
+from .cache import cached_path, default_cache, download_weights, find_weights
 from .catalogue import model_spec, MODELS, ModelSpec
-from .errors import ModelLoadError, ModelNotFoundError, WorldModelError
-from .model import build_networks, load_world_model, VJepa2WorldModel, WorldModel
+from .errors import (
+    DownloadError, LoadCancelled, ModelLoadError, ModelMemoryError, ModelNotFoundError,
+    WorldModelError)
+from .loading import build_networks, load_world_model, weights_bytes
+from .model import VJepa2WorldModel, WorldModel
 
 __all__ = [
-    'build_networks', 'load_world_model', 'model_spec', 'ModelLoadError', 'ModelNotFoundError',
-    'MODELS', 'ModelSpec', 'VJepa2WorldModel', 'WorldModel', 'WorldModelError',
+    'build_networks', 'cached_path', 'default_cache', 'download_weights', 'DownloadError',
+    'find_weights', 'load_world_model', 'LoadCancelled', 'model_spec', 'ModelLoadError',
+    'ModelMemoryError', 'ModelNotFoundError', 'MODELS', 'ModelSpec', 'VJepa2WorldModel',
+    'weights_bytes', 'WorldModel', 'WorldModelError',
 ]

@@ -4,9 +4,21 @@
 
 from __future__ import annotations
 
-import torch
+import gc
+from pathlib import Path
+import re
+import resource
 
+import psutil
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+DEVICES = ('cpu', 'cuda', 'mps')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+# CPUs without any of these compute so slowly in float16 that a plan would take hours: 50 to 1000
+# times as long as in float32.
+FLOAT16_INSTRUCTIONS = ('avx512_fp16', 'amx_fp16', 'fp16_arith')
+BFLOAT16_INSTRUCTIONS = ('avx512_bf16', 'amx_bf16', 'bf16')
 
 
 def pick_device(device: str) -> torch.device:
@@ -17,36 +29,64 @@ def pick_device(device: str) -> torch.device:
         return torch.device('mps' if torch.backends.mps.is_available() else 'cpu')
     try:
         chosen = torch.device(device)
+        if chosen.type not in DEVICES:
+            raise ValueError(f'allowed: auto, {", ".join(DEVICES)}, cuda:N')
         torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise ValueError(f"device is '{device}', which cannot be used here: {error}") from error
     return chosen
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """
-    Return the torch dtype of that name.
+    Return the torch dtype of that name, or raise ValueError if the device cannot compute in it.
 
-    'auto' is bfloat16 on GPUs that compute in it, float16 on MPS and older GPUs and float32 on
-    CPUs without bfloat16 instructions (bfloat16 on those that have them).
+    'auto' is bfloat16 on GPUs and CPUs with instructions for it, float16 on MPS and older GPUs
+    and float32 on other CPUs.
     """
-    if dtype != 'auto':
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype is '{dtype}'; allowed: auto, {', '.join(DTYPES)}")
-        return DTYPES[dtype]
+    if dtype == 'auto':
+        return _fastest_dtype(device)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is '{dtype}'; allowed: auto, {', '.join(DTYPES)}")
+    chosen = DTYPES[dtype]
+    if device.type == 'cpu' and chosen == torch.float16 and not _cpu_has(FLOAT16_INSTRUCTIONS):
+        raise ValueError(f"dtype is '{dtype}', for which this CPU has no instructions; "
+                         'allowed: auto, float32, bfloat16')
+    try:
+        check_computes(chosen, device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"dtype is '{dtype}', in which {device} cannot compute: {error}") from error
+    return chosen
+
+
+def _fastest_dtype(device: torch.device) -> torch.dtype:
     if device.type == 'cuda':
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     if device.type == 'mps':
         return torch.float16
-    return torch.bfloat16 if _cpu_computes_bfloat16() else torch.float32
+    return torch.bfloat16 if _cpu_has(BFLOAT16_INSTRUCTIONS) else torch.float32
 
 
-def _cpu_computes_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported()
+def _cpu_has(instructions: tuple[str, ...]) -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in instructions)
+
+
+def check_computes(dtype: torch.dtype, device: torch.device) -> None:
+    """Run each kind of operation that the networks use once; raise what torch raises."""
+    x = torch.zeros(1, 2, 16, 16, dtype=dtype, device=device)
+    x = F.conv2d(x, x, stride=16) + F.linear(x, x[0, 0])
+    x = F.layer_norm(F.gelu(x), x.shape[-1:])
+    F.scaled_dot_product_attention(x, x, x).sum().item()
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that can still be allocated on a GPU."""
+    """Return the bytes that can still be allocated on a device."""
+    if device.type == 'cpu':
+        return psutil.virtual_memory().available
     if device.type == 'mps':
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free, _ = torch.cuda.mem_get_info(device)
@@ -60,3 +100,28 @@ def used_memory(device: torch.device) -> int | None:
     if device.type == 'mps':
         return torch.mps.current_allocated_memory()
     return torch.cuda.memory_allocated(device)
+
+
+def peak_host_memory() -> int:
+    """Return the largest resident set of this process so far, in bytes."""
+    status = Path('/proc/self/status')
+    if status.exists():  # unlike getrusage without what the parent held before it became this one
+        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text())[1]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception means that a device or the host had no memory left."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError)
+        and re.search("out of memory|not enough memory|can't allocate memory", str(error))
+        is not None)
+
+
+def release_memory() -> None:
+    """Give the memory of tensors that nobody holds any more back to the devices."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -13,3 +13,15 @@ class ModelNotFoundError(WorldModelError):
 
 class ModelLoadError(WorldModelError):
     """The weights are damaged or belong to another model."""
+
+
+class DownloadError(ModelLoadError):
+    """The weights cannot be fetched."""
+
+
+class ModelMemoryError(WorldModelError, MemoryError):
+    """The device has no room for the model."""
+
+
+class LoadCancelled(WorldModelError):  # noqa: N818
+    """The caller asked a download or a load to stop."""

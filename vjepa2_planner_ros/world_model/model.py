@@ -4,19 +4,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Callable, Protocol
+import logging
+import traceback
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from . import checkpoints, poses, preprocessing
-from .catalogue import model_spec, ModelSpec
-from .devices import free_memory, pick_device, pick_dtype
-from .errors import ModelNotFoundError
+from . import poses, preprocessing
+from .catalogue import ModelSpec
+from .devices import free_memory, is_out_of_memory, release_memory
+from .errors import WorldModelError
 from .networks import ActionConditionedPredictor, VisionTransformer
+
+log = logging.getLogger(__name__)
 
 
 class WorldModel(Protocol):
@@ -55,19 +58,30 @@ def layer_norm(latents: Tensor) -> Tensor:
 
 
 class VJepa2WorldModel:
-    """A V-JEPA 2 encoder with its action-conditioned predictor; see the WorldModel protocol."""
+    """
+    A V-JEPA 2 encoder with its action-conditioned predictor; see the WorldModel protocol.
 
-    action_dim = 7
+    Without a predictor it encodes, but cannot tell where an action leads. ``memory_shortages``
+    counts the rollouts that ran out of memory and went on with smaller batches.
+    """
 
     def __init__(self, spec: ModelSpec, encoder: VisionTransformer,
-                 predictor: ActionConditionedPredictor):
+                 predictor: ActionConditionedPredictor | None):
         self.spec = spec
         self.encoder = encoder.eval().requires_grad_(False)
-        self.predictor = predictor.eval().requires_grad_(False)
+        self.predictor = predictor
+        if predictor is not None:
+            predictor.eval().requires_grad_(False)
+        self.memory_shortages = 0
+        self._largest_batch: int | None = None  # candidates; None until memory ran out
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def action_dim(self) -> int:
+        return self.spec.action_dim
 
     @property
     def action_bounds(self) -> tuple[float, ...]:
@@ -111,7 +125,13 @@ class VJepa2WorldModel:
         Frames go through the predictor one at a time, each once: the context before the current
         frame once for all candidates, then one frame a step for each batch of candidates. Every
         frame sees all frames before it through the key/value cache, so no mask is needed.
+
+        Should memory run out all the same, it is tried once more with half the batch, which later
+        rollouts keep.
         """
+        if self.predictor is None:
+            raise WorldModelError(f"model '{self.name}' is an encoder alone: it cannot predict "
+                                  'where an action leads')
         context = context.to(self.device)
         states = torch.as_tensor(states, dtype=torch.float32).to(self.device)
         actions = torch.as_tensor(actions, dtype=torch.float32).to(self.device)
@@ -127,8 +147,24 @@ class VJepa2WorldModel:
         for t, action in enumerate(past_actions):
             _, cache = self.predictor.step(
                 context[t:t + 1], action[None], states[t:t + 1], t, cache)
-        batch = self.batch_size(len(context), actions.shape[1])
-        return torch.cat([self._rollout_batch(context[-1:], states[-1:], some, len(context), cache)
+        batch = min(len(actions), self._largest_batch or len(actions),
+                    self.batch_size(len(context), actions.shape[1]))
+        arguments = context[-1:], states[-1:], actions, len(context), cache
+        try:
+            return self._rollout_batches(batch, *arguments)
+        except Exception as error:
+            if batch == 1 or not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
+            log.warning('memory of %s ran out with %d candidates at once; going on with %d: %s',
+                        self.device, batch, batch // 2, error)
+        self.memory_shortages += 1
+        self._largest_batch = batch // 2
+        release_memory()
+        return self._rollout_batches(batch // 2, *arguments)
+
+    def _rollout_batches(self, batch, latents, state, actions, frames, cache) -> Tensor:
+        return torch.cat([self._rollout_batch(latents, state, some, frames, cache)
                           for some in actions.split(batch)])
 
     def _rollout_batch(self, latents, state, actions, frames, cache) -> Tensor:
@@ -145,56 +181,26 @@ class VJepa2WorldModel:
 
     def batch_size(self, frames: int, horizon: int) -> int:
         """Return how many candidates go through the predictor at once."""
+        if self.device.type == 'cpu':
+            budget = CPU_WORKING_SET
+        else:
+            budget = free_memory(self.device) // 2
+        return max(1, budget // self.candidate_bytes(frames, horizon))
+
+    def candidate_bytes(self, frames: int, horizon: int) -> int:
+        """Return an upper bound of the memory that a candidate takes while it is rolled out."""
         size, tokens = self.spec.predictor, 2 + self.spec.grid[0] * self.spec.grid[1]
         # Alive at once in a block: the residual and normed streams, q, k, v, rotated copies and
-        # the widened MLP; and the cache of every frame before the last.
-        channels = 8 * size.dim + 2 * size.mlp_hidden
-        cached = 2 * size.dim * size.depth * (horizon - 1) + 2 * size.dim * (frames + horizon)
-        per_candidate = tokens * (channels + cached) * self.encoder.norm.weight.element_size()
-        on_cpu = self.device.type == 'cpu'
-        budget = CPU_WORKING_SET if on_cpu else free_memory(self.device) // 2
-        return max(1, int(budget // per_candidate))
+        # the widened MLP; the keys and values of all frames; the latents before and after.
+        channels = (8 * size.dim + 2 * size.mlp_hidden + 2 * size.dim * (frames + horizon)
+                    + 3 * self.spec.encoder.dim)
+        if horizon > 1:  # every block's cache, old and grown; a first one keeps its queries too
+            kept = frames + horizon - 2
+            channels += size.depth * 2 * size.dim * (kept + (kept if horizon > 2 else 1))
+        if self.device.type == 'mps':  # attention is not fused there
+            channels += 2 * size.heads * tokens * (frames + horizon)
+        return tokens * channels * self.encoder.norm.weight.element_size()
 
 
 # Batches beyond the last-level cache gain nothing on a CPU and cost memory traffic.
 CPU_WORKING_SET = 32 << 20
-
-
-def load_world_model(name: str, *, device: str = 'auto', dtype: str = 'auto',
-                     checkpoint: str | Path | None = None,
-                     progress: Callable[[float], None] | None = None) -> VJepa2WorldModel:
-    """
-    Load a model of the catalogue.
-
-    :param name: for example 'sim-panda-ac' or 'vit-giant-ac'.
-    :param device: 'auto' (CUDA, then MPS, then CPU) or a torch device.
-    :param dtype: 'auto' (by device), 'float32', 'bfloat16' or 'float16'.
-    :param checkpoint: weights to load instead of the packaged ones (.pt of Meta, .safetensors).
-    :param progress: called with 0..1 while loading.
-    :raise ModelNotFoundError: no such model, or no weights for it.
-    :raise ModelLoadError: the file is damaged or of another model.
-    :raise ValueError: no such device or dtype here.
-    """
-    spec = model_spec(name)
-    torch_device = pick_device(device)
-    torch_dtype = pick_dtype(dtype, torch_device)
-    path = Path(checkpoint) if checkpoint else spec.weights
-    if path is None:
-        raise ModelNotFoundError(
-            f"model '{name}' has no packaged weights: name its file in 'checkpoint'")
-    report = progress or (lambda fraction: None)
-    report(0.0)
-    parts = checkpoints.read_checkpoint(path)
-    encoder, predictor = build_networks(spec, device='meta')
-    for i, (part, module) in enumerate((('encoder', encoder), ('predictor', predictor))):
-        checkpoints.load_into(module, parts.pop(part), part, path)
-        module.to(torch_device, torch_dtype)
-        report((i + 1) / 2)
-    return VJepa2WorldModel(spec, encoder, predictor)
-
-
-def build_networks(spec: ModelSpec, device=None):
-    """Return the encoder and predictor of a model, initialised as torch does."""
-    with torch.device(device or 'cpu'):
-        return (VisionTransformer(spec.encoder),
-                ActionConditionedPredictor(spec.encoder.dim, spec.predictor, spec.grid))

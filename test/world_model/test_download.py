@@ -1,0 +1,295 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Downloads from a real HTTP server on this machine that breaks, stalls and lies."""
+
+import functools
+import hashlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import random
+import re
+import socket
+import threading
+
+import pytest
+
+from vjepa2_planner_ros.world_model import DownloadError, LoadCancelled
+from vjepa2_planner_ros.world_model.download import download
+
+CONTENT = random.Random(0).randbytes(300_000)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def do_GET(self):  # noqa: N802
+        self.server.asked.append(self.headers)
+        answer = self.server.answers.pop(0) if self.server.answers else serve
+        answer(self)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(handler, *, ranges=True, cut=None, claim=None, stall=False, content_range=None):
+    """
+    Answer as a good server, or not.
+
+    :param ranges: honour Range.
+    :param cut: bytes of the body after which the connection ends.
+    :param claim: Content-Length, whatever really comes.
+    :param stall: be silent instead of ending the connection.
+    :param content_range: what to put there; then the whole content comes as if it were that.
+    """
+    server, begin = handler.server, 0
+    asked = re.fullmatch(r'bytes=(\d+)-', handler.headers['Range'] or '')
+    if asked and content_range:
+        handler.send_response(206)
+        handler.send_header('Content-Range', content_range)
+    elif asked and ranges and handler.headers['If-Range'] == server.etag:
+        begin = int(asked[1])
+        handler.send_response(206)
+        handler.send_header('Content-Range',
+                            f'bytes {begin}-{len(server.content) - 1}/{len(server.content)}')
+    else:
+        handler.send_response(200)
+    body = server.content[begin:]
+    handler.send_header('Content-Length', str(len(body) if claim is None else claim))
+    if server.etag:
+        handler.send_header('ETag', server.etag)
+    handler.end_headers()
+    try:
+        handler.wfile.write(body[:cut])
+        if stall:
+            server.released.wait(20)
+    except OSError:
+        pass  # the client has gone
+
+
+def status(code):
+    """Return the answer of a server that says nothing but a status."""
+    return lambda handler: (handler.send_error(code))
+
+
+def without_length(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(CONTENT)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv('no_proxy', '*')
+    with ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+        server.content, server.etag = CONTENT, '"first"'
+        server.answers, server.asked, server.released = [], [], threading.Event()
+        server.url = f'http://127.0.0.1:{server.server_port}/models/vitx.pt'
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def fetch(server, tmp_path):
+    """Download the server's file; tests change what they need to."""
+    return functools.partial(download, server.url, tmp_path / 'vitx.pt', timeout=10.0, wait=0.01)
+
+
+def broken(after, **how):
+    return functools.partial(serve, cut=after, **how)
+
+
+def ranges(server):
+    return [headers['Range'] for headers in server.asked]
+
+
+def test_a_whole_file_comes_with_progress(server, fetch, tmp_path):
+    seen, digests = [], []
+    path = fetch(progress=lambda *step: seen.append(step),
+                 check=lambda complete, digest: digests.append(digest))
+    assert path.read_bytes() == CONTENT
+    assert digests == [hashlib.sha256(CONTENT).hexdigest()]
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert seen[-1] == ('download', len(CONTENT), len(CONTENT))
+    assert [file.name for file in tmp_path.iterdir()] == ['vitx.pt']
+
+
+def test_broken_connections_are_taken_up_again(server, fetch):
+    server.answers = [broken(100_000), broken(0), broken(50_000)]
+    digests = []
+    path = fetch(check=lambda complete, digest: digests.append(digest))
+    assert path.read_bytes() == CONTENT
+    assert digests == [hashlib.sha256(CONTENT).hexdigest()]
+    assert ranges(server) == [None, 'bytes=100000-', 'bytes=100000-', 'bytes=150000-']
+
+
+def test_a_later_download_goes_on(server, fetch, tmp_path):
+    server.answers = [broken(100_000)] + 3 * [status(503)]
+    with pytest.raises(DownloadError, match='503'):
+        fetch()
+    assert not (tmp_path / 'vitx.pt').exists()
+    seen, digests = [], []
+    path = fetch(progress=lambda *step: seen.append(step),
+                 check=lambda complete, digest: digests.append(digest))
+    assert path.read_bytes() == CONTENT
+    assert digests == [hashlib.sha256(CONTENT).hexdigest()]
+    assert ranges(server)[-1] == 'bytes=100000-'
+    assert seen[0] == ('verify', 100_000, 100_000)
+
+
+def test_a_complete_part_only_gets_its_name(server, fetch, tmp_path):
+    class Refused(Exception):
+        pass
+
+    def interrupted(complete, digest):
+        complete.with_name('kept').write_bytes(complete.read_bytes())
+        (tmp_path / 'notes').write_bytes((tmp_path / 'vitx.partial.pt.json').read_bytes())
+        raise Refused
+
+    with pytest.raises(Refused):
+        fetch(check=interrupted)
+    (tmp_path / 'kept').rename(tmp_path / 'vitx.partial.pt')  # as if it had died just before
+    (tmp_path / 'notes').rename(tmp_path / 'vitx.partial.pt.json')
+    assert fetch().read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
+def test_a_server_may_ignore_ranges(server, fetch):
+    server.answers = [broken(100_000), functools.partial(serve, ranges=False)]
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server) == [None, 'bytes=100000-']
+
+
+def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(server, fetch):
+    server.answers = 20 * [broken(100_000, ranges=False)]
+    with pytest.raises(DownloadError, match='ended after 100000 of 300000 bytes'):
+        fetch()
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize('later', [False, True])
+def test_two_versions_are_never_mixed(server, fetch, later):
+    server.answers = [broken(100_000)] + later * 3 * [status(500)]
+    if later:
+        with pytest.raises(DownloadError):
+            fetch()
+    server.content, server.etag = CONTENT[::-1], '"second"'
+    assert fetch().read_bytes() == CONTENT[::-1]
+
+
+def test_without_a_version_it_starts_over(server, fetch):
+    server.etag = None
+    server.answers = [broken(100_000)]
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server) == [None, None]
+
+
+@pytest.mark.parametrize('content_range', [
+    'bytes 0-299999/300000', 'bytes 100000-299999/400000', 'bytes 100000-299999/*', 'nonsense',
+    'bytes 100000-299999/300000'])  # the last is right, but more than it says comes
+def test_wrong_ranges_are_not_believed(server, fetch, content_range):
+    server.answers = [broken(100_000), functools.partial(serve, content_range=content_range)]
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server) == [None, 'bytes=100000-', None]
+
+
+def test_a_part_that_the_server_refuses_is_dropped(server, fetch):
+    server.answers = [broken(100_000), status(416)]
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server) == [None, 'bytes=100000-', None]
+
+
+def test_a_length_that_never_comes_is_an_error(server, fetch, tmp_path):
+    server.answers = 20 * [functools.partial(serve, claim=300_001, ranges=False)]
+    with pytest.raises(DownloadError, match='ended after 300000 of 300001 bytes'):
+        fetch()
+    assert not (tmp_path / 'vitx.pt').exists()
+
+
+def test_no_length_is_an_error(server, fetch, tmp_path):
+    server.answers = [without_length]
+    with pytest.raises(DownloadError, match='Content-Length'):
+        fetch()
+    assert not any(tmp_path.iterdir())
+
+
+def test_silence_ends(server, fetch):
+    server.answers = [broken(100_000, stall=True), broken(0, stall=True)]
+    with pytest.raises(DownloadError, match='nothing came for 0.3 s'):
+        fetch(timeout=0.3, patience=1)
+    server.answers = [lambda handler: server.released.wait(5)]
+    with pytest.raises(DownloadError, match='no answer for 0.3 s'):
+        fetch(timeout=0.3, patience=1)
+
+
+def test_a_silent_download_can_be_stopped(server, fetch, tmp_path):
+    server.answers = [broken(100_000, stall=True)]
+    began = threading.Event()
+
+    def stop_when_silent(phase, done, total):
+        if done == 100_000:
+            began.set()
+
+    with pytest.raises(LoadCancelled, match='vitx.partial.pt'):
+        fetch(progress=stop_when_silent, should_stop=began.is_set, timeout=600.0)
+    assert not (tmp_path / 'vitx.pt').exists()
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server)[-1] == 'bytes=100000-'
+
+
+@pytest.mark.parametrize('code', [403, 404, 410])
+def test_a_missing_file_is_named_at_once(server, fetch, tmp_path, code):
+    server.answers = [status(code)]
+    with pytest.raises(DownloadError, match=f'/models/vitx.pt: the server answers {code}'):
+        fetch()
+    assert len(server.asked) == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_no_network_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv('no_proxy', '*')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        url = f'http://127.0.0.1:{free.getsockname()[1]}/vitx.pt'
+    with pytest.raises(DownloadError, match=f'{url}: no connection to the server'):
+        download(url, tmp_path / 'vitx.pt', wait=0.01)
+    with pytest.raises(DownloadError, match='no connection to the server'):
+        download('http://host.invalid/vitx.pt', tmp_path / 'vitx.pt', wait=0.01)
+
+
+def test_too_little_space_is_named_before_anything_comes(server, fetch, tmp_path):
+    server.answers = [functools.partial(serve, claim=10 ** 18)]
+    with pytest.raises(DownloadError, match=r'GB free; vitx.pt needs 1000000000.00 GB more'):
+        fetch()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(DownloadError, match='vitx.pt cannot be written'):
+        download(server.url, tmp_path / 'file' / 'vitx.pt')
+
+
+def test_one_download_of_a_file_at_a_time(server, fetch):
+    server.answers = [broken(100_000, stall=True)]
+
+    def try_too(phase, done, total):
+        with pytest.raises(DownloadError, match='by another process'):
+            fetch()
+        server.released.set()
+
+    fetch(progress=try_too, patience=1000)
+    assert len(server.asked) == 2
+
+
+def test_what_the_check_refuses_gets_no_name(server, fetch, tmp_path):
+    def refuse(complete, digest):
+        assert complete.read_bytes() == CONTENT
+        raise DownloadError('no')
+
+    with pytest.raises(DownloadError, match='no'):
+        fetch(check=refuse)
+    assert not any(tmp_path.iterdir())
