@@ -30,6 +30,7 @@ setup(
             'simulation_node = vjepa2_planner_ros.simulation.node:main',
             'plan = vjepa2_planner_ros.plan_command:main',
             'demo = vjepa2_planner_ros.demo:main',
+            'models = vjepa2_planner_ros.models:main',
         ],
     },
 )

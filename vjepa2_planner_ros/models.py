@@ -1,0 +1,145 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""List the models that can plan, download their weights, and try whether one loads here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import sys
+from time import perf_counter
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .world_model import (
+    cached_path, download_weights, find_weights, load_world_model, model_spec, ModelNotFoundError,
+    MODELS, weights_bytes, WorldModelError)
+from .world_model.cache import verify
+from .world_model.checkpoints import read_checkpoint
+from .world_model.devices import DTYPES, peak_host_memory, used_memory
+
+GB = 1e9
+
+
+def main(args=None) -> int:
+    """Run the command line; return 0 only if what it was asked for was possible."""
+    options = _parser().parse_args(args)
+    try:
+        options.run(options)
+    except (WorldModelError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('stopped', file=sys.stderr)
+        return 130
+    return 0
+
+
+def list_models(options) -> None:
+    """Print the catalogue and which weights are on this machine."""
+    sizes = ''.join(f'{name:>10}' for name in DTYPES)
+    print(f'{"model":15}{"plans":>6}{"image":>7}{sizes}  {"licence":11} weights')
+    for spec in MODELS.values():
+        memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.2f} GB' for dtype in DTYPES.values())
+        try:
+            weights = find_weights(spec, cache=options.cache)
+        except ModelNotFoundError:
+            weights = f'not here; {spec.url}'
+        print(f'{spec.name:15}{spec.action_dim:2} DOF{spec.image_size:4} px{memory}  '
+              f'{spec.licence:11} {weights}')
+
+
+def download(options) -> None:
+    """Download the weights of a model, unless they are on this machine."""
+    with _Bar() as bar:
+        path = download_weights(model_spec(options.name), options.cache, progress=bar)
+    print(path)
+
+
+def load_check(options) -> None:
+    """Load a model, use it once, and print what that took."""
+    spec = model_spec(options.name)
+    path = find_weights(spec, options.checkpoint, options.cache)
+    with _Bar() as bar:
+        if path == cached_path(spec, options.cache):
+            read_checkpoint(path, spec.checkpoint_entries)  # only a whole file is worth recording
+            verify(path, thorough=True, progress=bar)
+        before, began = peak_host_memory(), perf_counter()
+        model = load_world_model(
+            spec.name, device=options.device, dtype=options.dtype, checkpoint=options.checkpoint,
+            cache=options.cache, progress=bar)
+        seconds, peak = perf_counter() - began, peak_host_memory()
+    size = weights_bytes(spec, model.dtype)
+    print(f'{spec.name} from {path} ({path.stat().st_size / GB:.2f} GB)')
+    print(f'loaded on {model.device} in {model.dtype} in {seconds:.1f} s')
+    print(f'weights {size / GB:.3f} GB; host memory peaked at {peak / GB:.3f} GB = '
+          f'{peak / size:.2f} x the weights, {before / GB:.3f} GB of it before loading')
+    if used_memory(model.device) is not None:
+        print(f'{model.device} holds {used_memory(model.device) / GB:.3f} GB')
+    _use(model)
+
+
+def _use(model) -> None:
+    """Encode a picture, and predict where an action leads if the model can."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    began = perf_counter()
+    latents = model.encode(picture)
+    finite = bool(latents.isfinite().all())
+    print(f'encoded a picture to {list(latents.shape)} in {perf_counter() - began:.2f} s')
+    if model.predictor is not None:
+        began = perf_counter()
+        predicted = model.rollout(latents, np.zeros((1, 7)), torch.zeros(1, 1, 7))
+        finite = finite and bool(predicted.isfinite().all())
+        print(f'predicted the effect of an action in {perf_counter() - began:.2f} s')
+    if not finite:
+        raise WorldModelError(f'latents are not finite in {model.dtype}: the weights are damaged '
+                              'or need another dtype')
+
+
+class _Bar:
+    """A progress bar of bytes for each phase, to be called with (phase, done, total)."""
+
+    def __init__(self):
+        self._bar, self._phase = None, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, phase, done, total):
+        if phase != self._phase:
+            self.__exit__()
+            self._bar, self._phase = tqdm(desc=phase, unit='B', unit_scale=True), phase
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='models', description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def command(name, run):
+        added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added.set_defaults(run=run)
+        added.add_argument('--cache', type=Path, metavar='DIR',
+                           help="folder of downloaded weights (default: torch.hub's)")
+        return added
+
+    command('list', list_models)
+    command('download', download).add_argument('name', metavar='NAME')
+    check = command('load-check', load_check)
+    check.add_argument('name', metavar='NAME')
+    check.add_argument('--checkpoint', type=Path, metavar='FILE',
+                       help='weights to load instead (.pt of Meta, .safetensors)')
+    check.add_argument('--device', default='auto')
+    check.add_argument('--dtype', default='auto')
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())
