@@ -141,11 +141,13 @@ def generated(name):
         for constant in constants(next(ROOT.glob(f'{folder}/{base}.*')))[number]]
 
 
+@pytest.mark.case(59)
 @pytest.mark.parametrize('name', parse_golden())
 def test_definition_is_the_frozen_one(name):
     assert generated(name) == parse_golden()[name]
 
 
+@pytest.mark.case(59)
 def test_every_definition_is_in_the_listing():
     listed = {name.partition('_')[0] for name in parse_golden()}
     assert {f'{source.parent.name}/{source.stem}' for source in SOURCES} == listed

@@ -53,6 +53,7 @@ def node():
     rclpy.shutdown(context=context)
 
 
+@pytest.mark.case(57)
 def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(node, tmp_path):
     parameters = tmp_path / 'mine.yaml'
     parameters.write_text('/**:\n  ros__parameters:\n    model: none-of-ours\n')
@@ -76,6 +77,7 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
     assert process.returncode == 0
 
 
+@pytest.mark.case(57)
 def test_the_demo_ends_and_shows_its_exit_code():
     # No episode to do: this is about the end, tests of the demo itself are elsewhere.
     process = start('demo.launch.py', 'episodes:=0', 'namespace:=shown')
@@ -84,6 +86,7 @@ def test_the_demo_ends_and_shows_its_exit_code():
     assert process.returncode == 0
 
 
+@pytest.mark.case(57)
 def test_the_demo_fails_when_the_demo_failed():
     process = start('demo.launch.py', 'episodes:=not-a-number', 'namespace:=failed')
     output = finish(process, 300)

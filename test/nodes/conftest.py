@@ -40,6 +40,12 @@ def _shared_robot(context):
 
 @pytest.fixture
 def robot(_shared_robot):
-    """Return the Robot that tests share, in good order; its planner is ready."""
+    """
+    Return the Robot that tests share, in good order; its planner is ready.
+
+    What a test does wrong with it is answered, never logged as an error.
+    """
     yield _shared_robot.restore().ready()
     _shared_robot.client.cancel(10.0)
+    errors, _shared_robot.logs = _shared_robot.errors(), []
+    assert not errors

@@ -3,20 +3,29 @@
 """A real planner node, a client and a robot, talking over real DDS."""
 
 from array import array
+from functools import cached_property
 import itertools
 import threading
 import time
 
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Point, PoseStamped, Quaternion
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
+from planner_wire import Wire
+from rcl_interfaces.msg import Log
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.impl.logging_severity import LoggingSeverity
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image, JointState
 from toy_world_model import ToyWorldModel
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import CemSettings, EndEffectorState
 
 from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
@@ -27,6 +36,9 @@ START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])
 GOAL = START + [0.03, -0.02, 0.04, 0.0, 0.0, 0.0, 0.5]
 
 STREAMS = ('image', 'state')
+CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP = (
+    Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+    Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
 
 
 def eventually(condition, timeout=60.0):
@@ -43,6 +55,36 @@ def to_image(rgb, stamp=None):
                     step=3 * rgb.shape[1], data=array('B', rgb.tobytes()))
     message.header.stamp = stamp or Time()
     return message
+
+
+def to_goal(iterations=5):
+    """Return a PlanAction.Goal toward GOAL."""
+    return PlanAction.Goal(goal_image=to_image(ToyWorldModel.picture(GOAL)),
+                           cem=CemSettings(iterations=iterations))
+
+
+def to_state_message(state):
+    """Return the EndEffectorState of a state [7]."""
+    message = EndEffectorState(gripper=float(state[6]))
+    fill_pose(message.pose, state)
+    return message
+
+
+def fill_pose(pose, state):
+    """Write position and orientation of a state [7] into a Pose."""
+    x, y, z = map(float, state[:3])
+    pose.position = Point(x=x, y=y, z=z)
+    x, y, z, w = map(float, Rotation.from_euler('xyz', state[3:6]).as_quat())
+    pose.orientation = Quaternion(x=x, y=y, z=z, w=w)
+
+
+def transition(robot, number, wait=True):
+    """Ask for a lifecycle transition as a manager would; return whether it succeeded."""
+    answer = robot.change.call_async(ChangeState.Request(transition=Transition(id=number)))
+    if not wait:
+        return answer
+    eventually(answer.done)
+    return answer.result().success
 
 
 class Toy(ToyWorldModel):
@@ -68,6 +110,37 @@ class Toy(ToyWorldModel):
         return latents if self.fault is None else self.fault(latents)
 
 
+class Gate:
+    """Holds the toy in a rollout until it is released: the first, or the one after the search."""
+
+    def __init__(self, robot, at_end=False):
+        self.rollouts = 0
+        self._at_end = at_end
+        self._reached, self._released = threading.Event(), threading.Event()
+        robot.model.fault = self._hold
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.release()
+
+    def reached(self):
+        """Wait until the toy has come to the gate."""
+        assert self._reached.wait(60.0)
+
+    def release(self):
+        """Let the toy go on, now and later."""
+        self._released.set()
+
+    def _hold(self, latents):
+        self.rollouts += 1
+        if not self._at_end or len(latents) == 2:  # the plan found, and doing nothing
+            self._reached.set()
+            assert self._released.wait(60.0)
+        return latents
+
+
 class Robot:
     """The planner, a robot that feeds its topics, and a client, each on threads of its own."""
 
@@ -86,7 +159,11 @@ class Robot:
             context=context, parameter_overrides=overrides, use_global_arguments=False,
             namespace=namespace)
         self.node = rclpy.create_node(
-            'robot', context=context, use_global_arguments=False, namespace=namespace)
+            'robot', context=context, use_global_arguments=False, namespace=namespace,
+            parameter_overrides=[item for item in overrides if item.name == 'use_sim_time'])
+        self.logs = []  # (level, text) of the planner
+        self.node.create_subscription(Log, '/rosout', self._on_log, QoSProfile(
+            depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.pictures = self.node.create_publisher(
             Image, 'planner/image', qos_profile_sensor_data)
         self.poses = self.node.create_publisher(
@@ -96,7 +173,7 @@ class Robot:
         self.restore()  # sets state, and how old the stamps are [s]
         self.sending = set(sending)
         self._sent_at = time.monotonic()
-        self.node.create_timer(0.02, self._send)
+        self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._executors = [MultiThreadedExecutor(4, context=context),
                            SingleThreadedExecutor(context=context)]
         for executor, node in zip(self._executors, (self.planner, self.node)):
@@ -118,6 +195,26 @@ class Robot:
             eventually(lambda: ages[stream]() is not None and ages[stream]() < 0.5)
         return self
 
+    @cached_property
+    def change(self):
+        """Return the client of the planner's lifecycle transitions, connected."""
+        change = self.node.create_client(ChangeState, 'planner/change_state')
+        assert change.wait_for_service(60.0)
+        return change
+
+    @cached_property
+    def wire(self):
+        """Return the action's services and topics, connected."""
+        return Wire(self.node, self.planner)
+
+    def logged(self, text):
+        """Return what the planner logged with this text in it."""
+        return [line for _, line in self.logs if text in line]
+
+    def errors(self):
+        """Return what the planner logged as an error."""
+        return [line for level, line in self.logs if level >= LoggingSeverity.ERROR]
+
     def plan(self, **fields):
         """Plan toward GOAL."""
         return self.client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, **fields)
@@ -130,10 +227,15 @@ class Robot:
     def restore(self):
         """Undo what a test may have switched; return self."""
         self.state, self.sending = START, set(STREAMS)
+        self.picture = None  # what the camera sees; None = the toy's picture of state
         self.speed = np.zeros(7)  # of the state, a second
         self.delay = {'image': 0.0, 'state': 0.0}
         self.model.delay, self.model.fault = 0.0, None
         return self
+
+    def _on_log(self, message):
+        if message.name.startswith(f'{self.planner.get_namespace()[1:]}.planner'):
+            self.logs.append((message.level, message.msg))
 
     def _send(self):
         now = time.monotonic()
@@ -144,18 +246,15 @@ class Robot:
             pose = PoseStamped()
             pose.header.stamp = self.stamp('state')
             pose.header.frame_id = 'panda_link0'
-            position, orientation = pose.pose.position, pose.pose.orientation
-            position.x, position.y, position.z = map(float, self.state[:3])
-            quaternion = Rotation.from_euler('xyz', self.state[3:6]).as_quat()
-            orientation.x, orientation.y, orientation.z, orientation.w = map(float, quaternion)
+            fill_pose(pose.pose, self.state)
             self.poses.publish(pose)
             gripper = JointState(name=['panda_joint1', 'panda_finger_joint1'],
                                  position=[1.5, 0.04 * (1.0 - float(self.state[6]))])
             gripper.header.stamp = pose.header.stamp
             self.grippers.publish(gripper)
         if 'image' in self.sending:
-            self.pictures.publish(to_image(
-                ToyWorldModel.picture(self.state), self.stamp('image')))
+            picture = ToyWorldModel.picture(self.state) if self.picture is None else self.picture
+            self.pictures.publish(to_image(picture, self.stamp('image')))
 
     def close(self):
         """End everything."""

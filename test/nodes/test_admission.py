@@ -4,11 +4,11 @@
 
 from array import array
 import math
+import weakref
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 import numpy as np
-from planner_rig import eventually, GOAL, START, to_image
+from planner_rig import (
+    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, START, to_image, transition)
 import pytest
 import rclpy
 from sensor_msgs.msg import CompressedImage
@@ -45,6 +45,7 @@ def state(**changes):
     return message
 
 
+@pytest.mark.case(3)
 @pytest.mark.parametrize('change, words', [
     ({'width': 0}, ['goal_image.width = 0']),
     ({'height': 0}, ['goal_image.height = 0']),
@@ -60,22 +61,26 @@ def test_malformed_goal_image(robot, change, words):
     fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'allowed', *words, goal=goal)
 
 
+@pytest.mark.case(3)
 def test_no_goal_image_at_all(robot):
     fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data', 'goal_image_compressed.data',
           goal=CompressedImage())
 
 
+@pytest.mark.case(3)
 def test_damaged_compressed_goal(robot):
     fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image_compressed.data', 'jpeg or png',
           goal=CompressedImage(format='jpeg', data=array('B', b'\xff\xd8\xff' + bytes(90))))
 
 
+@pytest.mark.case(3)
 def test_malformed_current_image(robot):
     current = to_image(PICTURE)
     current.step = 7
     fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'current_image.step = 7', current_image=current)
 
 
+@pytest.mark.case(17)
 @pytest.mark.parametrize('fields, words', [
     ({'samples': 20000}, ['cem.samples = 20000', '1 to 16384']),
     ({'iterations': 101}, ['cem.iterations = 101', '1 to 100']),
@@ -89,6 +94,7 @@ def test_settings_out_of_range(robot, fields, words):
     fails(robot, ErrorCode.INVALID_SETTINGS, 'allowed', *words, **fields)
 
 
+@pytest.mark.case(17)
 def test_one_elite_works(robot):
     assert np.isfinite(robot.plan(samples=50, elite_fraction=0.02, iterations=3).command).all()
 
@@ -99,6 +105,7 @@ def test_another_model_is_not_found(robot):
     assert robot.plan(model='toy').model == 'toy'
 
 
+@pytest.mark.case(46)
 @pytest.mark.parametrize('changes, words', [
     ({'position_x': 400.0}, ['position.x = 400', 'm', 'millimetres']),
     ({'position_z': math.nan}, ['position.z = nan']),
@@ -110,12 +117,14 @@ def test_start_state_out_of_range(robot, changes, words):
     fails(robot, ErrorCode.INVALID_STATE, 'start_state', *words, start_state=state(**changes))
 
 
+@pytest.mark.case(46)
 def test_start_state_in_another_frame(robot):
     other = state()
     other.header.frame_id = 'camera'
     fails(robot, ErrorCode.INVALID_STATE, 'camera', 'panda_link0', start_state=other)
 
 
+@pytest.mark.case(14)
 def test_world_model_that_raises(robot):
     def fault(latents):
         raise KeyError('no such tensor')
@@ -124,12 +133,18 @@ def test_world_model_that_raises(robot):
     fails(robot, ErrorCode.UNKNOWN, 'KeyError', 'no such tensor')
 
 
+@pytest.mark.case(15)
 def test_out_of_memory(robot):
+    tensors = []
+
     def fault(latents):
+        filled = latents.clone()
+        tensors.append(weakref.ref(filled))
         raise torch.OutOfMemoryError('tried to allocate 2 TiB')
 
     robot.model.fault = fault
     fails(robot, ErrorCode.OUT_OF_MEMORY, 'cpu', 'cem.samples', '2 TiB')
+    assert [tensor() for tensor in tensors] == [None]
 
 
 def test_weights_that_turn_out_damaged(robot):
@@ -140,11 +155,13 @@ def test_weights_that_turn_out_damaged(robot):
     fails(robot, ErrorCode.MODEL_LOAD_FAILED, 'weights.pt lacks encoder.norm')
 
 
+@pytest.mark.case(16)
 def test_no_finite_energy(robot):
     robot.model.fault = lambda latents: latents * math.nan
     fails(robot, ErrorCode.NON_FINITE_ENERGY, 'iteration 1')
 
 
+@pytest.mark.case(16)
 def test_some_energies_that_are_not_finite_are_ignored(robot):
     def fault(latents):
         latents = latents.clone()
@@ -157,24 +174,18 @@ def test_some_energies_that_are_not_finite_are_ignored(robot):
     assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
 
 
+@pytest.mark.case(1)
 def test_inactive_planner_rejects_and_works_again(make_robot):
     robot = make_robot().ready()
-    change = robot.node.create_client(ChangeState, 'planner/change_state')
-    assert change.wait_for_service(10.0)
-
-    def transition(number):
-        answer = change.call_async(ChangeState.Request(transition=Transition(id=number)))
-        eventually(answer.done)
-        assert answer.result().success
-
-    transition(Transition.TRANSITION_DEACTIVATE)
+    assert transition(robot, DEACTIVATE)
     with pytest.raises(PlanFailed) as failure:
         robot.plan()
     assert failure.value.code == ErrorCode.GOAL_REJECTED
     assert 'not active' in failure.value.message
-    transition(Transition.TRANSITION_CLEANUP)
-    transition(Transition.TRANSITION_CONFIGURE)
-    transition(Transition.TRANSITION_ACTIVATE)
+    eventually(lambda: robot.logged('Goal rejected: the node is inactive'))
+    assert transition(robot, CLEANUP)
+    assert transition(robot, CONFIGURE)
+    assert transition(robot, ACTIVATE)
     assert np.isfinite(robot.plan().command).all()
 
 

@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told while a plan is made."""
 
+from importlib import import_module
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
-from planner_rig import eventually, GOAL, START
+from planner_rig import CONFIGURE, eventually, GOAL, START, Toy, transition
 import pytest
 from rclpy.parameter import Parameter
+from rosidl_parser.definition import Array, BasicType, NamespacedType
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
 
 from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.nodes import reporting
 
 ITERATIONS, SAMPLES = 6, 50
 
@@ -35,6 +39,7 @@ def listen(robot):
         robot.node.destroy_subscription(subscription)
 
 
+@pytest.mark.case(21)
 def test_feedback_comes_once_an_iteration_in_order(robot):
     feedback = []
     result = robot.plan(iterations=ITERATIONS, samples=SAMPLES, on_feedback=feedback.append)
@@ -54,6 +59,7 @@ def test_feedback_comes_once_an_iteration_in_order(robot):
     assert elapsed == sorted(elapsed) and elapsed[0] > 0.0
 
 
+@pytest.mark.case(21)
 def test_iteration_statistics_are_those_of_its_energies(robot):
     feedback = []
     robot.plan(iterations=3, samples=SAMPLES, elite_fraction=0.2, on_feedback=feedback.append)
@@ -69,6 +75,7 @@ def test_iteration_statistics_are_those_of_its_energies(robot):
     assert np.isclose(found.mean[6], -(GOAL - START)[6], atol=0.1)  # in command convention
 
 
+@pytest.mark.case(21)
 def test_topic_carries_the_same_as_the_feedback(robot, listen):
     topic, feedback = listen(CemIteration, 'planner/cem'), []
     robot.plan(iterations=ITERATIONS, samples=SAMPLES, on_feedback=feedback.append)
@@ -97,6 +104,70 @@ def test_candidates_are_published_for_a_subscriber(robot, listen):
         assert list(message.elites) == list(np.argsort(energies, kind='stable')[:SAMPLES // 5])
 
 
+@pytest.mark.case(23)
+def test_candidates_are_not_even_converted_without_a_subscriber(robot, listen, monkeypatch):
+    conversions = []
+    convert = reporting.to_candidates_message
+    monkeypatch.setattr(
+        reporting, 'to_candidates_message',
+        lambda *args: conversions.append(args) or convert(*args))
+    eventually(lambda: robot.planner.count_subscribers(
+        f'{robot.planner.get_fully_qualified_name()}/cem/candidates') == 0)
+    robot.plan(iterations=3)
+    assert not conversions
+    candidates = listen(CemCandidates, 'planner/cem/candidates')
+    robot.plan(iterations=3)
+    eventually(lambda: len(candidates) == 3)
+    assert len(conversions) == 3
+
+
+def plottable(kind, path=''):
+    """
+    Yield the paths of a message type that rqt_plot draws.
+
+    Those are numbers and booleans, also inside other messages, and each element of an array of
+    them whose length is fixed.
+    """
+    for name, slot in zip(kind.get_fields_and_field_types(), kind.SLOT_TYPES):
+        if isinstance(slot, BasicType):
+            yield path + name
+        elif isinstance(slot, Array) and isinstance(slot.value_type, BasicType):
+            yield from (f'{path}{name}[{index}]' for index in range(slot.size))
+        elif isinstance(slot, NamespacedType):
+            module = import_module('.'.join(slot.namespaces))
+            yield from plottable(getattr(module, slot.name), f'{path}{name}/')
+
+
+def value_at(message, path):
+    """Return what a path like a/b[2] leads to."""
+    for part in path.split('/'):
+        name, _, index = part.partition('[')
+        message = getattr(message, name)
+        if index:
+            message = message[int(index[:-1])]
+    return message
+
+
+@pytest.mark.case(24)
+def test_every_number_of_an_iteration_can_be_plotted(robot, listen):
+    scalars = ['iteration', 'iterations_total', 'energy_min', 'energy_best', 'energy_elite_mean',
+               'energy_elite_std', 'energy_mean', 'energy_max', 'elapsed']
+    vectors = [f'{name}[{axis}]' for name in ('mean', 'std') for axis in range(7)]
+    paths = list(plottable(CemIteration))
+    assert set(paths) == {*scalars, *vectors, 'header/stamp/sec', 'header/stamp/nanosec',
+                          *(f'plan_id/uuid[{index}]' for index in range(16))}
+    messages = listen(CemIteration, 'planner/cem')
+    robot.plan(iterations=2)
+    eventually(lambda: len(messages) == 2)
+    values = np.array([[float(value_at(message, path)) for path in paths]
+                       for message in messages])
+    assert np.isfinite(values).all()
+    assert values[:, paths.index('iteration')].tolist() == [1.0, 2.0]
+    # Tools show the first fields first: numbers before what has no fixed length.
+    assert list(CemIteration.get_fields_and_field_types())[-1] == 'energies'
+
+
+@pytest.mark.case(37)
 def test_everything_runs_on_one_torch_thread(robot):
     robot.model.threads.clear()
     for _ in range(4):
@@ -104,6 +175,7 @@ def test_everything_runs_on_one_torch_thread(robot):
     assert len(robot.model.threads) == 1
 
 
+@pytest.mark.case(58)
 def test_diagnostics(robot, listen):
     robot.planner.set_parameters([Parameter('max_image_age', value=1.0)])
     reports = listen(DiagnosticArray, '/diagnostics')
@@ -134,3 +206,29 @@ def test_diagnostics(robot, listen):
     eventually(lambda: newest().level == DiagnosticStatus.WARN)
     assert 'image' in newest().message
     robot.planner.set_parameters([Parameter('max_image_age', value=5.0)])
+
+
+@pytest.mark.case(58)
+def test_diagnostics_of_a_model_that_cannot_be_loaded(make_robot):
+    missing = [True]
+
+    def load(name, **options):
+        if missing:
+            raise OSError('weights.pt is not there')
+        return Toy()
+
+    robot, reports = make_robot(load_model=load, autostart=False), []
+    name = f'{robot.planner.get_fully_qualified_name()}: planner'
+
+    def note(report):
+        reports.extend((status.level, status.message) for status in report.status
+                       if status.name == name)
+
+    robot.node.create_subscription(DiagnosticArray, '/diagnostics', note, 50)
+    eventually(lambda: (DiagnosticStatus.WARN, 'unconfigured: goals are rejected') in reports)
+    assert not transition(robot, CONFIGURE)
+    eventually(lambda: reports[-1][0] == DiagnosticStatus.ERROR)
+    assert 'weights.pt is not there' in reports[-1][1]
+    missing.clear()
+    assert transition(robot, CONFIGURE)
+    eventually(lambda: reports[-1] == (DiagnosticStatus.WARN, 'inactive: goals are rejected'))

@@ -26,6 +26,7 @@ def encoded(encoding, pixels, padding):
                  step=width * channels + padding, data=array('B', rows.tobytes()))
 
 
+@pytest.mark.case(4)
 @pytest.mark.parametrize('padding', [0, 1, 13])
 @pytest.mark.parametrize('encoding, pixels', [
     ('rgb8', RGB), ('bgr8', RGB[..., ::-1]),
@@ -37,6 +38,7 @@ def test_encodings_of_a_picture_give_the_same_array(encoding, pixels, padding):
     assert np.array_equal(rgb, RGB)
 
 
+@pytest.mark.case(4)
 @pytest.mark.parametrize('padding', [0, 5])
 def test_mono_becomes_three_equal_channels(padding):
     rgb = images.to_rgb(encoded('mono8', RGB[..., :1], padding))
@@ -54,6 +56,7 @@ def test_array_to_message_and_back():
     assert np.array_equal(images.to_rgb(images.to_image(RGB, Image().header)), RGB)
 
 
+@pytest.mark.case(3)
 @pytest.mark.parametrize('change, words', [
     ({'width': 0}, ['width', '0', '1 to']),
     ({'height': 0}, ['height', '0', '1 to']),

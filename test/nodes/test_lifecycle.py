@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import GetState
 import numpy as np
-from planner_rig import eventually, GOAL, Toy
+from planner_rig import (
+    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, Toy, transition)
+import psutil
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
@@ -56,15 +58,6 @@ def start_process(model, namespace):
         env={**os.environ, 'PYTHONUNBUFFERED': '1'})
 
 
-def transition(robot, number):
-    """Ask for a lifecycle transition as a manager would; return whether it succeeded."""
-    change = robot.node.create_client(ChangeState, 'planner/change_state')
-    assert change.wait_for_service(60.0)
-    answer = change.call_async(ChangeState.Request(transition=Transition(id=number)))
-    eventually(answer.done)
-    return answer.result().success
-
-
 def state_of(robot):
     """Return the label of the planner's lifecycle state."""
     ask = robot.node.create_client(GetState, 'planner/get_state')
@@ -78,11 +71,12 @@ def test_managed_start(make_robot):
     robot = make_robot(autostart=False)
     assert state_of(robot) == 'unconfigured'
     assert not robot.client.wait_until_ready(0.1)
-    assert transition(robot, Transition.TRANSITION_CONFIGURE)
-    assert transition(robot, Transition.TRANSITION_ACTIVATE)
+    assert transition(robot, CONFIGURE)
+    assert transition(robot, ACTIVATE)
     assert np.isfinite(robot.ready().plan().command).all()
 
 
+@pytest.mark.case(52)
 def test_failed_configure_can_be_tried_again(make_robot):
     missing = [True]
 
@@ -92,11 +86,11 @@ def test_failed_configure_can_be_tried_again(make_robot):
         return Toy()
 
     robot = make_robot(load_model=load, autostart=False, checkpoint='/nowhere/weights.pt')
-    assert not transition(robot, Transition.TRANSITION_CONFIGURE)
+    assert not transition(robot, CONFIGURE)
     assert state_of(robot) == 'unconfigured'
     missing.clear()
-    assert transition(robot, Transition.TRANSITION_CONFIGURE)
-    assert transition(robot, Transition.TRANSITION_ACTIVATE)
+    assert transition(robot, CONFIGURE)
+    assert transition(robot, ACTIVATE)
     assert np.isfinite(robot.ready().plan().command).all()
 
 
@@ -112,24 +106,73 @@ def test_parameters_reach_the_loader(make_robot):
     assert asked == {'name': 'vit-giant-ac', 'device': 'cuda:1', 'dtype': 'float16',
                      'checkpoint': None}
     robot.planner.set_parameters([Parameter('checkpoint', value='/w.pt')])
-    for number in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
-                   Transition.TRANSITION_CONFIGURE):
+    for number in (DEACTIVATE, CLEANUP, CONFIGURE):
         assert transition(robot, number)
     assert asked['checkpoint'] == '/w.pt'
 
 
-def test_many_cycles_leave_no_threads(make_robot):
-    robot = make_robot().ready()
-    robot.plan()
-    threads = threading.active_count()
-    for _ in range(5):
-        for number in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
-                       Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+@pytest.mark.case(53)
+def test_twenty_cycles_leave_neither_threads_nor_memory(make_robot):
+    models = []
+
+    def load(name, **options):
+        model = Toy()
+        model.weights = np.ones(8_000_000)  # 64 MB
+        models.append(weakref.ref(model))
+        return model
+
+    robot = make_robot(load_model=load).ready()
+    robot.plan(iterations=1)
+    process, threads, memory = psutil.Process(), threading.active_count(), 0
+    for cycle in range(20):
+        for number in (DEACTIVATE, CLEANUP, CONFIGURE, ACTIVATE):
             assert transition(robot, number)
-    robot.plan()
+        robot.plan(iterations=1)
+        assert len(models) == cycle + 2
+        assert [model() is None for model in models] == [True] * (cycle + 1) + [False]
+        if cycle == 4:
+            memory = process.memory_info().rss
     eventually(lambda: threading.active_count() <= threads)
+    assert process.memory_info().rss - memory < 64e6  # one of the fifteen models loaded since
 
 
+WITHOUT_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] == 'torch':
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from vjepa2_planner_ros.nodes.planner_node import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.case(56)
+def test_without_torch_the_node_says_what_to_run_and_stays():
+    process = subprocess.Popen(
+        [sys.executable, '-c', WITHOUT_TORCH, '--ros-args', '-r', '__ns:=/bare'],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+    try:
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if 'pip install torch' in line:
+                break
+        assert "No module named 'torch" in seen[-1] and 'pip install torch' in seen[-1], seen
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=60.0)[0]
+        assert process.returncode == 0 and 'Traceback' not in ''.join(seen) + rest, rest
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.case(55)
 @pytest.mark.parametrize('number, model', [
     (signal.SIGTERM, 'toy'), (signal.SIGINT, 'endless')])
 def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
@@ -155,6 +198,7 @@ def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
         process.wait()
 
 
+@pytest.mark.case(55)
 def test_signal_in_the_middle_of_a_plan_tells_the_client(context):
     process = start_process('toy', '/interrupted')
     node = rclpy.create_node('watcher', context=context, namespace='/interrupted',

@@ -57,6 +57,7 @@ def flat(tree, prefix=''):
     return leaves
 
 
+@pytest.mark.case(48)
 def test_every_parameter_is_described_and_every_number_ranged(make_node):
     node = make_node()
     for name in declared(node):
@@ -68,6 +69,7 @@ def test_every_parameter_is_described_and_every_number_ranged(make_node):
             assert descriptor.floating_point_range, name
 
 
+@pytest.mark.case(48)
 def test_documents_are_those_of_the_table():
     root = CONFIG.parent
     assert (root / 'config' / 'planner.yaml').read_text() == parameter_docs.yaml_text()
@@ -75,6 +77,7 @@ def test_documents_are_those_of_the_table():
     assert parameter_docs.with_table(readme) == readme
 
 
+@pytest.mark.case(51)
 def test_planner_yaml_holds_every_parameter_with_its_default(make_node):
     content = yaml.safe_load((CONFIG / 'planner.yaml').read_text())
     assert list(content) == ['/**']  # a bare node name would be inert under a namespace
@@ -86,6 +89,7 @@ def test_planner_yaml_holds_every_parameter_with_its_default(make_node):
         name: type(value) for name, value in defaults.items()}
 
 
+@pytest.mark.case(51)
 @pytest.mark.parametrize('name', ['planner', 'sim-panda-ac', 'vit-giant-ac'])
 def test_shipped_files_load_under_a_namespace(make_node, name):
     path = CONFIG / f'{name}.yaml'
@@ -134,6 +138,7 @@ def test_reason_names_value_and_what_is_allowed(robot):
     assert all(part in answer.reason for part in ('cem.bounds (x)', '0.2', '0 to 0.1'))
 
 
+@pytest.mark.case(17)
 def test_elites_and_samples_are_checked_together(robot):
     alone = robot.planner.set_parameters([Parameter('cem.elite_fraction', value=0.001)])[0]
     assert not alone.successful and 'at least one elite of 200 samples' in alone.reason
@@ -150,6 +155,7 @@ def test_start_only_parameters_are_read_only(robot):
     assert not answer.successful
 
 
+@pytest.mark.case(49)
 @pytest.mark.parametrize('name, value', [
     ('cem.samples', 0), ('cem.search', ['up']), ('cameras', ['left', 'left']),
     ('cameras', ['not a name']), ('cem.bounds', [0.2] * 7), ('max_image_age', 0.0),
@@ -159,6 +165,7 @@ def test_wrong_override_fails_at_start_with_its_name(make_node, name, value):
         make_node(**{name: value})
 
 
+@pytest.mark.case(50)
 def test_change_takes_effect_with_the_next_goal(robot):
     rolling, go_on, samples = threading.Event(), threading.Event(), []
 

@@ -7,17 +7,18 @@ import io
 
 import numpy as np
 from PIL import Image as Picture
-from planner_rig import eventually, GOAL, START, to_image
+from planner_rig import eventually, GOAL, START, to_image, to_state_message
+import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from toy_world_model import ToyWorldModel
-from vjepa2_interfaces.msg import EndEffectorState
 
 STEP = GOAL - START
 COMMAND = [*STEP[:6], -STEP[6]]  # the gripper's sign is turned on topics
 
 
+@pytest.mark.case(10, 11)
 def test_plan_reaches_the_known_optimum_inside_the_bounds(robot):
     result = robot.plan(iterations=10)
     assert np.allclose(result.command, COMMAND, atol=5e-3)
@@ -30,6 +31,7 @@ def test_plan_reaches_the_known_optimum_inside_the_bounds(robot):
     assert result.model == 'toy' and len(result.plan_id) == 16
 
 
+@pytest.mark.case(10)
 def test_goal_out_of_reach_gives_a_command_on_the_bounds(robot):
     result = robot.client.plan(ToyWorldModel.picture(START + 0.5), iterations=20, timeout=60.0)
     bounds = np.array(ToyWorldModel.action_bounds)
@@ -37,6 +39,7 @@ def test_goal_out_of_reach_gives_a_command_on_the_bounds(robot):
     assert np.allclose(result.command[:3], bounds[:3], atol=2e-3)
 
 
+@pytest.mark.case(11)
 def test_stamp_is_that_of_the_frame_and_frame_is_the_base(robot):
     # Every frame is stamped when it is sent, so the newest before the goal bounds the stamp.
     before = robot.node.get_clock().now().nanoseconds
@@ -47,10 +50,11 @@ def test_stamp_is_that_of_the_frame_and_frame_is_the_base(robot):
     picture = ToyWorldModel.picture(START)
     current = to_image(picture)
     current.header.stamp.sec, current.header.stamp.nanosec = 1234, 567
-    result = robot.plan(current_image=current, start_state=_state(START))
+    result = robot.plan(current_image=current, start_state=to_state_message(START))
     assert (result.stamp.sec, result.stamp.nanosec) == (1234, 567)
 
 
+@pytest.mark.case(13)
 def test_horizon_is_planned_and_starts_with_the_command(robot):
     goal = START + [0.08, 0.0, -0.06, 0, 0, 0, 0.0]
     result = robot.client.plan(
@@ -60,10 +64,12 @@ def test_horizon_is_planned_and_starts_with_the_command(robot):
     assert np.allclose(result.plan.sum(axis=0)[:3], (goal - START)[:3], atol=0.01)
 
 
+@pytest.mark.case(12)
 def test_same_seed_same_command_and_other_seed_another(robot):
     first, again, other = (
         robot.plan(seed=seed, current_image=ToyWorldModel.picture(START),
-                   start_state=_state(START)).command for seed in (2 ** 64 - 1, 2 ** 64 - 1, 8))
+                   start_state=to_state_message(START)).command
+        for seed in (2 ** 64 - 1, 2 ** 64 - 1, 8))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -95,18 +101,19 @@ def test_live_state_comes_from_pose_and_gripper(robot):
     eventually(starts_there)
 
 
+@pytest.mark.case(38)
 def test_given_picture_and_state_need_no_streams(robot):
     robot.sending = set()
     start = START + [0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0]
-    result = robot.plan(current_image=ToyWorldModel.picture(start), start_state=_state(start),
-                        iterations=8)
+    result = robot.plan(current_image=ToyWorldModel.picture(start),
+                        start_state=to_state_message(start), iterations=8)
     assert np.allclose(result.command[:3], (GOAL - start)[:3], atol=5e-3)
 
 
 def test_compressed_goal_gives_the_same_command(robot):
     buffer = io.BytesIO()
     Picture.fromarray(ToyWorldModel.picture(GOAL)).save(buffer, 'PNG')
-    given = {'current_image': ToyWorldModel.picture(START), 'start_state': _state(START)}
+    given = {'current_image': ToyWorldModel.picture(START), 'start_state': to_state_message(START)}
     png = CompressedImage(format='png', data=array('B', buffer.getvalue()))
     assert np.array_equal(robot.client.plan(png, timeout=60.0, **given).command,
                           robot.plan(**given).command)
@@ -133,13 +140,3 @@ def test_pictures_as_the_encoder_saw_them_are_latched(robot):
         assert np.array_equal(pixels, ToyWorldModel.picture(state))
     for subscription in subscriptions:
         robot.node.destroy_subscription(subscription)
-
-
-def _state(state):
-    message = EndEffectorState(gripper=float(state[6]))
-    message.pose.position.x, message.pose.position.y, message.pose.position.z = map(
-        float, state[:3])
-    quaternion = Rotation.from_euler('xyz', state[3:6]).as_quat()
-    for axis, value in zip('xyzw', quaternion):
-        setattr(message.pose.orientation, axis, float(value))
-    return message

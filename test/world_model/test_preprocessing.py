@@ -41,6 +41,7 @@ def random_picture(height, width):
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.case(5)
 @pytest.mark.parametrize('kind', preprocessing.CROPS)
 @pytest.mark.parametrize('height, width', [
     (480, 640), (481, 642), (256, 256), (720, 1280), (640, 480), (400, 200), (97, 131)])
@@ -55,12 +56,14 @@ def test_equals_formulas(kind, height, width):
     assert np.abs(seen - expected).max() < 0.51
 
 
+@pytest.mark.case(5)
 @pytest.mark.parametrize('height, width, box', [
     (480, 640, (0, 80, 480, 480)), (640, 480, (80, 0, 480, 480)), (5, 8, (0, 1, 5, 5))])
 def test_center_square_golden(height, width, box):
     assert preprocessing.crop_box(height, width, 'center_square') == box
 
 
+@pytest.mark.case(5)
 @pytest.mark.parametrize('height, width, box', [
     (720, 1280, (0, 154, 720, 972)), (480, 640, (0, 0, 480, 640)), (400, 200, (66, 0, 267, 200)),
     (256, 256, (0, 0, 256, 256))])

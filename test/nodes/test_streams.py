@@ -1,0 +1,141 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras that are fast, broken, or stop; clocks that are simulated."""
+
+import threading
+import time
+
+from builtin_interfaces.msg import Time
+import numpy as np
+from planner_rig import eventually, Gate, GOAL, START, to_image
+import psutil
+import pytest
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from toy_world_model import ToyWorldModel
+
+from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.error_codes import ErrorCode
+
+PICTURE = ToyWorldModel.picture(GOAL)
+
+
+def nanoseconds(stamp):
+    return stamp.sec * 10 ** 9 + stamp.nanosec
+
+
+@pytest.mark.case(40)
+def test_ages_count_in_simulated_time(make_robot):
+    robot = make_robot(sending=(), use_sim_time=True, image_timeout=20.0, max_image_age=0.5,
+                       max_state_age=60.0, max_skew=60.0)
+    clock = robot.node.create_publisher(Clock, '/clock', 10)
+
+    def at(seconds):
+        """Set the clock for the robot and the planner."""
+        stamp = Time(sec=seconds)
+        eventually(lambda: clock.publish(Clock(clock=stamp)) or all(
+            node.get_clock().now().nanoseconds == seconds * 10 ** 9
+            for node in (robot.node, robot.planner)))
+
+    at(1000)
+    robot.sending = {'image', 'state'}
+    result = robot.ready().plan(iterations=10)
+    assert result.stamp == Time(sec=1000)
+    assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
+    robot.sending = set()
+    robot.planner.set_parameters([Parameter('image_timeout', value=0.1)])
+    assert robot.plan(iterations=1).stamp == Time(sec=1000)  # no time has passed
+    at(1003)
+    with pytest.raises(PlanFailed) as failure:
+        robot.plan()
+    assert failure.value.code == ErrorCode.IMAGE_STALE
+    assert '3.000 s old' in failure.value.message
+
+
+@pytest.mark.case(44)
+def test_camera_that_stops_in_the_middle_of_a_plan(make_robot):
+    robot = make_robot(max_image_age=0.5, max_state_age=60.0, max_skew=60.0).ready()
+    age = robot.planner._observations.age_of_frame
+    with Gate(robot) as gate:
+        future = robot.client.plan_async(PICTURE, iterations=10)
+        gate.reached()
+        robot.sending = {'state'}
+        eventually(lambda: age('main') > 0.6)
+    assert np.allclose(future.result(60.0).command[:3], (GOAL - START)[:3], atol=5e-3)
+    robot.planner.set_parameters([Parameter('image_timeout', value=0.1)])
+    with pytest.raises(PlanFailed) as failure:
+        robot.plan()
+    assert failure.value.code == ErrorCode.IMAGE_STALE
+    robot.restore()
+    robot.planner.set_parameters([Parameter('image_timeout', value=20.0)])
+    assert np.isfinite(robot.plan().command).all()
+
+
+class Camera:
+    """Sends 640x480 pictures at 60 Hz, each of another state, on a thread of its own."""
+
+    def __init__(self, robot):
+        self.sent = {}  # stamp [ns] -> state that the picture shows
+        self._robot, self._ended = robot, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._ended.wait(1 / 60):
+            state = START + [0.01 * (len(self.sent) % 4), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+            image = to_image(ToyWorldModel.picture(state, 480, 640), self._robot.stamp('image'))
+            self.sent[nanoseconds(image.header.stamp)] = state
+            self._robot.pictures.publish(image)
+
+
+@pytest.mark.case(45)
+def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch):
+    robot = make_robot(sending=['state'])
+    inputs, arrived, process = robot.planner._observations, [], psutil.Process()
+    take = inputs._on_frame
+
+    def on_frame(camera, image):
+        take(camera, image)
+        arrived.append(nanoseconds(image.header.stamp))
+
+    monkeypatch.setattr(inputs, '_on_frame', on_frame)
+    with Camera(robot) as camera:
+        robot.client.wait_until_ready(60.0)
+        eventually(lambda: len(arrived) > 40)
+        memory = process.memory_info().rss
+        for count in (80, 120, 160, 200):
+            eventually(lambda: len(arrived) > count)
+            newest = arrived[-1]
+            stamp = nanoseconds(robot.plan(iterations=2).stamp)
+            assert stamp >= newest and stamp in camera.sent
+            np.testing.assert_allclose(  # the toy's latents are the state in its picture
+                robot.model.context[0][-1, 0], camera.sent[stamp], atol=1e-6)
+        # 160 pictures of 0.9 MB have come and gone.
+        assert process.memory_info().rss - memory < 40e6
+    assert not robot.errors()
+
+
+@pytest.mark.case(47)
+def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
+    robot = make_robot(sending=['state'])
+    inputs, arrived = robot.planner._observations, []
+    take = inputs._on_frame
+    monkeypatch.setattr(inputs, '_on_frame', lambda camera, image: (
+        take(camera, image), arrived.append(image.encoding)))
+    broken = to_image(ToyWorldModel.picture(START))
+    broken.encoding = 'yuyv'
+    began = time.monotonic()
+    eventually(lambda: robot.pictures.publish(broken) or arrived.count('yuyv') >= 20)
+    eventually(lambda: robot.logged('dropped'))
+    robot.sending = {'image', 'state'}
+    assert np.isfinite(robot.ready().plan().command).all()
+    warnings = robot.logged('dropped')
+    assert 1 <= len(warnings) <= 1 + (time.monotonic() - began) // 10.0
+    assert "'yuyv'" in warnings[0] and '/planner/image' in warnings[0]
