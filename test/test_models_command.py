@@ -18,7 +18,7 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
                            'vit-giant', 'vit-giant-384'}
     assert f'{tmp_path}/vitl.pt' in rows['vit-large'] and '3 DOF' in rows['vit-large']
     assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']
-    assert '5.27 GB' in rows['vit-giant-ac'] and '2.63 GB' in rows['vit-giant-ac']
+    assert '5.270 GB' in rows['vit-giant-ac'] and '2.635 GB' in rows['vit-giant-ac']
     assert 'sim-panda-ac.safetensors' in rows['sim-panda-ac']
 
 

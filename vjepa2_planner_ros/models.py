@@ -42,7 +42,7 @@ def list_models(options) -> None:
     sizes = ''.join(f'{name:>10}' for name in DTYPES)
     print(f'{"model":15}{"plans":>6}{"image":>7}{sizes}  {"licence":11} weights')
     for spec in MODELS.values():
-        memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.2f} GB' for dtype in DTYPES.values())
+        memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.3f} GB' for dtype in DTYPES.values())
         try:
             weights = find_weights(spec, cache=options.cache)
         except ModelNotFoundError:
