@@ -8,9 +8,9 @@ import numpy as np
 from planner_rig import START
 import pytest
 from rclpy.qos import qos_profile_sensor_data
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo
 import torch
-from toy_world_model import ToyWorldModel
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
@@ -19,7 +19,7 @@ from vjepa2_planner_ros.world_model.geometric import TRANSLATION_BOUND
 from vjepa2_planner_ros.world_model.networks import EncoderSize, VisionTransformer
 
 SPEC = ModelSpec(
-    name='tiny', encoder=EncoderSize(24, 1, 2, 48), predictor=None, image_size=32,
+    name='tiny', encoder=EncoderSize(48, 1, 2, 96), predictor=None, image_size=64,
     crop='center_square', action_bounds=(0.1,) * 3 + (0.0,) * 4)
 MOUNT = [0.05, 0.0, 0.0, math.pi, 0.0, 0.0]  # START has the tool upright
 INTRINSICS = [30.0, 30.0, 15.5, 15.5]  # of the toy's pictures of 32 x 32
@@ -38,10 +38,10 @@ def make_hand(make_robot):
     return make
 
 
-def publish_info(robot, size=32, k=None):
+def publish_info(robot, size=32, intrinsics=INTRINSICS):
     """Publish the CameraInfo beside the frames for as long as the robot lives."""
-    fx, fy, cx, cy = INTRINSICS
-    message = CameraInfo(height=size, width=size, k=k or [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0])
+    fx, fy, cx, cy = intrinsics
+    message = CameraInfo(height=size, width=size, k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0])
     publisher = robot.node.create_publisher(
         CameraInfo, 'planner/camera_info', qos_profile_sensor_data)
     robot.node.create_timer(0.05, lambda: publisher.publish(message))
@@ -53,22 +53,47 @@ def failure_of(robot):
     return failure.value
 
 
-def check(result):
-    """Check that a plan moves, but only by translations within the bounds."""
-    assert (np.asarray(result.command[3:]) == 0.0).all()
-    assert 0.0 < np.abs(result.command[:3]).max() <= TRANSLATION_BOUND + 1e-6
-    assert result.energy <= result.start_energy and 0.0 <= result.confidence <= 1.0
+def pictures_of_a_plane(intrinsics, plane_height, move):
+    """Return pictures uint8 [64, 64, 3] of a plane at START and after a move, by ray casting."""
+    def coarse(x, y):  # smooth colours of the plane [m]
+        return np.stack([np.sin(17 * x + 3 * y), np.sin(23 * y - 5 * x), np.cos(13 * (x + y))], -1)
+
+    fx, fy, cx, cy = intrinsics
+    hand = Rotation.from_euler('xyz', START[3:6])
+    rotation = hand * Rotation.from_euler('xyz', MOUNT[3:])
+    column, row = np.meshgrid(np.arange(64.0), np.arange(64.0))
+    rays = rotation.apply(np.stack(
+        [(column - cx) / fx, (row - cy) / fy, np.ones_like(row)], -1).reshape(-1, 3))
+    assert rays[:, 2].max() < 0.0
+    pictures = []
+    for offset in (np.zeros(3), np.asarray(move)):
+        camera = START[:3] + offset + hand.apply(MOUNT[:3])
+        points = camera + rays * ((plane_height - camera[2]) / rays[:, 2])[:, None]
+        colours = 127.5 + 120.0 * coarse(points[:, 0], points[:, 1])
+        pictures.append(colours.reshape(64, 64, 3).astype(np.uint8))
+    return pictures
 
 
-def test_plans_translations_with_the_camera_info_beside_the_frames(make_hand):
+@pytest.mark.parametrize('by_parameter', [False, True])
+def test_command_leads_to_where_the_goal_was_photographed(make_hand, by_parameter):
+    intrinsics, move = [80.0, 84.0, 30.0, 33.0], (0.02, -0.03, -0.015)
+    parameters = {'camera__main__intrinsics': intrinsics} if by_parameter else {}
+    robot = make_hand(camera__main__mount=MOUNT, camera__main__plane_height=-0.1, **parameters)
+    if not by_parameter:
+        publish_info(robot, 64, intrinsics)
+    now, goal = pictures_of_a_plane(intrinsics, -0.1, move)
+    found = robot.client.plan(goal, timeout=60.0, current_image=now)
+    np.testing.assert_allclose(found.command[:3], move, atol=0.006)
+    assert (np.asarray(found.command[3:]) == 0.0).all()
+    assert found.energy < 0.5 * found.start_energy and found.confidence > 0.3
+
+
+def test_plans_from_the_live_stream(make_hand):
     robot = make_hand(camera__main__mount=MOUNT)
     publish_info(robot)
-    found = robot.plan(iterations=3)
-    check(found)
-    # The same through the parameter, which needs no CameraInfo.
-    check(make_hand(camera__main__mount=MOUNT, camera__main__intrinsics=INTRINSICS).plan(
-        iterations=3))
-    check(robot.plan(iterations=2, current_image=ToyWorldModel.picture(START)))
+    found = robot.plan(iterations=2)
+    assert (np.asarray(found.command[3:]) == 0.0).all()
+    assert np.abs(found.command[:3]).max() <= TRANSLATION_BOUND + 1e-6
 
 
 def test_camera_that_is_not_on_the_hand(make_hand):
@@ -91,7 +116,7 @@ def test_missing_and_useless_camera_info(make_hand):
 
 def test_uncalibrated_camera(make_hand):
     robot = make_hand(camera__main__mount=MOUNT)
-    publish_info(robot, k=[0.0] * 9)
+    publish_info(robot, intrinsics=[0.0] * 4)
     failure = failure_of(robot)
     assert failure.code == ErrorCode.INVALID_SETTINGS
     assert 'of a calibrated camera, or set camera.main.intrinsics' in failure.message
