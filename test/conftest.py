@@ -9,3 +9,5 @@ import random
 os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 100)))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
+# Threads of torch that wait for each other stand still on a machine that has other work too.
+os.environ.setdefault('OMP_NUM_THREADS', '1')

@@ -111,9 +111,10 @@ def test_zero_stamp_counts_from_arrival(robot):
 
 
 def test_context_holds_frames_and_states_of_the_past(make_robot):
-    robot = make_robot(context_frames=3)
+    robot = make_robot(context_frames=3, sending=())
     robot.state = START * [-1.0, 1, 1, 1, 1, 1, 1]
     robot.speed = np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    robot.sending = {'image', 'state'}
     robot.ready()
 
     def sees_three():
