@@ -31,6 +31,7 @@ PERIOD = 0.05  # s between frames and states
 PATIENCE = 60.0  # s until an answer counts as lost
 START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])  # the live state
 FINGER_TRAVEL = 0.04  # m
+FRAMES = QoSProfile(depth=20, reliability=qos_profile_sensor_data.reliability)
 BASE_FRAME = 'panda_link0'
 
 
@@ -56,11 +57,10 @@ class Robot:
         self._main = Image(header=Header(), **image_fields(self.picture(START)))
         png = cv2.imencode('.png', self.picture(START, 48, 64)[..., ::-1])[1]
         self._wrist = CompressedImage(format='png', data=array('B', png.tobytes()))
-        reliable = QoSProfile(depth=20)
         self._publishers = {
-            'main': self._node.create_publisher(Image, 'planner/image', reliable),
+            'main': self._node.create_publisher(Image, 'planner/image', FRAMES),
             'wrist': self._node.create_publisher(
-                CompressedImage, 'planner/wrist/image', reliable),
+                CompressedImage, 'planner/wrist/image', FRAMES),
             'pose': self._node.create_publisher(
                 type(to_pose_message(START, Header())), 'planner/pose', qos_profile_sensor_data),
             'gripper': self._node.create_publisher(
