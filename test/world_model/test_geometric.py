@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 import torch
 
 from vjepa2_planner_ros.planning import CemConfig, plan
-from vjepa2_planner_ros.simulation import panda, PandaSim
+from vjepa2_planner_ros.simulation import PandaSim
 from vjepa2_planner_ros.simulation.scene import WRIST_MOUNT
 from vjepa2_planner_ros.training.evaluate_3dof import hand_camera, translation_episode
 from vjepa2_planner_ros.world_model import ModelSpec, VJepa2WorldModel
@@ -145,9 +145,8 @@ def sim():
 
 
 @pytest.fixture
-def bare_table(sim, monkeypatch):
-    """Return the simulator with nothing on a chequered table: no objects and no shadow."""
-    monkeypatch.setattr(panda, 'SHADOW_DARKNESS', 0.0)
+def bare_table(sim):
+    """Return the simulator with nothing on a chequered table."""
     sim.reset(1)
     sim._model.geom('table').matid = sim._model.material('table3').id
     for name in ('cup', *(f'cube{i}' for i in range(5))):

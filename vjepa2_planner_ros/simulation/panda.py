@@ -53,10 +53,13 @@ class PandaSim:
             raise ValueError(f'image_size must be 16..2048 pixels, got {image_size}')
         if not 0.05 <= step_time <= 10:
             raise ValueError(f'step_time must be 0.05..10 s, got {step_time}')
-        self.mode = mode
         if camera not in FIELDS_OF_VIEW:
             raise ValueError(f'camera must be one of {tuple(FIELDS_OF_VIEW)}, got {camera!r}')
         self.camera = camera
+        # The painted shadow is made to be seen from afar; from the hand it is a hard black disc
+        # that follows the camera, as no shadow of a hand is.
+        self.casts_shadow = camera == 'fixed'
+        self.mode = mode
         self._step_time = step_time
         self._motion_time = MOTION_SHARE * step_time
         self.image_size = int(image_size)
@@ -212,7 +215,8 @@ class PandaSim:
         angle = np.arctan2(-across[0], across[1])
         data.mocap_pos[0] = *place[:2], 0
         data.mocap_quat[0] = np.cos(angle / 2), 0, 0, np.sin(angle / 2)
-        model.geom_rgba[self._shadow, 3] = SHADOW_DARKNESS * max(0, 1 - hand[2] / SHADOW_REACH)
+        darkness = SHADOW_DARKNESS if self.casts_shadow else 0
+        model.geom_rgba[self._shadow, 3] = darkness * max(0, 1 - hand[2] / SHADOW_REACH)
         mujoco.mj_kinematics(model, data)
 
     def camera_matrix(self):

@@ -79,7 +79,7 @@ def methods(world_model, camera: HandCamera, config: CemConfig):
         'nothing': (lambda goal, episode: fixed(lambda state: np.zeros(7)), False),
         'oracle': (lambda goal, episode: oracle(episode.goal), False),
         'pixels': (lambda goal, episode: planned(pixels, goal, config), True),
-        'encoder': (lambda goal, episode: planned(encoder, goal, config), True),
+        world_model.name: (lambda goal, episode: planned(encoder, goal, config), True),
     }
 
 
@@ -94,7 +94,7 @@ def summarise(outcomes: list[Outcome]) -> dict[str, float]:
 def main(args=None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('--model', default='sim-panda-ac', help='whose encoder (and no more)')
+    parser.add_argument('--model', default='sim-panda', help='whose encoder (and no more)')
     parser.add_argument('--checkpoint', type=Path, help='weights instead of the packaged ones')
     parser.add_argument('--dtype', default='auto')
     parser.add_argument('--episodes', type=int, default=30)
@@ -106,6 +106,8 @@ def main(args=None) -> None:
     parser.add_argument('--iterations', type=int, default=CemConfig.iterations)
     parser.add_argument('--plane-height', type=float, default=0.0,
                         help='height of the plane that is assumed [m] (default: the table, 0)')
+    parser.add_argument('--shadow', action='store_true',
+                        help="show the hand's painted shadow, a hard disc that moves along")
     parser.add_argument('--json', type=Path, help='write every episode there')
     options = parser.parse_args(args)
     world_model = load_world_model(
@@ -115,6 +117,7 @@ def main(args=None) -> None:
     report = {}
     for mode in options.modes:
         with PandaSim(mode=mode, camera='wrist') as sim:
+            sim.casts_shadow = options.shadow
             table = methods(world_model, hand_camera(sim, options.plane_height), config)
             for name in options.methods or table:
                 make_policy, stops = table[name]
@@ -126,7 +129,7 @@ def main(args=None) -> None:
                 report[f'{mode} {name}'] = {
                     'summary': row, 'episodes': [vars(o) for o in outcomes]}
                 figures = '  '.join(f'{key}={value:6.3f}' for key, value in row.items())
-                print(f'{mode:9s} {name:8s} {figures}', flush=True)
+                print(f'{mode:9s} {name:12s} {figures}', flush=True)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
 
