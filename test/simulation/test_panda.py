@@ -167,6 +167,12 @@ def test_finger_tips_appear_where_the_camera_matrix_says(sim):
         # The fingers move above the point between their tips.
         assert abs(columns.mean() - pixel[0]) < 3
         assert 0 < pixel[1] - rows.mean() < 9
+        closed = sim.finger_tips() * sim.image_size
+        np.testing.assert_allclose(closed, [pixel, pixel], atol=3)
+        sim.set_state([*position, np.pi, 0, 0, 0.0])
+        opened = sim.finger_tips() * sim.image_size
+        np.testing.assert_allclose(
+            sorted(opened[:, 0]), [columns.min(), columns.max()], atol=6)  # a finger is wide
 
 
 def test_servos_follow_closely(physics):

@@ -29,9 +29,9 @@ def test_episode_is_deterministic_and_within_bounds():
         other = collect.collect_episode(sim, 8, 6, 32, 'center_square')
     for a, b in zip(first, second):
         assert (a == b).all()
-    frames, states = other
+    frames, states, tips = other
     assert frames.shape == (7, 32, 32, 3) and frames.dtype == np.uint8
-    assert states.shape == (7, 7)
+    assert states.shape == (7, 7) and tips.shape == (7, 2, 2)
     assert (frames != first[0]).any()
     low, high = np.transpose(WORKSPACE)
     assert (states[:, :3] > low - 1e-6).all() and (states[:, :3] < high + 1e-6).all()
@@ -49,7 +49,8 @@ def random_episodes(folder, count=6, frames=5):
             rng.uniform(low, high, (frames, 3)), rng.normal((np.pi, 0, 0), 0.1, (frames, 3)),
             rng.uniform(0, 1, (frames, 1))], axis=1)
         write_episode(episode_path(folder, seed),
-                      rng.integers(0, 256, (frames, 32, 32, 3), dtype=np.uint8), states)
+                      rng.integers(0, 256, (frames, 32, 32, 3), dtype=np.uint8), states,
+                      rng.uniform(0, 1, (frames, 2, 2)))
     return folder
 
 
@@ -60,6 +61,7 @@ def test_episodes_are_read_in_the_order_of_seeds(tmp_path):
     with np.load(episode_path(folder, 3)) as third:
         assert (episodes.frames[3] == third['frames']).all()
         assert (episodes.states[3] == third['states']).all()
+        assert (episodes.tips[3] == third['tips']).all()
     with pytest.raises(FileNotFoundError, match='no episodes in'):
         read_episodes(tmp_path)
 
@@ -90,12 +92,27 @@ def test_untrained_predictor_says_that_nothing_changes():
 def test_reconstruction_ignores_what_is_visible():
     torch.manual_seed(0)
     training = EncoderTraining(TINY)
-    losses = training(torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8), torch.randn(4, 7))
+    losses = training(torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8), torch.randn(4, 7),
+                      torch.rand(4, 2, 2))
     losses['loss'].backward()
     values = {name: float(value.detach()) for name, value in losses.items()}
-    assert values['loss'] == pytest.approx(values['pixels'] + values['state'], rel=1e-6)
+    parts = values['pixels'] + values['state'] + values['tips']
+    assert values['loss'] == pytest.approx(parts, rel=1e-6)
     missing = [name for name, parameter in training.named_parameters() if parameter.grad is None]
     assert not missing
+
+
+def test_tokens_that_know_the_tips_have_no_loss():
+    training = EncoderTraining(TINY)  # 2 x 2 patches
+    tips = torch.tensor([[[0.3, 0.1], [0.9, 0.6]]])  # in patch (0, 0), index 0, and (1, 1), 3
+    known = torch.full((1, 4, 6), 0.0)
+    known[..., [0, 3]] = -50.0
+    known[0, 0, 0] = known[0, 3, 3] = 50.0
+    centres = torch.tensor([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5], [1.5, 1.5]])
+    known[0, :, 1:3], known[0, :, 4:6] = 2 * tips[0, 0] - centres, 2 * tips[0, 1] - centres
+    training.to_tips = torch.nn.Identity()
+    assert training.tip_loss(known, tips) < 1e-6
+    assert training.tip_loss(known, 1.0 - tips) > 1.0
 
 
 def run_training(data, out, steps):

@@ -17,6 +17,7 @@ MODES = ('kinematic', 'physics')
 FIELDS_OF_VIEW = {'fixed': CAMERA_FOV, 'wrist': WRIST_FOV}  # degrees, of each camera
 ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
+FINGER_TIP = (0.0, 0.0095, 0.05)  # m, in the frame of a finger
 FINGER_TRAVEL = 0.04  # m, of each finger from closed to open
 STEP_TIME = 0.25  # s
 MOTION_SHARE = 0.6  # of a step, in which the targets of the servos move; the rest is to settle
@@ -72,6 +73,8 @@ class PandaSim:
         self._fingers = np.array([
             self._model.joint(f'panda_finger_joint{i}').qposadr[0] for i in (1, 2)])
         self._driven = np.array([*self._arm, self._fingers[0]])
+        self._finger_bodies = [self._model.body(f'finger{i}').id for i in (1, 2)]
+        self._camera = self._model.camera('fixed').id
         self._site = self._model.site('end_effector').id
         self._hand = self._model.body('hand').id
         self._shadow = self._model.geom('hand_shadow').id
@@ -218,6 +221,15 @@ class PandaSim:
         darkness = SHADOW_DARKNESS if self.casts_shadow else 0
         model.geom_rgba[self._shadow, 3] = darkness * max(0, 1 - hand[2] / SHADOW_REACH)
         mujoco.mj_kinematics(model, data)
+
+    def finger_tips(self):
+        """Return where both finger tips are in the picture, [2, 2] x (right), y (down), 0..1."""
+        data = self._data
+        tips = data.xpos[self._finger_bodies] + (
+            data.xmat[self._finger_bodies].reshape(2, 3, 3) @ FINGER_TIP)
+        seen = (tips - data.cam_xpos[self._camera]) @ data.cam_xmat[self._camera].reshape(3, 3)
+        focal = self.camera_matrix()[0, 0] / self.image_size
+        return 0.5 + focal * seen[:, :2] * (1, -1) / -seen[:, 2:]
 
     def camera_matrix(self):
         """

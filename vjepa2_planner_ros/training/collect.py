@@ -62,11 +62,18 @@ def random_actions(rng: np.random.Generator, steps: int) -> np.ndarray:
 
 
 def collect_episode(sim: PandaSim, seed: int, steps: int, size: int, crop: str):
-    """Return the frames [steps + 1, size, size, 3] and states [steps + 1, 7] of one episode."""
+    """Return frames, states and tips of one episode of steps + 1 frames; see Episodes."""
     rng = np.random.default_rng(seed)
     sim.reset(seed)
     sim.set_state(random_state(rng))
-    frames, states = [model_input(sim.render(), size, crop)], [sim.state()]
+    frames, states, tips = [], [], []
+
+    def observe():
+        frames.append(model_input(sim.render(), size, crop))
+        states.append(sim.state())
+        tips.append(sim.finger_tips())  # the square picture is not cropped
+
+    observe()
     centre, reach = np.mean(WORKSPACE, axis=1), np.ptp(WORKSPACE, axis=1) / 2
     for action in random_actions(rng, steps):
         # Turn back at the walls of the workspace instead of sliding along them.
@@ -75,9 +82,8 @@ def collect_episode(sim: PandaSim, seed: int, steps: int, size: int, crop: str):
         # Send the fingers anywhere, or keep them: a random walk would stick at the ends.
         action[6] = rng.uniform() - states[-1][6] if rng.random() < 0.5 else rng.normal(0.0, 0.05)
         sim.step(action)
-        frames.append(model_input(sim.render(), size, crop))
-        states.append(sim.state())
-    return np.stack(frames), np.stack(states)
+        observe()
+    return np.stack(frames), np.stack(states), np.stack(tips)
 
 
 def _collect_to_file(job) -> None:

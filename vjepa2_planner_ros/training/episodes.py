@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ class Episodes:
 
     frames: np.ndarray  # uint8 [E, T, size, size, 3] RGB
     states: np.ndarray  # float32 [E, T, 7]
+    tips: np.ndarray  # float32 [E, T, 2, 2] x, y of both finger tips in shares of the picture
 
 
 def episode_path(folder: Path, seed: int) -> Path:
@@ -23,11 +24,12 @@ def episode_path(folder: Path, seed: int) -> Path:
     return folder / f'episode_{seed:07d}.npz'
 
 
-def write_episode(path: Path, frames: np.ndarray, states: np.ndarray) -> None:
-    """Write one episode, frames uint8 [T, size, size, 3] and states float32 [T, 7]."""
+def write_episode(path: Path, frames: np.ndarray, states: np.ndarray, tips: np.ndarray) -> None:
+    """Write one episode of T frames; see Episodes for the shapes."""
     partial = path.with_suffix('.partial')
     with open(partial, 'wb') as file:
-        np.savez(file, frames=frames, states=states.astype(np.float32))
+        np.savez(file, frames=frames, states=states.astype(np.float32),
+                 tips=tips.astype(np.float32))
     partial.replace(path)
 
 
@@ -36,11 +38,12 @@ def read_episodes(folder: Path) -> Episodes:
     paths = sorted(folder.glob('episode_*.npz'))
     if not paths:
         raise FileNotFoundError(f'no episodes in {folder}; run training.collect first')
-    frames = states = None
+    arrays = {}
     for i, path in enumerate(paths):
         with np.load(path) as episode:
-            if frames is None:
-                frames = np.empty((len(paths), *episode['frames'].shape), np.uint8)
-                states = np.empty((len(paths), *episode['states'].shape), np.float32)
-            frames[i], states[i] = episode['frames'], episode['states']
-    return Episodes(frames, states)
+            for field in fields(Episodes):
+                array = episode[field.name]
+                if i == 0:
+                    arrays[field.name] = np.empty((len(paths), *array.shape), array.dtype)
+                arrays[field.name][i] = array
+    return Episodes(**arrays)

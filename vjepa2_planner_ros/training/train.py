@@ -121,6 +121,7 @@ class Data:
         self.states = (states - self.state_mean) / self.state_std
         self.actions /= self.action_scale
         self.frames = torch.from_numpy(episodes.frames)
+        self.tips = torch.from_numpy(episodes.tips)
         self.training = min(len(states) - 1, round(len(states) * (1.0 - HELD_OUT)))
         self.device = device
 
@@ -151,8 +152,8 @@ def train_encoder(data: Data, spec: ModelSpec, options) -> EncoderTraining:
 
     def frames_at(episode, start):
         """Return pairs of neighbouring frames: what differs in a pair is what has moved."""
-        return (data.gather(data.frames, episode, start, 2).flatten(0, 1),
-                data.gather(data.states, episode, start, 2).flatten(0, 1))
+        return tuple(data.gather(source, episode, start, 2).flatten(0, 1)
+                     for source in (data.frames, data.states, data.tips))
 
     held_out = frames_at(*data.held_out(2))
     train(module, lambda g: frames_at(*data.draw(g, options.batch // 2, 2)),
