@@ -18,11 +18,11 @@ from vjepa2_interfaces.msg import CemSettings
 from .goals import CANCELLED, flaws_of_plan, PREEMPTED, SUCCEEDED
 from .malformed import malformed_compressed, malformed_image, spoil
 from .robot import image_fields, START, state_message
+from .server import PARAMETERS
 
 LONG = 100  # iterations, of goals that are to be stopped under way
 TOLERANCE = 0.01  # m, of a command of the toy world model
 OUTAGE = 1.3  # s: longer than the frame's or state's largest age
-IMAGE_TIMEOUT = 5.0  # s, as in server.PARAMETERS
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,13 @@ class Scenarios:
         """Let camera or state fall silent: for long, shortly, or when a plan is under way."""
         stream = self.random.choice(('image', 'state'))
         if self.random.random() < 0.5:
-            self._set('image_timeout', 0.1)
+            self._set('image_timeout', 0.5)
             self.robot.sending.discard(stream)
             time.sleep(OUTAGE)
             goal, _, _ = self.send_plan('live', (f'{stream.upper()}_STALE',), 'drop-out')
             self.robot.wait(goal)
             self.robot.sending.add(stream)
-            self._set('image_timeout', IMAGE_TIMEOUT)
+            self._set('image_timeout', float(PARAMETERS['image_timeout']))
             self.finish(self.send_plan('live'))
         else:
             self.robot.sending.discard(stream)
