@@ -187,7 +187,8 @@ def test_plan_finds_where_the_picture_was_taken(sim):
     sim.set_state(state + [*move, 0, 0, 0, 0])
     goal = sim.render().copy()
     sim.set_state(state)
-    found = plan(model, model.observe(sim.render()[None]), state[None], model.encode(goal[None])[0],
+    context, wanted = model.observe(sim.render()[None]), model.encode(goal[None])[0]
+    found = plan(model, context, state[None], wanted,
                  CemConfig(samples=100, iterations=6, seed=0))
     np.testing.assert_allclose(found.actions[0, :3], move, atol=0.01)
     assert (found.actions[0, 3:] == 0.0).all()

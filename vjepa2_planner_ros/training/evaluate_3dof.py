@@ -101,9 +101,9 @@ def main(args=None) -> None:
     parser.add_argument('--first-seed', type=int, default=FIRST_SEED)
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
-    parser.add_argument('--samples', type=int, default=100,
-                        help='candidates an iteration (default: 100)')
-    parser.add_argument('--iterations', type=int, default=CemConfig.iterations)
+    parser.add_argument('--samples', type=int, default=60,
+                        help='candidates an iteration (default: 60; three axes need fewer)')
+    parser.add_argument('--iterations', type=int, default=4)
     parser.add_argument('--plane-height', type=float, default=0.0,
                         help='height of the plane that is assumed [m] (default: the table, 0)')
     parser.add_argument('--shadow', action='store_true',

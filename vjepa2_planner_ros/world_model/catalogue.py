@@ -82,6 +82,16 @@ MODELS = {spec.name: spec for spec in (
         reference_rotation=(pi, 0.0, 0.0),
         weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
     ),
+    # An encoder alone, for the simulator's wrist camera; the planner bounds its translations.
+    ModelSpec(
+        name='sim-panda',
+        encoder=EncoderSize(dim=128, depth=4, heads=4, mlp_hidden=512),
+        predictor=None,
+        image_size=128,
+        crop='center_square',
+        action_bounds=(0.10,) * 3 + (0.0,) * 4,
+        weights=PACKAGED_WEIGHTS / 'sim-panda.safetensors',
+    ),
     # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot. The
     # rotation bound is a guess at what DROID shows in one step; planning leaves rotation at zero.
     ModelSpec(

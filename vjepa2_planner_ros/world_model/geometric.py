@@ -173,7 +173,7 @@ class GeometricWorldModel:
         spec, size = self.model.spec, self.model.spec.encoder
         tokens = spec.grid[0] * spec.grid[1]
         # Alive at once in a block of the encoder, as in VJepa2WorldModel; and float32 numbers a
-        # pixel: where it lies (homogeneous, divided, scaled) and its colour, warped and normalised.
+        # pixel: where it lies (homogeneous, divided, scaled), its colour, warped and normalised.
         channels = 8 * size.dim + 2 * size.mlp_hidden
         needed = tokens * channels * self.dtype.itemsize + 13 * 4 * spec.image_size ** 2
         on_cpu = self.device.type == 'cpu'
