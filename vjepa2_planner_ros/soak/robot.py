@@ -31,6 +31,8 @@ PERIOD = 0.05  # s between frames and states
 PATIENCE = 60.0  # s until an answer counts as lost
 START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])  # the live state
 FINGER_TRAVEL = 0.04  # m
+# Raw frames beyond the 208 kB that Linux buffers for a socket get lost on a busy machine.
+FRAME_SIZE = 192, 256
 FRAMES = QoSProfile(depth=20, reliability=qos_profile_sensor_data.reliability)
 BASE_FRAME = 'panda_link0'
 
@@ -54,7 +56,7 @@ class Robot:
         self._parameters = AsyncParameterClient(self._node, f'{NAMESPACE}/planner')
         self._node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self._main = Image(header=Header(), **image_fields(self.picture(START)))
+        self._main = Image(header=Header(), **image_fields(self.picture(START, *FRAME_SIZE)))
         png = cv2.imencode('.png', self.picture(START, 48, 64)[..., ::-1])[1]
         self._wrist = CompressedImage(format='png', data=array('B', png.tobytes()))
         self._publishers = {
