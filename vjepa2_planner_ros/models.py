@@ -74,8 +74,9 @@ def load_check(options) -> None:
     size = weights_bytes(spec, model.dtype)
     print(f'{spec.name} from {path} ({path.stat().st_size / GB:.2f} GB)')
     print(f'loaded on {model.device} in {model.dtype} in {seconds:.1f} s')
-    print(f'weights {size / GB:.3f} GB; host memory peaked at {peak / GB:.3f} GB = '
-          f'{peak / size:.2f} x the weights, {before / GB:.3f} GB of it before loading')
+    print(f'weights {size / GB:.3f} GB; host memory peaked at {peak / GB:.3f} GB '
+          f'({peak / size:.2f} x), {(peak - before) / GB:.3f} GB ({(peak - before) / size:.2f} x) '
+          'above the peak before')
     if used_memory(model.device) is not None:
         print(f'{model.device} holds {used_memory(model.device) / GB:.3f} GB')
     _use(model)

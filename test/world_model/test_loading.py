@@ -205,43 +205,70 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path):
 
 # --- memory ------------------------------------------------------------------------------------
 
-MEASURE_PEAK = """
+MIDDLING = """
 import sys
+import psutil
 from vjepa2_planner_ros.world_model import load_world_model, MODELS, ModelSpec, weights_bytes
-from vjepa2_planner_ros.world_model.devices import peak_host_memory
+from vjepa2_planner_ros.world_model.devices import peak_host_memory, release_memory
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 import torch
 
 sys.path.append(sys.argv[1])
 from meta_checkpoints import random_content
 
-path, dtype = sys.argv[2:]
+path, what, dtype = sys.argv[2:]
 spec = MODELS['middling'] = ModelSpec(
     name='middling', encoder=EncoderSize(512, 10, 8, 2048),
     predictor=PredictorSize(512, 4, 8, 2048), image_size=64, crop='center_square',
     action_bounds=(0.05,) * 7)
-if dtype == 'write':
+weights = weights_bytes(spec, getattr(torch, dtype))
+
+def load():
+    return load_world_model('middling', device='cpu', dtype=dtype, checkpoint=path)
+
+if what == 'write':
     torch.save(random_content(spec), path)
-else:
-    load_world_model('sim-panda-ac', device='cpu', dtype=dtype)  # what is loaded only once
+load_world_model('sim-panda-ac', device='cpu', dtype=dtype)  # what is loaded only once
+if what == 'peak':
     open('/proc/self/clear_refs', 'w').write('5')  # forget the peak of the imports
     before = peak_host_memory()
-    model = load_world_model('middling', device='cpu', dtype=dtype, checkpoint=path)
-    print((peak_host_memory() - before) / weights_bytes(spec, model.dtype))
+    model = load()
+    print((peak_host_memory() - before) / weights)
+if what == 'release':
+    before, outliving = psutil.Process().memory_info().rss, []
+    for _ in range(3):
+        model = load()
+        outliving.append(bytearray(1 << 20))  # above it on the heap
+        del model
+        release_memory()
+        print((psutil.Process().memory_info().rss - before) / weights)
 """
 
 
-def test_loading_takes_little_more_memory_than_the_model(tmp_path):
-    def run(dtype):
-        done = subprocess.run(
-            [sys.executable, '-c', MEASURE_PEAK, os.path.dirname(__file__),
-             str(tmp_path / 'middling.pt'), dtype], capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+@pytest.fixture(scope='module')
+def measure(tmp_path_factory):
+    """Measure in a process of its own, in units of the size of a model of 44 M parameters."""
+    path = tmp_path_factory.mktemp('middling') / 'middling.pt'
 
-    run('write')
-    for dtype in ('bfloat16', 'float32'):
-        assert float(run(dtype)) < 1.2
+    def run(what, dtype):
+        done = subprocess.run(
+            [sys.executable, '-c', MIDDLING, os.path.dirname(__file__), str(path), what, dtype],
+            capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return [float(line) for line in done.stdout.split()]
+
+    run('write', 'float32')
+    yield run
+    path.unlink()
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+def test_loading_takes_little_more_memory_than_the_model(measure, dtype):
+    assert 0.9 < measure('peak', dtype)[0] < 1.2
+
+
+def test_memory_of_an_old_model_goes_back_to_the_system(measure):
+    assert max(measure('release', 'bfloat16')) < 0.2
 
 
 def test_no_room_is_named_before_anything_is_loaded(ac_file, monkeypatch):

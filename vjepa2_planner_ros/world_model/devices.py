@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from pathlib import Path
 import re
@@ -119,8 +120,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give the memory of tensors that nobody holds any more back to the devices."""
+    """Give the memory of tensors that nobody holds any more back to devices and system."""
     gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'malloc_trim'):  # glibc keeps what a second model of a process gave back
+        libc.malloc_trim(0)
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
