@@ -14,8 +14,8 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
     (tmp_path / 'vitl.pt').touch()
     assert main(['list', '--cache', str(tmp_path)]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert rows.keys() == {'model', 'sim-panda', 'sim-panda-ac', 'vit-giant-ac', 'vit-large', 'vit-huge',
-                           'vit-giant', 'vit-giant-384'}
+    assert rows.keys() == {'model', 'sim-panda', 'sim-panda-ac', 'vit-giant-ac', 'vit-large',
+                           'vit-huge', 'vit-giant', 'vit-giant-384'}
     assert f'{tmp_path}/vitl.pt' in rows['vit-large'] and '3 DOF' in rows['vit-large']
     assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']
     assert '5.270 GB' in rows['vit-giant-ac'] and '2.635 GB' in rows['vit-giant-ac']
