@@ -4,7 +4,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-import gc
 import math
 import threading
 import time
@@ -18,7 +17,7 @@ from ..error_codes import ErrorCode
 from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
-from ..world_model.devices import used_memory
+from ..world_model.devices import is_out_of_memory, release_memory, used_memory
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
 
@@ -125,7 +124,7 @@ class TorchThread:
 
     def _unload(self):
         self._model, self._last_goal = None, (None, None)
-        _free_memory()
+        release_memory()
 
     def _plan(self, request, report):
         try:
@@ -222,10 +221,9 @@ def cem_config(settings, action_bounds, time_limit):
 
 def _goal_error(error, model):
     """Return the GoalError that an exception from below means."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-            isinstance(error, RuntimeError) and 'not enough memory' in str(error)):
+    if is_out_of_memory(error):
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
-        _free_memory()
+        release_memory()
         return GoalError(ErrorCode.OUT_OF_MEMORY, (
             f'memory of {model.device} ran out: lower cem.samples or cem.horizon, or use a '
             f'smaller model or dtype ({error})'))
@@ -235,9 +233,3 @@ def _goal_error(error, model):
         if isinstance(error, kind):
             return GoalError(code, str(error))
     return GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')
-
-
-def _free_memory():
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

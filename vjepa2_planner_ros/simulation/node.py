@@ -54,7 +54,7 @@ class SimulationNode(Node):
             image_size=self._declare(
                 'image_size', 256, 'Width and height of the picture [pixels].',
                 integer_range=[IntegerRange(from_value=64, to_value=1024)]),
-            camera=self._declare('camera', 'fixed', "The camera: 'fixed', or 'wrist' on the hand."),
+            camera=self._declare('camera', 'fixed', "Camera: 'fixed', or 'wrist' on the hand."),
             step_time=self._declare(
                 'step_time', 0.25, 'Duration of the motion of one command [s].',
                 floating_point_range=[FloatingPointRange(from_value=0.05, to_value=5.0)]))

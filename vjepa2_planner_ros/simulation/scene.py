@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-The scene: a Panda on a table with a cup and cubes in front of a wall, a fixed camera and one on
-the hand.
+The scene: a Panda on a table with a cup and cubes, a fixed camera and one on the hand.
 
 World frame = panda_link0, the foot of the robot, whose mounting plane is the table top (z = 0).
 The model is compiled once; randomise() changes what varies with the seed in place.
