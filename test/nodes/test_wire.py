@@ -182,6 +182,28 @@ def test_cancel_just_after_the_goal_was_accepted(robot, monkeypatch):
     next_goal_works(robot)
 
 
+@pytest.mark.case(33)
+def test_goal_that_is_overtaken_while_it_is_accepted_loses(robot, monkeypatch):
+    slot, jobs, overtaken = robot.planner._slot, [], threading.Event()
+
+    def submit(job):
+        jobs.append(job)
+        if len(jobs) == 1:
+            assert overtaken.wait(60.0)
+        type(slot).submit(slot, job)
+
+    monkeypatch.setattr(slot, 'submit', submit)
+    first = robot.wire.send(to_goal())
+    second = robot.wire.send(to_goal())
+    try:
+        assert robot.wire.result(second)[0] == SUCCEEDED
+    finally:
+        overtaken.set()
+    is_preempted(robot, first)
+    assert not robot.wire.feedback(first)
+    next_goal_works(robot)
+
+
 @pytest.mark.case(27)
 def test_cancel_during_the_last_evaluation(robot):
     with Gate(robot, at_end=True) as gate:

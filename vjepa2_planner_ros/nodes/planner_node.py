@@ -185,6 +185,7 @@ class PlannerNode(LifecycleNode):
 
     def _on_goal(self, goal):
         if self._state == 'active':
+            self._slot.announce(goal)
             return GoalResponse.ACCEPT
         self.get_logger().warning(f'Goal rejected: the node is {self._state}, not active')
         return GoalResponse.REJECT
