@@ -85,9 +85,10 @@ def test_every_command_of_the_readme_exists():
     assert {'scripts/demo', 'scripts/test'} <= commands
     for command in commands:
         assert os.access(ROOT / command, os.X_OK), command
-    modules = set(re.findall(r'python -m (vjepa2_planner_ros[\w.]*)', README))
+    modules = set(re.findall(r'python\s+-m (vjepa2_planner_ros[\w.]*)', README))
     for module in modules:
-        assert (ROOT / (module.replace('.', '/') + '.py')).is_file(), module
+        path = ROOT / module.replace('.', '/')
+        assert path.with_suffix('.py').is_file() or (path / '__main__.py').is_file(), module
 
 
 def test_every_link_of_the_readme_leads_somewhere():
