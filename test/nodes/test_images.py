@@ -4,6 +4,8 @@
 
 from array import array
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image as Picture
@@ -99,6 +101,16 @@ def test_jpeg_is_close_to_pillow(mode):
 def test_damaged_file_is_named(data):
     message = CompressedImage(format='png', data=array('B', data))
     with pytest.raises(ValueError, match='goal.data.*allowed.*jpeg or png'):
+        images.compressed_to_rgb(message, 'goal')
+
+
+@pytest.mark.parametrize('width, height', [(16384, 4097), (60000, 60000)])
+def test_small_file_of_a_huge_picture_is_not_unpacked(width, height):
+    data = bytearray(_file(Picture.new('L', (1, 1)), 'PNG'))
+    data[16:24] = struct.pack('>II', width, height)
+    data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    message = CompressedImage(format='png', data=array('B', bytes(data)))
+    with pytest.raises(ValueError, match='goal.data.*pixels.*allowed'):
         images.compressed_to_rgb(message, 'goal')
 
 

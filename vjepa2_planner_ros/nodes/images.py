@@ -3,14 +3,17 @@
 """Pictures between ROS messages and uint8 RGB arrays [H, W, 3]."""
 
 from array import array
+import io
 
 import cv2
 from cv_bridge import CvBridge
 import numpy as np
+from PIL import Image as Picture
 from sensor_msgs.msg import Image
 
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 MAX_SIDE = 16384
+MAX_PIXELS = 1 << 26  # of a jpeg or png: a small file may unpack to any size
 _MAGIC = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n')  # jpeg, png
 
 
@@ -49,6 +52,14 @@ def to_rgb(image, field='image'):
 def compressed_to_rgb(image, field='image'):
     """Return uint8 [H, W, 3] from a CompressedImage of jpeg or png; ValueError if it is not."""
     check_compressed(image, field)
+    try:
+        with Picture.open(io.BytesIO(image.data)) as header:
+            pixels = header.width * header.height
+    except (OSError, SyntaxError, Picture.DecompressionBombError) as error:
+        raise ValueError(f'{field}.data: {error}: allowed: a whole jpeg or png') from error
+    if pixels > MAX_PIXELS:
+        raise ValueError(f'{field}.data: {pixels} pixels: allowed: a jpeg or png of at most '
+                         f'{MAX_PIXELS}')
     try:
         picture = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
