@@ -179,9 +179,19 @@ class PlannerClient:
         pending = _Pending(future, on_feedback)
         with self._lock:
             self._pending[bytes(uuid.uuid)] = pending
-        self._client.send_goal_async(goal, goal_uuid=uuid).add_done_callback(
-            lambda answer: self._on_response(pending, answer.result()))
+        # On the thread that takes the answers: rclpy 9.1 makes its future a second time after
+        # sending and loses an answer that another thread has taken before.
+        self._executor.create_task(self._send_now, goal, uuid, pending)
         return future
+
+    def _send_now(self, goal, uuid, pending):
+        try:
+            answer = self._client.send_goal_async(goal, goal_uuid=uuid)
+        except Exception as error:
+            self._finish(pending, PlanFailed(
+                ErrorCode.SEND_GOAL_FAILURE, f'{type(error).__name__}: {error}'))
+        else:
+            answer.add_done_callback(lambda answer: self._on_response(pending, answer.result()))
 
     def _on_response(self, pending, handle):
         if not handle.accepted:

@@ -4,12 +4,14 @@
 
 from array import array
 import io
+import time
 
 import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START, to_image, to_state_message
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.task import Future
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from toy_world_model import ToyWorldModel
@@ -140,3 +142,14 @@ def test_pictures_as_the_encoder_saw_them_are_latched(robot):
         assert np.array_equal(pixels, ToyWorldModel.picture(state))
     for subscription in subscriptions:
         robot.node.destroy_subscription(subscription)
+
+
+def test_answer_that_comes_while_the_goal_is_still_being_sent_is_not_lost(robot, monkeypatch):
+    robot.plan()
+
+    def slow_future():  # ActionClient makes one before sending and, in rclpy 9.1, one after it
+        time.sleep(0.1)
+        return Future()
+
+    monkeypatch.setattr('rclpy.action.client.Future', slow_future)
+    robot.client.plan(ToyWorldModel.picture(GOAL), timeout=10.0)

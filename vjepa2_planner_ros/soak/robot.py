@@ -112,9 +112,13 @@ class Robot:
             if wire.feedback.phase == PlanAction.Feedback.OPTIMIZING:
                 goal.iterations.append(time.monotonic())
 
+        def send():
+            self._client.send_goal_async(message, feedback_callback=on_feedback).add_done_callback(
+                lambda answer: self._on_response(goal, answer.result()))
+
         goal.sent = time.monotonic()
-        self._client.send_goal_async(message, feedback_callback=on_feedback).add_done_callback(
-            lambda answer: self._on_response(goal, answer.result()))
+        # On the thread that takes the answers, as PlannerClient does it.
+        self._executor.create_task(send)
         return goal
 
     def wait(self, *goals):
