@@ -65,7 +65,7 @@ def failures_of_two_goals(robot):
         first = robot.client.plan_async(PICTURE)
         gate.reached()
         second = robot.client.plan_async(PICTURE)
-        eventually(lambda: robot.planner._slot._waiting is not None)
+        eventually(lambda: robot.planner._plans.slot._waiting is not None)
         gate.release()
         yield first.exception(60.0)
         second.result(60.0)
@@ -73,7 +73,7 @@ def failures_of_two_goals(robot):
         first = robot.client.plan_async(PICTURE)
         gate.reached()
         robot.client.cancel(0.0)
-        eventually(robot.planner._slot._running.stopped)
+        eventually(robot.planner._plans.slot._running.stopped)
         gate.release()
         yield first.exception(60.0)
     robot.model.fault = None
@@ -109,7 +109,7 @@ def failures_without_a_planner(robot):
     with Gate(robot) as gate:
         future = robot.client.plan_async(PICTURE)
         gate.reached()
-        job = robot.planner._slot._running
+        job = robot.planner._plans.slot._running
         answer = transition(robot, DEACTIVATE, wait=False)
         eventually(job.stopped)
         gate.release()

@@ -106,7 +106,7 @@ def test_goal_that_cannot_be_had(command, arguments, text):
 
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     robot.model.delay = 0.05
-    cancelled = robot.planner._outcomes['cancelled']
+    cancelled = robot.planner._plans.outcomes['cancelled']
     process = command('--goal', goal_file, '--iterations', '100')
     process.stdout.readline()  # the heading
     process.stdout.readline()  # the first iteration
@@ -114,4 +114,4 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130, errors
     assert 'Traceback' not in errors
-    eventually(lambda: robot.planner._outcomes['cancelled'] == cancelled + 1)
+    eventually(lambda: robot.planner._plans.outcomes['cancelled'] == cancelled + 1)

@@ -81,7 +81,7 @@ def test_cancel_stops_at_the_next_iteration(robot):
     robot.model.fault = fault
     future = robot.client.plan_async(PICTURE, iterations=50)
     assert rolling.wait(60.0)
-    job = robot.planner._slot._running
+    job = robot.planner._plans.slot._running
     thread = threading.Thread(target=robot.client.cancel)
     thread.start()
     eventually(job.stopped)
@@ -112,7 +112,7 @@ def test_cancel_right_after_sending(robot):
 def test_cancel_while_waiting_for_an_image(make_robot):
     robot = make_robot(sending=['state'], image_timeout=60.0).ready()
     future = robot.client.plan_async(PICTURE)
-    eventually(lambda: robot.planner._slot._running is not None)
+    eventually(lambda: robot.planner._plans.slot._running is not None)
     assert robot.client.cancel(60.0)
     assert future.exception(60.0).cancelled
 

@@ -40,7 +40,7 @@ def is_cancelled(robot, uuid):
 
 def is_waiting(robot):
     """Return whether a goal waits for the running one to stop."""
-    return robot.planner._slot._waiting is not None
+    return robot.planner._plans.slot._waiting is not None
 
 
 @pytest.mark.case(2)
@@ -60,12 +60,12 @@ def test_goal_callback_that_raises_leaves_the_server_alive(robot):
     def broken(request):
         raise ArithmeticError('the goal callback broke')
 
-    robot.planner._server.register_goal_callback(broken)
+    robot.planner._plans._server.register_goal_callback(broken)
     try:
         robot.wire.ask(to_goal())
         eventually(lambda: robot.logged('the goal callback broke'))
     finally:
-        robot.planner._server.register_goal_callback(robot.planner._on_goal)
+        robot.planner._plans._server.register_goal_callback(robot.planner._plans._on_goal)
     next_goal_works(robot)
     robot.logs = []
 
@@ -167,7 +167,7 @@ def test_cancel_of_a_goal_that_waits_for_its_turn(robot):
 @pytest.mark.case(26)
 def test_cancel_just_after_the_goal_was_accepted(robot, monkeypatch):
     # The client knows of the acceptance before the server has taken the goal in.
-    slot, taken_in = robot.planner._slot, threading.Event()
+    slot, taken_in = robot.planner._plans.slot, threading.Event()
 
     def submit(job):
         assert taken_in.wait(60.0)
@@ -186,7 +186,7 @@ def test_cancel_just_after_the_goal_was_accepted(robot, monkeypatch):
 
 @pytest.mark.case(33)
 def test_goal_that_is_overtaken_while_it_is_accepted_loses(robot, monkeypatch):
-    slot, jobs, overtaken = robot.planner._slot, [], threading.Event()
+    slot, jobs, overtaken = robot.planner._plans.slot, [], threading.Event()
 
     def submit(job):
         jobs.append(job)
@@ -279,7 +279,7 @@ def test_goal_sent_just_after_another_succeeded(robot):
             assert go_on.wait(60.0)
 
     succeeded, go_on = threading.Event(), threading.Event()
-    robot.planner._outcomes = Outcomes(robot.planner._outcomes)
+    robot.planner._plans.outcomes = Outcomes(robot.planner._plans.outcomes)
     try:
         first = robot.wire.send(to_goal())
         assert succeeded.wait(60.0)
@@ -287,7 +287,7 @@ def test_goal_sent_just_after_another_succeeded(robot):
         eventually(lambda: is_waiting(robot))
     finally:
         go_on.set()
-        robot.planner._outcomes = Counter(robot.planner._outcomes)
+        robot.planner._plans.outcomes = Counter(robot.planner._plans.outcomes)
     for uuid, iterations in ((first, 5), (second, 6)):
         status, result = robot.wire.result(uuid)
         assert (status, result.iterations) == (SUCCEEDED, iterations)

@@ -20,13 +20,16 @@ STOPPED = {  # what a goal that was stopped from outside ends with
 }
 
 
-def end_goal(job, result, failure, elapsed, logger):
+def end_goal(job, kind, result, failure, elapsed, summary, logger):
     """
     Bring a job to its terminal state; return (Result, one of OUTCOMES).
 
-    :param result: the Result of a plan, or None.
+    :param kind: the action.
+    :param result: its Result, or None.
     :param failure: the GoalError it failed with, or None. Whoever stopped the job before it came
         here has the last word over both.
+    :param elapsed: s since the goal began, for the log.
+    :param summary: returns what the log says of a Result.
     """
     reason, outcome = job.close(), 'succeeded'
     if reason is not None:
@@ -37,13 +40,11 @@ def end_goal(job, result, failure, elapsed, logger):
         outcome = 'aborted'
         logger.warning(f'Goal {job.name}: {failure.code.name}: {failure}')
     else:
-        command = ' '.join(f'{value:+.3f}' for value in result.command)
-        logger.info(
-            f'Goal {job.name}: planned in {elapsed:.2f} s, energy {result.start_energy:.4f} '
-            f'-> {result.energy:.4f}, confidence {result.confidence:.2f}, command {command}')
+        logger.info(f'Goal {job.name}: done in {elapsed:.2f} s, {summary(result)}')
     if failure is not None:
-        result = PlanAction.Result(error_code=int(failure.code), error_msg=str(failure),
-                                   plan_id=job.handle.goal_id)
+        result = kind.Result(error_code=int(failure.code), error_msg=str(failure))
+        if kind is PlanAction:
+            result.plan_id = job.handle.goal_id
     try:
         _make_transition(job.handle, outcome)
     except RCLError as error:

@@ -78,6 +78,13 @@ def to_result_message(answer, header, model, plan_id, planning_time):
         optimization_time=to_duration(answer.optimization_time))
 
 
+def plan_summary(result):
+    """Return what the log says of a PlanAction Result."""
+    command = ' '.join(f'{value:+.3f}' for value in result.command)
+    return (f'energy {result.start_energy:.4f} -> {result.energy:.4f}, confidence '
+            f'{result.confidence:.2f}, command {command}')
+
+
 def to_duration(seconds):
     """Return seconds as a Duration message."""
     nanoseconds = round(seconds * 1e9)
