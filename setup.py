@@ -31,6 +31,8 @@ setup(
             'plan = vjepa2_planner_ros.plan_command:main',
             'demo = vjepa2_planner_ros.demo:main',
             'models = vjepa2_planner_ros.models:main',
+            'encode = vjepa2_planner_ros.encode_command:main',
+            'energy = vjepa2_planner_ros.energy_command:main',
         ],
     },
 )

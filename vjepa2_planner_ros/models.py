@@ -5,17 +5,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 import sys
 from time import perf_counter
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from . import commands
 from .world_model import (
-    cached_path, download_weights, find_weights, load_world_model, model_spec, ModelNotFoundError,
-    MODELS, weights_bytes, WorldModelError)
+    cached_path, download_weights, find_weights, model_spec, ModelNotFoundError, MODELS,
+    weights_bytes, WorldModelError)
 from .world_model.cache import verify
 from .world_model.checkpoints import read_checkpoint
 from .world_model.devices import DTYPES, peak_host_memory, used_memory
@@ -26,15 +25,7 @@ GB = 1e9
 def main(args=None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    try:
-        options.run(options)
-    except (WorldModelError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('stopped', file=sys.stderr)
-        return 130
-    return 0
+    return commands.run(options.run, options)
 
 
 def list_models(options) -> None:
@@ -53,7 +44,7 @@ def list_models(options) -> None:
 
 def download(options) -> None:
     """Download the weights of a model, unless they are on this machine."""
-    with _Bar() as bar:
+    with commands.ByteBar() as bar:
         path = download_weights(model_spec(options.name), options.cache, progress=bar)
     print(path)
 
@@ -62,14 +53,12 @@ def load_check(options) -> None:
     """Load a model, use it once, and print what that took."""
     spec = model_spec(options.name)
     path = find_weights(spec, options.checkpoint, options.cache)
-    with _Bar() as bar:
+    with commands.ByteBar() as bar:
         if path == cached_path(spec, options.cache):
             read_checkpoint(path, spec.checkpoint_entries)  # only a whole file is worth recording
             verify(path, thorough=True, progress=bar)
         before, began = peak_host_memory(), perf_counter()
-        model = load_world_model(
-            spec.name, device=options.device, dtype=options.dtype, checkpoint=options.checkpoint,
-            cache=options.cache, progress=bar)
+        model = commands.load(spec.name, options, progress=bar)
         seconds, peak = perf_counter() - began, peak_host_memory()
     size = weights_bytes(spec, model.dtype)
     print(f'{spec.name} from {path} ({path.stat().st_size / GB:.2f} GB)')
@@ -99,46 +88,21 @@ def _use(model) -> None:
                               'or need another dtype')
 
 
-class _Bar:
-    """A progress bar of bytes for each phase, to be called with (phase, done, total)."""
-
-    def __init__(self):
-        self._bar, self._phase = None, None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, phase, done, total):
-        if phase != self._phase:
-            self.__exit__()
-            self._bar, self._phase = tqdm(desc=phase, unit='B', unit_scale=True), phase
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-
 def _parser():
     parser = argparse.ArgumentParser(prog='models', description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
 
     def command(name, run):
-        added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added = subparsers.add_parser(name, help=run.__doc__, description=run.__doc__)
         added.set_defaults(run=run)
-        added.add_argument('--cache', type=Path, metavar='DIR',
-                           help="folder of downloaded weights (default: torch.hub's)")
+        commands.add_cache_option(added)
         return added
 
     command('list', list_models)
     command('download', download).add_argument('name', metavar='NAME')
     check = command('load-check', load_check)
     check.add_argument('name', metavar='NAME')
-    check.add_argument('--checkpoint', type=Path, metavar='FILE',
-                       help='weights to load instead (.pt of Meta, .safetensors)')
-    check.add_argument('--device', default='auto')
-    check.add_argument('--dtype', default='auto')
+    commands.add_weights_options(check)
     return parser
 
 

@@ -16,7 +16,8 @@ from vjepa2_interfaces.action import PlanAction
 
 from .client import PlannerClient
 from .nodes.images import to_rgb
-from .plan_result import goal_yaml, PlanFailed, read_picture, write_picture
+from .pictures import read_picture, write_picture
+from .plan_result import goal_yaml, PlanFailed
 
 AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
         ('gripper', '-1 close .. +1 open'))

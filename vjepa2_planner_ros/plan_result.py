@@ -13,6 +13,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from .error_codes import ErrorCode
+from .pictures import read_picture
 
 
 class PlanFailed(RuntimeError):  # noqa: N818
@@ -58,19 +59,6 @@ class PlanResult:
 def known_code(number) -> ErrorCode:
     """Return the ErrorCode of a number; UNKNOWN for one of a newer server."""
     return ErrorCode(number) if number in ErrorCode.__members__.values() else ErrorCode.UNKNOWN
-
-
-def read_picture(path) -> np.ndarray:
-    """Return a picture file as uint8 [H, W, 3] RGB; anything that Pillow opens."""
-    from PIL import Image as Picture  # only where files are read
-    with Picture.open(Path(path)) as picture:
-        return np.array(picture.convert('RGB'))
-
-
-def write_picture(path, picture) -> None:
-    """Write uint8 [H, W, 3] RGB to a file of any format that Pillow writes, by its suffix."""
-    from PIL import Image as Picture
-    Picture.fromarray(picture).save(Path(path))
 
 
 def goal_yaml(picture) -> str:

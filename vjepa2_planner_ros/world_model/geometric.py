@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from . import preprocessing
-from .devices import free_memory
-from .model import CPU_WORKING_SET, VJepa2WorldModel
+from .model import VJepa2WorldModel
 from .poses import euler_to_matrix
 
 TRANSLATION_BOUND = 0.05  # m per axis and step: what leaves and enters the picture stays small
@@ -170,12 +169,7 @@ class GeometricWorldModel:
 
     def batch_size(self) -> int:
         """Return how many candidates are warped and encoded at once."""
-        spec, size = self.model.spec, self.model.spec.encoder
-        tokens = spec.grid[0] * spec.grid[1]
-        # Alive at once in a block of the encoder, as in VJepa2WorldModel; and float32 numbers a
-        # pixel: where it lies (homogeneous, divided, scaled), its colour, warped and normalised.
-        channels = 8 * size.dim + 2 * size.mlp_hidden
-        needed = tokens * channels * self.dtype.itemsize + 13 * 4 * spec.image_size ** 2
-        on_cpu = self.device.type == 'cpu'
-        budget = CPU_WORKING_SET if on_cpu else free_memory(self.device) // 2
-        return max(1, int(budget // needed))
+        # On top of encoding float32 numbers a pixel: where it lies (homogeneous, divided, scaled),
+        # its colour, warped and normalised.
+        needed = self.model.picture_bytes() + 13 * 4 * self.model.spec.image_size ** 2
+        return max(1, self.model.working_memory() // needed)

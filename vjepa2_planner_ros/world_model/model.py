@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 import logging
 import traceback
 from typing import Protocol
@@ -113,6 +115,20 @@ class VJepa2WorldModel:
         """Return the same of pixels [T, 3, size, size], 0..255, cropped and resized before."""
         return layer_norm(self.encoder(preprocessing.normalise(pixels)))
 
+    def encode_each(self, pictures) -> Iterator[Tensor]:
+        """
+        Yield the layer-normed latents [N, D] of uint8 pictures [H, W, 3] RGB, of any sizes.
+
+        As many go through the encoder at once as working memory has room for, 32 at most.
+        """
+        pictures = iter(pictures)
+        batch = max(1, min(32, self.working_memory() // self.picture_bytes()))
+        while some := list(islice(pictures, batch)):
+            yield from self.encode_pixels(torch.cat([
+                preprocessing.crop_and_resize(
+                    picture[None], self.spec.image_size, self.spec.crop, self.device)
+                for picture in some]))
+
     def observe(self, frames) -> Tensor:
         """Return the latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
         return self.encode(frames)
@@ -181,11 +197,17 @@ class VJepa2WorldModel:
 
     def batch_size(self, frames: int, horizon: int) -> int:
         """Return how many candidates go through the predictor at once."""
-        if self.device.type == 'cpu':
-            budget = CPU_WORKING_SET
-        else:
-            budget = free_memory(self.device) // 2
-        return max(1, budget // self.candidate_bytes(frames, horizon))
+        return max(1, self.working_memory() // self.candidate_bytes(frames, horizon))
+
+    def working_memory(self) -> int:
+        """Return the bytes that one batch may take."""
+        return CPU_WORKING_SET if self.device.type == 'cpu' else free_memory(self.device) // 2
+
+    def picture_bytes(self) -> int:
+        """Return an upper bound of the memory that a picture takes while it is encoded."""
+        size, (rows, columns) = self.spec.encoder, self.spec.grid
+        # Alive at once in a block: as in candidate_bytes.
+        return rows * columns * (8 * size.dim + 2 * size.mlp_hidden) * self.dtype.itemsize
 
     def candidate_bytes(self, frames: int, horizon: int) -> int:
         """Return an upper bound of the memory that a candidate takes while it is rolled out."""
