@@ -185,7 +185,10 @@ class PlannerNode(LifecycleNode):
                                        job.raise_if_stopped, deadline)
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
                             Header(stamp=header.stamp, frame_id=goal.camera))
-        answer = torch_thread.plan(request, report)
+        try:
+            answer = torch_thread.plan(request, report)
+        finally:
+            report.finish()  # feedback comes before the goal's end
         self._iteration_rate = settings.cem_iterations / answer.optimization_time
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others see of a plan while it is made: feedback, the search, the encoder's pictures."""
 
+from concurrent.futures import ThreadPoolExecutor
+import traceback
+
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -13,18 +16,34 @@ from .messages import to_candidates_message, to_iteration_message
 
 
 class Topics:
-    """The planner's publishers."""
+    """The planner's publishers, and the thread that serves them: no plan waits for a reader."""
 
     def __init__(self, node):
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix='report')
+        self._logger = node.get_logger()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.iterations = node.create_publisher(CemIteration, '~/cem', 10)
         self.candidates = node.create_publisher(CemCandidates, '~/cem/candidates', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
 
+    def tell(self, function, *args):
+        """Call function(*args) soon, after what was to be told before; return its Future."""
+        return self._pool.submit(self._tell, function, *args)
+
+    def _tell(self, function, *args):
+        try:
+            function(*args)
+        except Exception:
+            self._logger.error(traceback.format_exc())
+
 
 class GoalReport:
-    """Tells the client of one goal, and everybody on the topics, how its plan goes on."""
+    """
+    Tells the client of one goal, and everybody on the topics, how its plan goes on.
+
+    Everything but finish() returns at once.
+    """
 
     def __init__(self, job, topics, clock, base_frame, image_header):
         self._job = job
@@ -37,25 +56,38 @@ class GoalReport:
 
     def encoding(self, share):
         """Tell which share of the pictures has been encoded."""
-        self._job.handle.publish_feedback(PlanAction.Feedback(
+        self._topics.tell(self._feedback, PlanAction.Feedback(
             phase=PlanAction.Feedback.ENCODING, progress=share))
 
     def goal_input(self, rgb):
         """Publish the goal picture as the encoder sees it."""
-        self._topics.goal_image.publish(to_image(rgb, self._image_header))
+        self._topics.tell(self._image, self._topics.goal_image, rgb)
 
     def model_input(self, rgb):
         """Publish the frame planned from as the encoder sees it."""
-        self._topics.model_input.publish(to_image(rgb, self._image_header))
+        self._topics.tell(self._image, self._topics.model_input, rgb)
 
     def iteration(self, iteration):
         """Publish an iteration, in command convention, as feedback and on ~/cem."""
-        header = Header(stamp=self._clock.now().to_msg(), frame_id=self._base_frame)
+        self._topics.tell(self._iteration, iteration, self._clock.now().to_msg())
+
+    def finish(self):
+        """Wait until everything is told."""
+        self._topics.tell(lambda: None).result()
+
+    def _feedback(self, feedback):
+        self._job.handle.publish_feedback(feedback)
+
+    def _image(self, publisher, rgb):
+        publisher.publish(to_image(rgb, self._image_header))
+
+    def _iteration(self, iteration, stamp):
         plan_id = self._job.handle.goal_id
-        message = to_iteration_message(iteration, plan_id, header)
+        message = to_iteration_message(
+            iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame))
         self._topics.iterations.publish(message)
         if self._topics.candidates.get_subscription_count():
             self._topics.candidates.publish(to_candidates_message(iteration, plan_id))
-        self._job.handle.publish_feedback(PlanAction.Feedback(
+        self._feedback(PlanAction.Feedback(
             phase=PlanAction.Feedback.OPTIMIZING, iteration=message,
             progress=iteration.iteration / iteration.iterations))
