@@ -29,6 +29,7 @@ setup(
             'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
             'simulation_node = vjepa2_planner_ros.simulation.node:main',
             'plan = vjepa2_planner_ros.plan_command:main',
+            'plans = vjepa2_planner_ros.plans.command:main',
             'demo = vjepa2_planner_ros.demo:main',
             'models = vjepa2_planner_ros.models:main',
             'encode = vjepa2_planner_ros.encode_command:main',

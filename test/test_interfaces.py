@@ -69,6 +69,16 @@ action/PlanAction_Feedback
     LOADING_MODEL=1
     ENCODING=2
     OPTIMIZING=3
+action/ReplayPlan_Goal
+    plan string
+    rate double
+action/ReplayPlan_Result
+    success boolean
+    message string
+    iterations uint32
+action/ReplayPlan_Feedback
+    iteration uint32
+    iterations_total uint32
 msg/CemCandidates
     plan_id unique_identifier_msgs/UUID
     iteration uint32
@@ -106,6 +116,53 @@ msg/EndEffectorState
     header std_msgs/Header
     pose geometry_msgs/Pose
     gripper double
+msg/PlanRecord
+    header std_msgs/Header
+    plan_id unique_identifier_msgs/UUID
+    folder string
+    outcome string
+    error_code uint16
+    error_msg string
+    model string
+    device string
+    dtype string
+    camera string
+    settings sequence<diagnostic_msgs/KeyValue>
+    time_allowance builtin_interfaces/Duration
+    states sequence<vjepa2_interfaces/EndEffectorState>
+    command double[7]
+    plan sequence<vjepa2_interfaces/EndEffectorCommand>
+    target_pose geometry_msgs/PoseStamped
+    energy double
+    start_energy double
+    confidence double
+    iterations uint32
+    planning_time builtin_interfaces/Duration
+    encoding_time builtin_interfaces/Duration
+    optimization_time builtin_interfaces/Duration
+    dropped uint32
+srv/DeletePlan_Request
+    plan string
+srv/DeletePlan_Response
+    success boolean
+    message string
+srv/GetPlan_Request
+    plan string
+srv/GetPlan_Response
+    success boolean
+    message string
+    record vjepa2_interfaces/PlanRecord
+    iterations sequence<vjepa2_interfaces/CemIteration>
+    candidates sequence<vjepa2_interfaces/CemCandidates>
+    current_image sensor_msgs/Image
+    goal_image sensor_msgs/Image
+    model_input sensor_msgs/Image
+srv/ListPlans_Request
+    limit uint32
+srv/ListPlans_Response
+    success boolean
+    message string
+    plans sequence<vjepa2_interfaces/PlanRecord>
 """
 
 
@@ -134,7 +191,7 @@ def generated(name):
     module = import_module(f'vjepa2_interfaces.{folder}')
     base, _, section = type_name.partition('_')
     generated_type = getattr(getattr(module, base), section) if section else getattr(module, base)
-    number = ('', 'Goal', 'Result', 'Feedback').index(section) - 1 if section else 0
+    number = {'Result': 1, 'Response': 1, 'Feedback': 2}.get(section, 0)
     fields = generated_type.get_fields_and_field_types()
     return [f'{field} {kind}' for field, kind in fields.items()] + [
         f'{constant}={getattr(generated_type, constant)}'

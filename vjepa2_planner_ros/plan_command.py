@@ -17,10 +17,8 @@ from vjepa2_interfaces.action import PlanAction
 from .client import PlannerClient
 from .nodes.images import to_rgb
 from .pictures import read_picture, write_picture
-from .plan_result import goal_yaml, PlanFailed
+from .plan_result import AXES, goal_yaml, PlanFailed
 
-AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
-        ('gripper', '-1 close .. +1 open'))
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
 
@@ -32,12 +30,15 @@ def iteration_line(iteration) -> str:
             f'{iteration.elapsed:7.2f} s')
 
 
+def command_lines(command) -> list:
+    """Return a command [7] as lines with units."""
+    return [f'  {name:8} {value:+9.4f}  {unit}' for (name, unit), value in zip(AXES, command)]
+
+
 def command_table(result) -> str:
     """Return the command of a PlanResult as a small table with units."""
-    rows = [f'  {name:8} {value:+9.4f}  {unit}'
-            for (name, unit), value in zip(AXES, result.command)]
     return '\n'.join([
-        f'Command, relative to {result.frame_id}:', *rows,
+        f'Command, relative to {result.frame_id}:', *command_lines(result.command),
         f'energy {result.start_energy:.5f} -> {result.energy:.5f}, '
         f'confidence {result.confidence:.2f}, model {result.model}, '
         f'planned in {result.planning_time:.2f} s'])

@@ -15,6 +15,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from .error_codes import ErrorCode
 from .pictures import read_picture
 
+# Of a command, with their units.
+AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
+        ('gripper', '-1 close .. +1 open'))
+
 
 class PlanFailed(RuntimeError):  # noqa: N818
     """

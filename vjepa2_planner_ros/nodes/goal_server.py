@@ -30,14 +30,16 @@ class GoalServer:
     :param compute: called with a Job on an executor thread; returns a Result, or raises GoalError
         or GoalStopped.
     :param summary: returns what the log says of a Result.
+    :param on_end: called with Job, Result and outcome of each goal that has ended.
     """
 
-    def __init__(self, node, kind, name, compute, summary):
+    def __init__(self, node, kind, name, compute, summary, on_end=lambda *end: None):
         self._node = node
         self._kind = kind
         self._name = name
         self._compute = compute
         self._summary = summary
+        self._on_end = on_end
         self._server = None
         self._inactive = 'unconfigured'  # what the node is instead of active; '' = it is
         self.slot = GoalSlot(self._execute, node.get_logger())
@@ -111,4 +113,5 @@ class GoalServer:
         self.outcomes[outcome] += 1
         if outcome == 'succeeded':
             self.last_time = elapsed
+        self._on_end(job, result, outcome)
         return result

@@ -97,6 +97,15 @@ class Settings:
     gripper_closed: float = parameter(
         0.0, 'Position of that joint when the gripper is closed.',
         name='gripper.closed_position', unit='m', low=-1.0, high=1.0)
+    history_folder: str = parameter(
+        '', "Folder into which every plan is recorded as a bag, '' = none is.",
+        name='history.folder')
+    history_max_plans: int = parameter(
+        1000, 'Plans kept in that folder; the oldest are deleted first.',
+        name='history.max_plans', low=1, high=1_000_000)
+    history_max_size: int = parameter(
+        2000, 'Size of that folder; the oldest plans are deleted first.',
+        name='history.max_size', unit='MB', low=1, high=10_000_000)
     autostart: bool = parameter(
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True)
     result_timeout: int = parameter(

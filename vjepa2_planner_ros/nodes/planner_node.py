@@ -23,6 +23,8 @@ from .goal_reader import read_goal
 from .goal_server import GoalServer
 from .messages import plan_summary, to_result_message
 from .observations import Observations
+from .plan_recorder import PlanRecorder
+from .plan_services import PlanServices
 from .process import run
 from .reporting import GoalReport, Topics
 from .request_reader import read_request
@@ -53,8 +55,11 @@ class PlannerNode(LifecycleNode):
         self._failure = ''
         self._iteration_rate = math.nan
         self._process = psutil.Process()
-        self._plans = GoalServer(self, PlanAction, 'plan', self._plan, plan_summary)
         self._topics = Topics(self)
+        self._recorder = PlanRecorder(self, settings)
+        self._plans = GoalServer(self, PlanAction, 'plan', self._plan, plan_summary,
+                                 on_end=self._recorder.end)
+        self._plan_services = PlanServices(self, self._topics)
         self._observations = Observations(self, cameras, settings)
         self._action_name = self.resolve_service_name('plan')
         self._canceller = self.create_client(
@@ -133,6 +138,7 @@ class PlannerNode(LifecycleNode):
         """End the running goal; return whether torch came to rest within timeout [s]."""
         self._state = 'finalized'
         self._plans.deactivate(self._state, timeout)
+        self._recorder.close(timeout)
         if self._torch is None:
             return True
         self._torch.close()
@@ -183,8 +189,9 @@ class PlannerNode(LifecycleNode):
             f"iterations, horizon {settings.cem_horizon}, camera '{goal.camera}'")
         request, header = read_request(goal, self._observations, torch_thread.model,
                                        job.raise_if_stopped, deadline)
+        recording = self._recorder.begin(job, goal, request, header, torch_thread.model)
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
-                            Header(stamp=header.stamp, frame_id=goal.camera))
+                            Header(stamp=header.stamp, frame_id=goal.camera), recording)
         try:
             answer = torch_thread.plan(request, report)
         finally:

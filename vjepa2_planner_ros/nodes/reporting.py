@@ -13,6 +13,7 @@ from vjepa2_interfaces.msg import CemCandidates, CemIteration
 
 from .images import to_image
 from .messages import to_candidates_message, to_iteration_message
+from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MODEL_INPUT
 
 
 class Topics:
@@ -26,6 +27,8 @@ class Topics:
         self.candidates = node.create_publisher(CemCandidates, '~/cem/candidates', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
+        self.by_role = {CEM: self.iterations, CANDIDATES: self.candidates,
+                        GOAL_IMAGE: self.goal_image, MODEL_INPUT: self.model_input}
 
     def tell(self, function, *args):
         """Call function(*args) soon, after what was to be told before; return its Future."""
@@ -45,12 +48,13 @@ class GoalReport:
     Everything but finish() returns at once.
     """
 
-    def __init__(self, job, topics, clock, base_frame, image_header):
+    def __init__(self, job, topics, clock, base_frame, image_header, recording):
         self._job = job
         self._topics = topics
         self._clock = clock
         self._base_frame = base_frame
         self._image_header = image_header
+        self._recording = recording
         self.stopped = job.stopped
         self.raise_if_stopped = job.raise_if_stopped
 
@@ -61,11 +65,11 @@ class GoalReport:
 
     def goal_input(self, rgb):
         """Publish the goal picture as the encoder sees it."""
-        self._topics.tell(self._image, self._topics.goal_image, rgb)
+        self._topics.tell(self._image, GOAL_IMAGE, rgb)
 
     def model_input(self, rgb):
         """Publish the frame planned from as the encoder sees it."""
-        self._topics.tell(self._image, self._topics.model_input, rgb)
+        self._topics.tell(self._image, MODEL_INPUT, rgb)
 
     def iteration(self, iteration):
         """Publish an iteration, in command convention, as feedback and on ~/cem."""
@@ -78,8 +82,10 @@ class GoalReport:
     def _feedback(self, feedback):
         self._job.handle.publish_feedback(feedback)
 
-    def _image(self, publisher, rgb):
-        publisher.publish(to_image(rgb, self._image_header))
+    def _image(self, role, rgb):
+        message = to_image(rgb, self._image_header)
+        self._topics.by_role[role].publish(message)
+        self._recording.image(role, message)
 
     def _iteration(self, iteration, stamp):
         plan_id = self._job.handle.goal_id
@@ -88,6 +94,7 @@ class GoalReport:
         self._topics.iterations.publish(message)
         if self._topics.candidates.get_subscription_count():
             self._topics.candidates.publish(to_candidates_message(iteration, plan_id))
+        self._recording.iteration(message, iteration)
         self._feedback(PlanAction.Feedback(
             phase=PlanAction.Feedback.OPTIMIZING, iteration=message,
             progress=iteration.iteration / iteration.iterations))

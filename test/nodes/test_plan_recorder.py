@@ -1,0 +1,139 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recording what the planner does, read back by other programs than the one that wrote it."""
+
+import numpy as np
+from planner_rig import eventually, GOAL, START
+import pytest
+from rclpy.parameter import Parameter
+from rclpy.serialization import deserialize_message
+from rosbags.rosbag2 import Reader
+from toy_world_model import ToyWorldModel
+from vjepa2_interfaces.msg import CemCandidates, CemIteration, PlanRecord
+
+from vjepa2_planner_ros.client import PlanFailed
+
+TYPES = {'cem': CemIteration, 'cem/candidates': CemCandidates, 'plan_record': PlanRecord}
+
+
+@pytest.fixture
+def folder(robot, tmp_path):
+    """Return the folder that the shared planner records into for a test."""
+    path = tmp_path / 'plans'
+    robot.planner.set_parameters([Parameter('history.folder', value=str(path))])
+    yield path
+    robot.planner.set_parameters([Parameter('history.folder', value='')])
+
+
+@pytest.fixture
+def listen(robot):
+    """Return a function that keeps what arrives on a topic, once its publisher is connected."""
+    subscriptions = []
+
+    def start(kind, topic):
+        messages = []
+        subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, 50))
+        name = subscriptions[-1].topic_name
+        for info in (robot.planner, robot.node):
+            eventually(lambda info=info: info.count_publishers(name) == 1
+                       and info.count_subscribers(name) == 1)
+        return messages
+
+    yield start
+    for subscription in subscriptions:
+        robot.node.destroy_subscription(subscription)
+
+
+def closed(folder, count=1):
+    """Wait until so many recordings are closed; return them, oldest first."""
+    eventually(lambda: len(list(folder.glob('*/metadata.yaml'))) == count)
+    return sorted(path for path in folder.iterdir())
+
+
+def read(robot, path):
+    """Return {topic below the planner: messages} of a bag, read by rosbags and by rclpy."""
+    prefix = robot.planner.get_fully_qualified_name() + '/'
+    messages = {}
+    with Reader(path) as bag:
+        for connection, _, data in bag.messages():
+            assert connection.topic.startswith(prefix)
+            messages.setdefault(connection.topic[len(prefix):], []).append((connection, data))
+    return {topic: [deserialize_message(data, TYPES[topic]) if topic in TYPES else data
+                    for _, data in items] for topic, items in messages.items()}
+
+
+def test_a_recording_holds_what_was_on_the_topics(robot, folder, listen):
+    live = listen(CemIteration, 'planner/cem')
+    candidates = listen(CemCandidates, 'planner/cem/candidates')
+    result = robot.plan(iterations=4, samples=60)
+    eventually(lambda: len(live) == 4 and len(candidates) == 4)
+    path, = closed(folder)
+    assert path.name.endswith(result.plan_id.hex())
+    recorded = read(robot, path)
+    assert set(recorded) == {'cem', 'cem/candidates', 'goal_image', 'model_input',
+                             'current_image', 'plan_record'}
+    assert recorded['cem'] == live and recorded['cem/candidates'] == candidates
+    begun, record = recorded['plan_record']
+    assert begun.outcome == '' and record.outcome == 'succeeded' and record.dropped == 0
+    assert np.array_equal(record.command, result.command)
+    assert (record.energy, record.start_energy) == (result.energy, result.start_energy)
+    assert record.folder == path.name and record.model == 'toy'
+    assert record.header.frame_id == 'panda_link0' and record.header.stamp == result.stamp
+    assert np.allclose([record.states[0].pose.position.x, record.states[0].gripper],
+                       START[[0, 6]], atol=1e-9)
+    settings = {item.key: item.value for item in record.settings}
+    assert (settings['cem.samples'], settings['cem.iterations']) == ('60', '4')
+
+
+def test_pictures_are_those_of_the_goal_and_the_frame(robot, folder):
+    robot.plan(iterations=1)
+    path, = closed(folder)
+    images = {}
+    with Reader(path) as bag:
+        from rosbags.typesys import get_typestore, Stores
+        types = get_typestore(Stores.ROS2_HUMBLE)  # sensor_msgs/Image as the world knows it
+        for connection, _, data in bag.messages():
+            if connection.msgtype == 'sensor_msgs/msg/Image':
+                images[connection.topic.rpartition('/')[2]] = types.deserialize_cdr(
+                    data, connection.msgtype)
+    for topic, state in (('goal_image', GOAL), ('model_input', START), ('current_image', START)):
+        picture = images[topic].data.reshape(32, 32, 3)
+        assert np.array_equal(picture, ToyWorldModel.picture(state)), topic
+        assert images[topic].encoding == 'rgb8' and images[topic].header.frame_id == 'main'
+
+
+def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, folder):
+    robot.model.delay = 0.05
+    with pytest.raises(PlanFailed):
+        robot.plan(iterations=50, time_allowance=0.3)
+    path, = closed(folder)
+    recorded = read(robot, path)
+    record = recorded['plan_record'][-1]
+    assert record.outcome == 'aborted' and record.error_msg.startswith('time_allowance')
+    assert 1 <= len(recorded['cem']) < 50
+    assert [item.iteration for item in recorded['cem']] == [
+        *range(1, len(recorded['cem']) + 1)]
+
+
+def test_the_oldest_plans_make_room(robot, folder):
+    robot.planner.set_parameters([Parameter('history.max_plans', value=2)])
+    ids = [robot.plan(iterations=1).plan_id.hex() for _ in range(4)]
+    eventually(lambda: [path.name.partition('_')[2] for path in sorted(folder.iterdir())
+                        ] == ids[2:] and len(closed(folder, 2)) == 2)
+    robot.planner.set_parameters([Parameter('history.max_plans', value=1000)])
+
+
+def test_nothing_is_recorded_unless_asked_for(robot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    robot.plan(iterations=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_costs_no_plan(robot, tmp_path):
+    (tmp_path / 'file').write_text('')
+    robot.planner.set_parameters([Parameter('history.folder', value=str(tmp_path / 'file'))])
+    result = robot.plan(iterations=9)
+    eventually(lambda: robot.logged('A plan is not recorded: NotADirectoryError'))
+    assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
+    robot.planner.set_parameters([Parameter('history.folder', value='')])
+    robot.logs.clear()  # the shared robot logs no errors otherwise

@@ -1,0 +1,204 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Record every plan as a bag, on a thread of its own that planning never waits for."""
+
+from copy import copy
+from dataclasses import fields
+import queue
+import threading
+
+from diagnostic_msgs.msg import KeyValue
+from rclpy.serialization import serialize_message
+from std_msgs.msg import Header
+from vjepa2_interfaces.msg import EndEffectorState, PlanRecord
+
+from .images import to_image
+from .messages import to_candidates_message, to_duration, to_pose_message
+from .parameters import parameter_name, Settings
+from ..plans.bag import BagWriter, Item, Topic
+from ..plans.schemas import definition
+from ..plans.store import PlanStore
+from ..plans.topics import (
+    CANDIDATES, CEM, CURRENT_IMAGE, LATCHED, RECORD, type_name, TYPES)
+
+# What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
+BACKLOG = 128 * 10 ** 6
+OF_RESULT = ('error_code', 'error_msg', 'command', 'plan', 'target_pose', 'energy',
+             'start_energy', 'confidence', 'iterations', 'planning_time', 'encoding_time',
+             'optimization_time')
+
+
+class PlanRecorder:
+    """
+    Records the plans of a node into the folder of its parameter history.folder.
+
+    A disk that is full or slow costs recordings, never a plan: what goes wrong is logged.
+    """
+
+    def __init__(self, node, settings):
+        self._clock, self._logger = node.get_clock(), node.get_logger()
+        self._topics = {role: _topic(node, role) for role in TYPES}
+        self._recordings = {}  # by Job
+        self._work = queue.SimpleQueue()  # (function, bytes) for the writer's thread
+        self._waiting = 0  # bytes
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
+        self._thread.start()
+        if settings.history_folder:
+            self.submit(lambda: self._recover(settings.history_folder))
+
+    def begin(self, job, goal, request, header, model):
+        """
+        Return the Recording of a plan that begins; one that does nothing if recording is off.
+
+        :param goal: the GoalInputs, and request what became of them.
+        :param header: stamp of the frame planned from, robot base frame.
+        """
+        settings = goal.settings
+        if not settings.history_folder:
+            return NoRecording()
+        store = PlanStore(settings.history_folder)
+        path = store.new(bytes(job.handle.goal_id.uuid))
+        record = PlanRecord(
+            header=header, plan_id=job.handle.goal_id, folder=path.name, model=model.name,
+            device=str(model.device), dtype=str(model.dtype), camera=goal.camera,
+            settings=_key_values(settings), time_allowance=to_duration(goal.allowance),
+            states=[EndEffectorState(
+                header=header, pose=to_pose_message(state, header).pose, gripper=float(state[6]))
+                for state in request.states])
+        limits = settings.history_max_plans, settings.history_max_size * 10 ** 6
+        recording = Recording(self, record, path, lambda: store.prune(*limits))
+        frame, camera = request.frames[-1], Header(stamp=header.stamp, frame_id=goal.camera)
+        recording.put(CURRENT_IMAGE, lambda: to_image(frame, camera), frame.nbytes)
+        self._recordings[job] = recording
+        return recording
+
+    def end(self, job, result, outcome):
+        """Close the recording of a job, if there is one, with its Result and outcome."""
+        recording = self._recordings.pop(job, None)
+        if recording is not None:
+            recording.end(result, outcome)
+
+    def close(self, timeout):
+        """Write what is waiting; leave the rest after timeout [s]."""
+        self._work.put((None, 0))
+        self._thread.join(timeout)
+
+    def submit(self, function, size=0) -> bool:
+        """Run a function on the writer's thread; False if more is waiting than BACKLOG."""
+        with self._lock:
+            if size and self._waiting + size > BACKLOG:
+                return False
+            self._waiting += size
+        self._work.put((function, size))
+        return True
+
+    def now(self):
+        """Return the time [ns] with which a message is recorded."""
+        return self._clock.now().nanoseconds
+
+    def item(self, role, time, message):
+        """Return the bag Item of a message."""
+        return Item(self._topics[role], time, serialize_message(message))
+
+    def _run(self):
+        while True:
+            function, size = self._work.get()
+            if function is None:
+                return
+            try:
+                function()
+            except Exception as error:
+                self._logger.error(
+                    f'A plan is not recorded: {type(error).__name__}: {error}',
+                    throttle_duration_sec=10.0)
+            with self._lock:
+                self._waiting -= size
+
+    def _recover(self, folder):
+        for path in PlanStore(folder).recover():
+            self._logger.info(f"Recording '{path.name}' was left open and is closed now")
+
+
+class NoRecording:
+    """Stands for a Recording where none is made."""
+
+    def image(self, role, message):
+        """Do nothing."""
+
+    def iteration(self, message, iteration):
+        """Do nothing."""
+
+
+class Recording:
+    """
+    One plan on its way into a bag.
+
+    The public methods return at once; those with an underscore run on the writer's thread.
+    """
+
+    def __init__(self, recorder, record, path, prune):
+        self._recorder, self._record, self._path, self._prune = recorder, record, path, prune
+        self._bag = None
+        self._dropped = 0
+        recorder.submit(self._open)
+        self.put(RECORD, lambda: record)
+
+    def image(self, role, message):
+        """Record an Image."""
+        self.put(role, lambda: message, len(message.data))
+
+    def iteration(self, message, iteration):
+        """Record a CemIteration message and the candidates of its planning.CemIteration."""
+        self.put(CEM, lambda: message, iteration.energies.nbytes)
+        plan_id = self._record.plan_id
+        self.put(CANDIDATES, lambda: to_candidates_message(iteration, plan_id),
+                 iteration.actions.nbytes + iteration.energies.nbytes)
+
+    def end(self, result, outcome):
+        """Record how the plan ended, and close the bag."""
+        record = copy(self._record)
+        record.outcome, record.dropped = outcome, self._dropped
+        for name in OF_RESULT:
+            setattr(record, name, getattr(result, name))
+        self.put(RECORD, lambda: record)
+        self._recorder.submit(self._close)
+
+    def put(self, role, make, size=0):
+        """Record the message that make() returns; size [bytes] is what it keeps in memory."""
+        time = self._recorder.now()
+        if not self._recorder.submit(lambda: self._write(role, time, make), size):
+            self._dropped += 1
+
+    def _open(self):
+        self._bag = BagWriter(self._path)
+
+    def _write(self, role, time, make):
+        if self._bag is None:
+            return  # it went wrong before, and was logged then
+        try:
+            self._bag.write(self._recorder.item(role, time, make()))
+        except OSError:
+            self._bag.abandon()
+            self._bag = None
+            raise
+
+    def _close(self):
+        if self._bag is not None:
+            self._bag.close()
+            self._prune()
+
+
+def _topic(node, role):
+    name = type_name(role)
+    return Topic(node.resolve_topic_name(f'~/{role}'), name, role, role in LATCHED,
+                 definition(name))
+
+
+def _key_values(settings):
+    values = []
+    for row in fields(Settings):
+        value = getattr(settings, row.name)
+        text = str(list(value)) if isinstance(value, tuple) else str(value)
+        values.append(KeyValue(key=parameter_name(row), value=text))
+    return values

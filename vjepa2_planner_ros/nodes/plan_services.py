@@ -1,0 +1,140 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Services and the action on recorded plans: list, get, delete, replay."""
+
+import math
+import threading
+import time
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.serialization import deserialize_message
+from vjepa2_interfaces.action import ReplayPlan
+from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
+
+from ..plans import bag
+from ..plans.replay import count_iterations, replay
+from ..plans.schemas import require_current
+from ..plans.store import PlanNotFound, PlanStore
+from ..plans.topics import CANDIDATES, CEM, IMAGES, RECORD, TYPES
+
+POLL = 0.05  # s between looks for a cancel
+
+
+class PlanServices:
+    """
+    Answers about the folder of parameter history.folder.
+
+    :param topics: the reporting.Topics on which plans are replayed.
+    """
+
+    def __init__(self, node, topics):
+        self._node = node
+        self._publishers = topics.by_role
+        self._replaying = threading.Lock()
+        group = MutuallyExclusiveCallbackGroup()
+        for kind, name, answer in ((ListPlans, '~/list_plans', self._list),
+                                   (GetPlan, '~/get_plan', self._get),
+                                   (DeletePlan, '~/delete_plan', self._delete)):
+            node.create_service(
+                kind, name, lambda request, response, answer=answer: self._answer(
+                    answer, request, response), callback_group=group)
+        self._server = ActionServer(
+            node, ReplayPlan, '~/replay_plan', execute_callback=self._replay,
+            goal_callback=self._on_goal, cancel_callback=lambda handle: CancelResponse.ACCEPT,
+            callback_group=ReentrantCallbackGroup(),
+            result_timeout=node.get_parameter('result_timeout').value)
+
+    def _store(self):
+        folder = self._node.get_parameter('history.folder').value
+        if not folder:
+            raise PlanNotFound("history.folder = '': allowed: a folder; nothing is recorded")
+        return PlanStore(folder)
+
+    def _answer(self, answer, request, response):
+        try:
+            answer(request, response)
+            response.success = True
+        except (PlanNotFound, bag.BagInUse, OSError, ValueError) as error:
+            response.message = str(error)
+        return response
+
+    def _list(self, request, response):
+        plans = self._store().plans()[::-1]
+        for path in plans[:request.limit or len(plans)]:
+            items = list(bag.read(path, (RECORD,)))
+            if items:
+                response.plans.append(_message(items[-1]))
+
+    def _get(self, request, response):
+        for item in bag.read(self._store().find(request.plan)):
+            role, message = item.topic.role, _message(item)
+            if role == RECORD:
+                response.record = message
+            elif role == CEM:
+                response.iterations.append(message)
+            elif role == CANDIDATES:
+                response.candidates.append(message)
+            elif role in IMAGES:
+                setattr(response, role, message)
+
+    def _delete(self, request, response):
+        response.message = self._store().delete(request.plan).name
+
+    # One replay at a time: it holds one of the executor's threads.
+
+    def _on_goal(self, goal):
+        if not (math.isfinite(goal.rate) and goal.rate >= 0.0):
+            reason = f'rate = {goal.rate}: allowed: a finite number, 0 or more'
+        elif not self._replaying.acquire(blocking=False):
+            reason = 'another plan is being replayed'
+        else:
+            return GoalResponse.ACCEPT
+        self._node.get_logger().warning(f'Replay rejected: {reason}')
+        return GoalResponse.REJECT
+
+    def _replay(self, handle):
+        result = ReplayPlan.Result()
+        try:
+            self._publish(handle, result)
+        except (PlanNotFound, OSError, ValueError) as error:
+            result.message = str(error)
+        finally:
+            self._replaying.release()
+        if handle.is_cancel_requested:
+            result.message = 'cancelled'
+            handle.canceled()
+        elif result.message:
+            handle.abort()
+        else:
+            result.success = True
+            handle.succeed()
+        return result
+
+    def _publish(self, handle, result):
+        path = self._store().find(handle.request.plan)
+        total = count_iterations(path)
+
+        def publish(item):
+            self._publishers[item.topic.role].publish(item.data)
+            if item.topic.role == CEM:
+                result.iterations += 1
+                handle.publish_feedback(ReplayPlan.Feedback(
+                    iteration=result.iterations, iterations_total=total))
+
+        def wait(delay):
+            until = time.monotonic() + delay
+            while not handle.is_cancel_requested and self._node.context.ok():
+                left = until - time.monotonic()
+                if left <= 0.0:
+                    return True
+                time.sleep(min(left, POLL))
+            return False
+
+        replay(path, publish, wait, handle.request.rate or 1.0)
+
+
+def _message(item):
+    """Return a recorded message as rclpy has it; ValueError if its definition has changed."""
+    require_current(item.topic)
+    return deserialize_message(item.data, TYPES[item.topic.role])

@@ -1,0 +1,235 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A rosbag2 folder with one MCAP file: metadata.yaml and plan_0.mcap.
+
+The file grows message by message and is complete up to the last one at any moment; metadata.yaml
+appears when it is closed. A folder without it was left by a process that was killed.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+import fcntl
+from functools import lru_cache
+import os
+from pathlib import Path
+import shutil
+import struct
+
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+from mcap.records import Channel, Message, Schema
+from mcap.stream_reader import StreamReader
+from mcap.writer import Writer
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+import yaml
+from zstandard import ZstdError
+
+MCAP, METADATA = 'plan_0.mcap', 'metadata.yaml'
+# The newest version of rosbag2's metadata that Humble reads; later ones read it too.
+METADATA_VERSION = 5
+DAMAGE = (McapError, ZstdError, struct.error, ValueError, KeyError)
+VOLATILE, TRANSIENT_LOCAL = 2, 1  # as rmw numbers them
+FOREVER = {'sec': 9223372036, 'nsec': 854775807}
+
+
+class BagInUse(RuntimeError):  # noqa: N818
+    """Another process writes this bag."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic in a bag; role says what it is to the planner, whatever its name."""
+
+    name: str
+    kind: str  # package/msg/Type
+    role: str
+    latched: bool
+    definition: str  # of the message and those in it
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recorded message."""
+
+    topic: Topic
+    time: int  # ns, ROS time at which it was published
+    data: bytes  # CDR
+
+    def decode(self):
+        """Return the message, with the fields that it had when it was recorded."""
+        types = _types(self.topic.kind, self.topic.definition)
+        return types.deserialize_cdr(self.data, self.topic.kind)
+
+
+class BagWriter:
+    """Writes one bag into a folder that does not exist yet; locked against other processes."""
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True)
+        self._file = open(self._folder / MCAP, 'xb')
+        _lock(self._file)
+        self._mcap = Writer(self._file)
+        self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
+        self._channels = {}  # Topic: id
+        self._summary = Summary()
+
+    def write(self, item: Item):
+        """Write a message; it is in the file when this returns."""
+        channel = self._channels.get(item.topic) or self._add(item.topic)
+        self._mcap.add_message(channel, item.time, item.data, item.time)
+        self._mcap.flush()
+        self._summary.add(item)
+
+    def close(self):
+        """Write what comes at the end: the index, and metadata.yaml."""
+        self._mcap.finish()
+        self._file.close()
+        write_metadata(self._folder, self._summary)
+
+    def abandon(self):
+        """Leave the bag as it is, readable up to its last message."""
+        self._file.close()
+
+    def _add(self, topic):
+        schema = self._mcap.register_schema(topic.kind, 'ros2msg', topic.definition.encode())
+        self._channels[topic] = self._mcap.register_channel(topic.name, 'cdr', schema, {
+            'offered_qos_profiles': qos_text(topic.latched), 'role': topic.role})
+        return self._channels[topic]
+
+
+class Summary:
+    """What metadata.yaml says of a bag."""
+
+    def __init__(self):
+        self.counts = Counter()  # of messages, by Topic
+        self.begin = self.end = 0
+
+    def add(self, item):
+        """Count a message."""
+        self.begin = min(self.begin, item.time) if self.counts else item.time
+        self.end = max(self.end, item.time)
+        self.counts[item.topic] += 1
+
+
+def write_metadata(folder, summary):
+    """Write metadata.yaml as rosbag2 does."""
+    total = sum(summary.counts.values())
+    times = {'starting_time': {'nanoseconds_since_epoch': summary.begin},
+             'duration': {'nanoseconds': summary.end - summary.begin}, 'message_count': total}
+    metadata = {'rosbag2_bagfile_information': {
+        'version': METADATA_VERSION, 'storage_identifier': 'mcap', **times,
+        'topics_with_message_count': [
+            {'topic_metadata': {
+                'name': topic.name, 'type': topic.kind, 'serialization_format': 'cdr',
+                'offered_qos_profiles': qos_text(topic.latched)}, 'message_count': count}
+            for topic, count in summary.counts.items()],
+        'compression_format': '', 'compression_mode': '', 'relative_file_paths': [MCAP],
+        'files': [{'path': MCAP, **times}]}}
+    temporary = Path(folder, METADATA + '.new')
+    temporary.write_text(yaml.safe_dump(metadata, sort_keys=False))
+    os.replace(temporary, Path(folder, METADATA))
+
+
+def qos_text(latched):
+    """Return the offered QoS as rosbag2 writes it: keep last and reliable are 1."""
+    return yaml.safe_dump([{
+        'history': 1, 'depth': 1 if latched else 10, 'reliability': 1,
+        'durability': TRANSIENT_LOCAL if latched else VOLATILE, 'deadline': FOREVER,
+        'lifespan': FOREVER, 'liveliness': 1, 'liveliness_lease_duration': FOREVER,
+        'avoid_ros_namespace_conventions': False}], sort_keys=False)
+
+
+def is_complete(folder) -> bool:
+    """Return whether a bag was closed."""
+    return Path(folder, METADATA).is_file()
+
+
+def read(folder, roles=None):
+    """
+    Yield the Items of a bag; those of some roles, None = all.
+
+    A bag that was not closed, or is damaged further on, is read as far as it is good.
+    """
+    with open(Path(folder, MCAP), 'rb') as file:
+        try:
+            messages = _indexed(file, roles) if is_complete(folder) else _from_the_start(file)
+            for schema, channel, message in messages:
+                item = Item(_topic(schema, channel), message.log_time, message.data)
+                if roles is None or item.topic.role in roles:
+                    yield item
+        except DAMAGE:
+            return
+
+
+def recover(folder) -> int:
+    """
+    Make a bag that was not closed a closed one; return how many messages it has.
+
+    :raise BagInUse: somebody is writing it.
+    """
+    folder = Path(folder)
+    with open(folder / MCAP, 'rb') as file:
+        _lock(file)
+        temporary = folder.with_name(f'.{folder.name}')
+        shutil.rmtree(temporary, ignore_errors=True)
+        writer, count = BagWriter(temporary), 0
+        for item in read(folder):
+            writer.write(item)
+            count += 1
+        writer.close()
+        for name in (MCAP, METADATA):  # in this order: metadata.yaml says that all is well
+            os.replace(temporary / name, folder / name)
+        temporary.rmdir()
+    return count
+
+
+def is_in_use(folder) -> bool:
+    """Return whether somebody is writing a bag."""
+    try:
+        with open(Path(folder, MCAP), 'rb') as file:
+            _lock(file)
+    except BagInUse:
+        return True
+    return False
+
+
+def _lock(file):
+    """Lock a file until it is closed or the process ends, however it ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BagInUse(f'{file.name} is being written') from error
+
+
+def _indexed(file, roles):
+    reader = make_reader(file)
+    topics = [channel.topic for channel in reader.get_summary().channels.values()
+              if roles is None or channel.metadata.get('role') in roles]
+    return reader.iter_messages(topics)
+
+
+def _from_the_start(file):
+    schemas, channels = {}, {}
+    for record in StreamReader(file, validate_crcs=True).records:
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Message):
+            channel = channels[record.channel_id]
+            yield schemas[channel.schema_id], channel, record
+
+
+def _topic(schema, channel):
+    latched = f'durability: {TRANSIENT_LOCAL}\n' in channel.metadata['offered_qos_profiles']
+    return Topic(channel.topic, schema.name, channel.metadata['role'], latched,
+                 schema.data.decode())
+
+
+@lru_cache(maxsize=64)
+def _types(name, definition):
+    types = get_typestore(Stores.EMPTY)
+    types.register(get_types_from_msg(definition, name))
+    return types

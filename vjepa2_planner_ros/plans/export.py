@@ -1,0 +1,84 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded plans as CSV, JSON and PNG."""
+
+import csv
+import json
+from pathlib import Path
+
+from .recorded import began, seconds
+from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
+from ..plan_result import AXES
+
+SCALARS = ('iteration', 'energy_min', 'energy_best', 'energy_elite_mean', 'energy_elite_std',
+           'energy_mean', 'energy_max', 'elapsed')
+
+
+def write_csv(plan, path):
+    """Write every candidate: a row for each of its steps, in command convention."""
+    with open(path, 'w', newline='') as file:
+        rows = csv.writer(file)
+        rows.writerow(['iteration', 'candidate', 'step', 'energy', 'elite',
+                       *(name for name, _ in AXES)])
+        for iteration, found in plan.candidates.items():
+            elites = set(found.elites.tolist())
+            for candidate, steps in enumerate(found.actions):
+                rows.writerows([
+                    iteration, candidate, step, found.energies[candidate],
+                    int(candidate in elites), *action] for step, action in enumerate(steps))
+
+
+def write_json(plan, path):
+    """Write what was asked, how it ended, and what each iteration found."""
+    Path(path).write_text(json.dumps(to_dict(plan), indent=2) + '\n')
+
+
+def to_dict(plan):
+    """Return the same as plain Python; times in seconds."""
+    record, result = plan.record, {}
+    if record is not None and record.outcome == 'succeeded':
+        result = {
+            'command': [float(value) for value in record.command],
+            **{name: getattr(record, name)
+               for name in ('energy', 'start_energy', 'confidence', 'iterations')},
+            **{name: seconds(getattr(record, name))
+               for name in ('planning_time', 'encoding_time', 'optimization_time')}}
+    return {
+        'folder': plan.folder.name, 'began': began(plan.folder).isoformat(),
+        **({} if record is None else {
+            **{name: getattr(record, name) for name in (
+                'outcome', 'error_code', 'error_msg', 'model', 'device', 'dtype', 'camera',
+                'dropped')},
+            'base_frame': record.header.frame_id}),
+        'settings': plan.settings, 'result': result,
+        'iterations': [{
+            **{name: getattr(step, name) for name in SCALARS},
+            'mean': [float(value) for value in step.mean],
+            'std': [float(value) for value in step.std]} for step in plan.iterations]}
+
+
+def write_png(plan, path):
+    """Draw start, what the model saw, goal, and the energies over the iterations."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+    figure = Figure(figsize=(9.0, 6.5), layout='constrained')
+    grid = figure.add_gridspec(2, 3)
+    for column, (role, title) in enumerate((
+            (CURRENT_IMAGE, 'start'), (MODEL_INPUT, 'as the model saw it'),
+            (GOAL_IMAGE, 'goal'))):
+        axes = figure.add_subplot(grid[0, column], title=title)
+        axes.set_axis_off()
+        if role in plan.images:
+            axes.imshow(plan.images[role])
+    axes = figure.add_subplot(grid[1, :], xlabel='iteration', ylabel='energy')
+    numbers = [step.iteration for step in plan.iterations]
+    for name, label in (('energy_mean', 'all, mean'), ('energy_elite_mean', 'elites, mean'),
+                        ('energy_best', 'best so far')):
+        axes.plot(numbers, [getattr(step, name) for step in plan.iterations], 'o-', label=label)
+    if plan.record is not None and plan.record.outcome == 'succeeded':
+        axes.axhline(plan.record.start_energy, color='grey', ls='--', label='doing nothing')
+    axes.set_xticks(numbers)
+    axes.legend()
+    figure.savefig(path, dpi=110, format='png')
+
+
+WRITERS = {'.csv': write_csv, '.json': write_json, '.png': write_png}

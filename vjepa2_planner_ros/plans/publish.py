@@ -1,0 +1,64 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Replay a recorded plan from a process of its own."""
+
+import time
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+
+from . import bag
+from .replay import replay
+from .topics import CEM, LIVE, TYPES
+
+DELIVERY = Duration(seconds=5)  # for the last messages to arrive
+
+
+def publish_plan(folder, rate, step, settle):
+    """
+    Publish a recording on the topics that it was recorded from; print each iteration.
+
+    :param rate: times as fast as it was.
+    :param step: wait for Enter at each iteration after the first, instead of keeping time.
+    :param settle: time for subscribers to find the topics first [s].
+    """
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node('plans')
+    try:
+        publishers = {topic: _publisher(node, topic)
+                      for topic in {item.topic for item in bag.read(folder, LIVE)}}
+        time.sleep(settle)
+        _replay(folder, publishers, rate, step)
+        for publisher in publishers.values():
+            publisher.wait_for_all_acked(DELIVERY)
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _replay(folder, publishers, rate, step):
+    iterations = 0
+
+    def publish(item):
+        nonlocal iterations
+        if item.topic.role == CEM:
+            if step and iterations:
+                input(f'iteration {iterations} (Enter for the next) ')
+            iterations += 1
+        publishers[item.topic].publish(item.data)
+        if item.topic.role == CEM and not step:
+            print(f'iteration {iterations}', flush=True)
+
+    def wait(delay):
+        time.sleep(0.0 if step else delay)
+        return True
+
+    replay(folder, publish, wait, rate)
+
+
+def _publisher(node, topic):
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE
+    return node.create_publisher(TYPES[topic.role], topic.name, QoSProfile(
+        depth=1 if topic.latched else 10, durability=durability))
