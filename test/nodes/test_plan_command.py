@@ -105,7 +105,7 @@ def test_goal_that_cannot_be_had(command, arguments, text):
 
 
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
-    robot.model.delay = 0.05
+    robot.model.delay = 0.3  # half a minute in all: time to be stopped
     cancelled = robot.planner._plans.outcomes['cancelled']
     process = command('--goal', goal_file, '--iterations', '100')
     process.stdout.readline()  # the heading
