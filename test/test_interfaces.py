@@ -116,6 +116,24 @@ msg/EndEffectorState
     header std_msgs/Header
     pose geometry_msgs/Pose
     gripper double
+msg/Metrics
+    header std_msgs/Header
+    process_cpu double
+    system_cpu double
+    process_memory double
+    system_memory double
+    gpu_utilization double
+    process_gpu_memory double
+    gpu_memory double
+    plan_rate double
+    plan_time double
+    iteration_rate double
+    image_age double
+    state_age double
+    goals_succeeded uint32
+    goals_aborted uint32
+    goals_cancelled uint32
+    goals_preempted uint32
 msg/PlanRecord
     header std_msgs/Header
     plan_id unique_identifier_msgs/UUID
@@ -141,6 +159,19 @@ msg/PlanRecord
     encoding_time builtin_interfaces/Duration
     optimization_time builtin_interfaces/Duration
     dropped uint32
+srv/ComputeEnergy_Request
+    goal_image sensor_msgs/Image
+    goal_image_compressed sensor_msgs/CompressedImage
+    camera string
+    use_current_image boolean
+    current_image sensor_msgs/Image
+    current_image_compressed sensor_msgs/CompressedImage
+srv/ComputeEnergy_Response
+    error_code uint16
+    error_msg string
+    stamp builtin_interfaces/Time
+    energy double
+    model string
 srv/DeletePlan_Request
     plan string
 srv/DeletePlan_Response
@@ -223,7 +254,8 @@ def test_every_field_and_constant_is_commented(source):
 def test_every_number_says_its_unit(source):
     """A number's comment has a unit in brackets or parentheses, or says what it counts."""
     unit = re.compile(
-        r'\[(m|s|rad)\]|\((m|rad)[,)]|no unit|count|Number of|Indices|constants|Seed')
+        r'\[(m|s|rad|1/s|MB|%)( [^]]*)?\]|\((m|rad)[,)]|no unit|count|Number of|Indices|'
+        'constants|Seed')
     comment, missing = '', []
     for line in source.read_text().splitlines():
         if line.startswith('#'):

@@ -3,16 +3,18 @@
 """What is told while a plan is made."""
 
 from importlib import import_module
+import os
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from planner_rig import CONFIGURE, eventually, GOAL, START, Toy, transition
+import psutil
 import pytest
 from rclpy.parameter import Parameter
 from rosidl_parser.definition import Array, BasicType, NamespacedType
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import CemCandidates, CemIteration
+from vjepa2_interfaces.msg import CemCandidates, CemIteration, Metrics
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.nodes import reporting
@@ -167,6 +169,24 @@ def test_every_number_of_an_iteration_can_be_plotted(robot, listen):
     assert list(CemIteration.get_fields_and_field_types())[-1] == 'energies'
 
 
+def test_every_metric_can_be_plotted(robot, listen):
+    messages = listen(Metrics, 'planner/metrics')
+    paths = list(plottable(Metrics))
+    fields = set(Metrics.get_fields_and_field_types()) - {'header'}
+    assert set(paths) == {*fields, 'header/stamp/sec', 'header/stamp/nanosec'}
+    result = robot.plan(iterations=2)
+    eventually(lambda: messages and messages[-1].plan_time == pytest.approx(
+        result.planning_time, abs=0.02))
+    newest = messages[-1]
+    assert np.isfinite([float(value_at(newest, path)) for path in paths]).all()
+    assert newest.goals_succeeded == robot.planner._plans.outcomes['succeeded']
+    assert newest.process_memory == pytest.approx(
+        psutil.Process(os.getpid()).memory_info().rss / 1e6, rel=0.2)
+    assert 0.0 < newest.system_memory < psutil.virtual_memory().total / 1e6
+    assert 0.0 < newest.plan_rate and 0.0 < newest.iteration_rate
+    assert 0.0 <= newest.image_age < 5.0 and 0.0 <= newest.state_age < 5.0
+
+
 @pytest.mark.case(37)
 def test_everything_runs_on_one_torch_thread(robot):
     robot.model.threads.clear()
@@ -198,6 +218,8 @@ def test_diagnostics(robot, listen):
     eventually(lambda: {item.key: item.value for item in newest().values}[
         'goals succeeded'] == str(done + 1))
     values = {item.key: item.value for item in newest().values}
+    assert 0.0 <= float(values['CPU of all processes [%]']) <= 100.0
+    assert values['GPU [%]'] == values['GPU memory [MB]'] == 'unknown'  # the toy is on the CPU
     assert float(values['last plan [s]']) == pytest.approx(result.planning_time, abs=0.02)
     assert float(values['iterations a second']) * result.planning_time >= 5
     eventually(lambda: {item.key: item.value for item in newest().values}[

@@ -1,16 +1,69 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The planner's health for /diagnostics (REP-107)."""
+"""The planner's health on /diagnostics (REP-107), and its figures on ~/metrics."""
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_msgs.msg import Header
+from vjepa2_interfaces.msg import Metrics
+
+from . import parameters
+from .metrics import Meter, UNKNOWN
+
+# Fields of Metrics as /diagnostics shows them: name, decimals.
+SHOWN = {
+    'plan_time': ('last plan [s]', 3), 'iteration_rate': ('iterations a second', 2),
+    'plan_rate': ('plans a second', 2), 'image_age': ('image age [s]', 3),
+    'state_age': ('state age [s]', 3), 'goals_succeeded': ('goals succeeded', 0),
+    'goals_aborted': ('goals aborted', 0), 'goals_cancelled': ('goals cancelled', 0),
+    'goals_preempted': ('goals preempted', 0), 'process_cpu': ('CPU [% of one core]', 0),
+    'system_cpu': ('CPU of all processes [%]', 0), 'process_memory': ('memory [MB]', 0),
+    'system_memory': ('memory of all processes [MB]', 0), 'gpu_utilization': ('GPU [%]', 0),
+    'process_gpu_memory': ('GPU memory [MB]', 0),
+    'gpu_memory': ('GPU memory of all processes [MB]', 0)}
 
 
-def to_diagnostics(stamp, name, hardware, health, values):
+class Diagnostics:
+    """
+    Tells once a second how the planner is doing.
+
+    :param plans: the GoalServer of plans.
+    :param status: returns (state, failure, TorchThread or None) of the node.
+    """
+
+    def __init__(self, node, observations, plans, status):
+        self._node = node
+        self._observations = observations
+        self._status = status
+        self.meter = Meter(node.get_clock(), plans)
+        self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
+        node.create_timer(1.0, self._publish, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def _publish(self):
+        settings = parameters.read(self._node)
+        state, failure, torch_thread = self._status()
+        model = torch_thread.model if torch_thread else None
+        ages = {'image': self._observations.age_of_frame(settings.cameras[0]),
+                'state': self._observations.age_of_state()}
+        metrics = self.meter.measure(ages, model)
+        self._metrics.publish(metrics)
+        values = {
+            'state': state, 'model': settings.model if model is None else model.name,
+            'device': getattr(model, 'device', settings.device),
+            'dtype': getattr(model, 'dtype', settings.dtype),
+            **{name: _shown(getattr(metrics, field), decimals)
+               for field, (name, decimals) in SHOWN.items()}}
+        self._health.publish(to_diagnostics(
+            metrics.header.stamp, self._node.get_fully_qualified_name(),
+            judge(state, failure, ages, settings), values))
+
+
+def to_diagnostics(stamp, name, health, values):
     """Return a DiagnosticArray; health is (level, message), values are in order of display."""
     level, message = health
     return DiagnosticArray(header=Header(stamp=stamp), status=[DiagnosticStatus(
-        level=level, name=f'{name}: planner', message=message, hardware_id=hardware,
+        level=level, name=f'{name}: planner', message=message, hardware_id=str(values['device']),
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])])
 
 
@@ -32,3 +85,7 @@ def judge(state, failure, ages, settings):
         if abs(age) > limits[name]:
             return DiagnosticStatus.WARN, f'the newest {name} is {age:.1f} s old'
     return DiagnosticStatus.OK, 'ready'
+
+
+def _shown(value, decimals):
+    return 'unknown' if value == UNKNOWN else f'{value:.{decimals}f}'

@@ -33,33 +33,40 @@ def read_goal(goal, settings, model_name) -> GoalInputs:
     if goal.model not in ('', model_name):
         raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
             f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
-    if goal.camera not in ('', *settings.cameras):
-        raise GoalError(ErrorCode.INVALID_SETTINGS, (
-            f"camera = '{goal.camera}': allowed: {', '.join(settings.cameras)} or ''"))
+    check_camera(goal.camera, settings)
     allowance = nanoseconds(goal.time_allowance) * 1e-9
     if allowance < 0.0:
         raise GoalError(ErrorCode.INVALID_SETTINGS,
                         f'time_allowance = {allowance} s: allowed: 0 (none) or more')
-    settings = _checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
-                        goal.use_seed, goal.seed)
-    picture = _checked(ErrorCode.INVALID_GOAL_IMAGE, _goal_picture, goal)
+    settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
+                       goal.use_seed, goal.seed)
+    picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, goal, 'goal_image')
     frame = stamp = state = None
     if goal.use_current_image:
-        frame = _checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image,
-                         'current_image')
+        frame = checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image,
+                        'current_image')
         stamp = nanoseconds(goal.current_image.header.stamp)
     if goal.use_start_state:
-        state = _checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
+        state = checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
     return GoalInputs(picture, goal.camera or settings.cameras[0], settings,
                       allowance, frame, stamp, state)
 
 
-def _goal_picture(goal):
-    if goal.goal_image.data:
-        return to_rgb(goal.goal_image, 'goal_image')
-    if goal.goal_image_compressed.data:
-        return compressed_to_rgb(goal.goal_image_compressed, 'goal_image_compressed')
-    raise ValueError('goal_image.data = nothing, goal_image_compressed.data = nothing: allowed: '
+def check_camera(name, settings):
+    """Raise GoalError if a camera is neither '' nor one of the parameters."""
+    if name not in ('', *settings.cameras):
+        raise GoalError(ErrorCode.INVALID_SETTINGS, (
+            f"camera = '{name}': allowed: {', '.join(settings.cameras)} or ''"))
+
+
+def either_picture(request, field):
+    """Return uint8 RGB [H, W, 3] of the Image in a field or of the CompressedImage beside it."""
+    raw, compressed = getattr(request, field), getattr(request, f'{field}_compressed')
+    if raw.data:
+        return to_rgb(raw, field)
+    if compressed.data:
+        return compressed_to_rgb(compressed, f'{field}_compressed')
+    raise ValueError(f'{field}.data = nothing, {field}_compressed.data = nothing: allowed: '
                      'a picture in one of them')
 
 
@@ -70,7 +77,8 @@ def _start_state(state, settings):
     return to_state(state.pose, state.gripper, 'start_state.pose')
 
 
-def _checked(code, function, *args):
+def checked(code, function, *args):
+    """Return function(*args); a ValueError becomes a GoalError of that code."""
     try:
         return function(*args)
     except ValueError as error:

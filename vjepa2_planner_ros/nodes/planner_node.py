@@ -7,8 +7,6 @@ import time
 import traceback
 
 from action_msgs.srv import CancelGoal
-from diagnostic_msgs.msg import DiagnosticArray
-import psutil
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -17,8 +15,8 @@ from std_srvs.srv import Trigger
 from vjepa2_interfaces.action import PlanAction
 
 from . import parameters
-from .diagnostics import judge, to_diagnostics
-from .goal_end import OUTCOMES
+from .diagnostics import Diagnostics
+from .energy_service import EnergyService
 from .goal_reader import read_goal
 from .goal_server import GoalServer
 from .messages import plan_summary, to_result_message
@@ -53,8 +51,6 @@ class PlannerNode(LifecycleNode):
         self._torch = None
         self._state = 'unconfigured'
         self._failure = ''
-        self._iteration_rate = math.nan
-        self._process = psutil.Process()
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
         self._plans = GoalServer(self, PlanAction, 'plan', self._plan, plan_summary,
@@ -67,9 +63,9 @@ class PlannerNode(LifecycleNode):
             callback_group=ReentrantCallbackGroup())
         self.create_service(
             Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup())
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(
-            1.0, self._publish_diagnostics, callback_group=MutuallyExclusiveCallbackGroup())
+        self._diagnostics = Diagnostics(self, self._observations, self._plans, lambda: (
+            self._state, self._failure, self._torch))
+        EnergyService(self, self._observations, lambda: self._torch)
         if settings.autostart:
             # A group of its own, so that services answer while the model is loaded.
             self._starter = self.create_timer(
@@ -196,30 +192,9 @@ class PlannerNode(LifecycleNode):
             answer = torch_thread.plan(request, report)
         finally:
             report.finish()  # feedback comes before the goal's end
-        self._iteration_rate = settings.cem_iterations / answer.optimization_time
+        self._diagnostics.meter.iteration_rate = settings.cem_iterations / answer.optimization_time
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)
-
-    def _publish_diagnostics(self):
-        settings = parameters.read(self)
-        ages = {'image': self._observations.age_of_frame(settings.cameras[0]),
-                'state': self._observations.age_of_state()}
-        model = self._torch.model if self._torch else None
-        values = {
-            'state': self._state, 'model': settings.model if model is None else model.name,
-            'device': getattr(model, 'device', settings.device),
-            'dtype': getattr(model, 'dtype', settings.dtype),
-            'last plan [s]': f'{self._plans.last_time:.3f}',
-            'iterations a second': f'{self._iteration_rate:.2f}',
-            **{f'{name} age [s]': 'never seen' if age is None else f'{age:.3f}'
-               for name, age in ages.items()},
-            **{f'goals {name}': self._plans.outcomes[name] for name in OUTCOMES},
-            'memory [MB]': f'{self._process.memory_info().rss / 1e6:.0f}'}
-        if self._torch and self._torch.gpu_memory is not None:
-            values['GPU memory [MB]'] = f'{self._torch.gpu_memory / 1e6:.0f}'
-        self._diagnostics.publish(to_diagnostics(
-            self.get_clock().now().to_msg(), self.get_fully_qualified_name(),
-            str(values['device']), judge(self._state, self._failure, ages, settings), values))
 
 
 def main(args=None):

@@ -8,16 +8,18 @@ import math
 import threading
 import time
 import traceback
+import weakref
 
 import numpy as np
 import torch
 
 from .errors import GoalError, GoalStopped
 from ..error_codes import ErrorCode
-from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout
+from ..planning import (
+    CemConfig, goal_energy, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout)
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
-from ..world_model.devices import is_out_of_memory, release_memory, used_memory
+from ..world_model.devices import is_out_of_memory, release_memory
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
 
@@ -73,11 +75,6 @@ class TorchThread:
         """Return the loaded world model or None; for its name, device and dtype."""
         return self._model
 
-    @property
-    def gpu_memory(self):
-        """Return the bytes that tensors hold on the model's GPU, None without one."""
-        return None if self._model is None else used_memory(self._model.device)
-
     def load(self, settings):
         """Load and warm up the model that settings name; raise what loading raises."""
         self._call(self._load, settings)
@@ -95,6 +92,15 @@ class TorchThread:
         is no plan.
         """
         return self._call(self._plan, request, report)
+
+    def energy(self, goal, picture):
+        """
+        Return the energy between a goal and a picture, uint8 [H, W, 3] RGB, and the model's name.
+
+        They are encoded in calls of their own: a plan that begins meanwhile waits for one of them.
+        GoalError if there is no energy.
+        """
+        return self._call(self._energy, picture, *self._call(self._latents, goal))
 
     def close(self):
         """Stop the thread after what it does now."""
@@ -135,6 +141,24 @@ class TorchThread:
             raise GoalStopped from error
         except Exception as error:
             raise _goal_error(error, self._model) from error
+
+    def _latents(self, picture):
+        """Return the latents [N, D] of a picture and the model, weakly: it may be let go of."""
+        if self._model is None:
+            raise GoalError(ErrorCode.NODE_DEACTIVATED, 'no model is loaded')
+        try:
+            return self._model.encode(picture[None])[0], weakref.ref(self._model)
+        except Exception as error:
+            raise _goal_error(error, self._model) from error
+
+    def _energy(self, picture, target, model):
+        latents, now = self._latents(picture)
+        if now() is not model():
+            raise GoalError(ErrorCode.UNKNOWN, 'the model was exchanged meanwhile: ask again')
+        energy = goal_energy(latents[None], target).item()
+        if not math.isfinite(energy):
+            raise GoalError(ErrorCode.NON_FINITE_ENERGY, f'the energy is {energy}')
+        return energy, self._model.name
 
     def _encode_and_plan(self, request, report):
         began = time.perf_counter()

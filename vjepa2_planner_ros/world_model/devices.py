@@ -103,6 +103,24 @@ def used_memory(device: torch.device) -> int | None:
     return torch.cuda.memory_allocated(device)
 
 
+def memory_in_use(device: torch.device) -> int | None:
+    """Return the bytes of a CUDA device that anybody uses, None for other devices."""
+    if device.type != 'cuda':
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free
+
+
+def gpu_utilization(device: torch.device) -> int | None:
+    """Return how busy a CUDA device is [%]; None where nobody can tell (nvidia-ml-py does)."""
+    if device.type != 'cuda':
+        return None
+    try:
+        return torch.cuda.utilization(device)
+    except Exception:  # the package is missing, or the driver refuses, as for a part of a GPU
+        return None
+
+
 def peak_host_memory() -> int:
     """Return the largest resident set of this process so far, in bytes."""
     status = Path('/proc/self/status')

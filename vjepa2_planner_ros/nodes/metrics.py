@@ -1,0 +1,86 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of the planner and of the machine it runs on."""
+
+from collections import deque
+import math
+import time
+
+import psutil
+from std_msgs.msg import Header
+from vjepa2_interfaces.msg import Metrics
+
+from .goal_end import OUTCOMES
+
+RATE_WINDOW = 10  # s over which plans are counted; one measurement a second
+UNKNOWN = -1.0  # not NaN: rqt_plot cannot scale the axis of a curve that has one
+MB = 1e6
+
+
+class Meter:
+    """
+    Measures, once a second, what Metrics.msg lists.
+
+    :param plans: the GoalServer of plans.
+    """
+
+    def __init__(self, clock, plans):
+        self._clock = clock
+        self._plans = plans
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # from here on the next call tells what was used since
+        self._idle = deque([_idle_time()], maxlen=2)
+        self._succeeded = deque([(time.monotonic(), 0)], maxlen=RATE_WINDOW + 1)
+        self.iteration_rate = math.nan  # of the newest plan [1/s]
+
+    def measure(self, ages, model):
+        """
+        Return the Metrics of now.
+
+        :param ages: s of the newest 'image' and 'state', None = there was none.
+        :param model: the loaded world model or None.
+        """
+        memory, ended = psutil.virtual_memory(), self._plans.outcomes
+        utilization, own_gpu_memory, gpu_memory = _gpu(model)
+        return Metrics(
+            header=Header(stamp=self._clock.now().to_msg()),
+            process_cpu=self._process.cpu_percent(), system_cpu=self._system_cpu(),
+            process_memory=self._process.memory_info().rss / MB,
+            system_memory=(memory.total - memory.available) / MB,
+            gpu_utilization=utilization, process_gpu_memory=own_gpu_memory,
+            gpu_memory=gpu_memory, plan_rate=self._plan_rate(),
+            plan_time=_known(self._plans.last_time), iteration_rate=_known(self.iteration_rate),
+            image_age=_known(ages['image']), state_age=_known(ages['state']),
+            **{f'goals_{outcome}': ended[outcome] for outcome in OUTCOMES})
+
+    def _system_cpu(self):
+        # psutil.cpu_percent() counts since the same thread's last call, but timers change threads.
+        self._idle.append(_idle_time())
+        (before, idle_before), (now, idle) = self._idle
+        capacity = (now - before) * psutil.cpu_count()
+        return min(max(100.0 * (1.0 - (idle - idle_before) / capacity), 0.0), 100.0)
+
+    def _plan_rate(self):
+        self._succeeded.append((time.monotonic(), self._plans.outcomes['succeeded']))
+        (before, count_before), (now, count) = self._succeeded[0], self._succeeded[-1]
+        return (count - count_before) / (now - before)
+
+
+def _idle_time():
+    """Return now and for how long all cores together have been idle [s]."""
+    times = psutil.cpu_times()
+    return time.monotonic(), times.idle + getattr(times, 'iowait', 0.0)
+
+
+def _gpu(model):
+    """Return how busy a model's GPU is [%], and its memory: with own tensors, in use [MB]."""
+    if model is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    from ..world_model import devices  # needs torch: with a model it is there
+    memory = (devices.used_memory(model.device), devices.memory_in_use(model.device))
+    return (_known(devices.gpu_utilization(model.device)),
+            *(UNKNOWN if amount is None else amount / MB for amount in memory))
+
+
+def _known(value):
+    return UNKNOWN if value is None or math.isnan(value) else float(value)
