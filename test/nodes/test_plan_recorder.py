@@ -103,9 +103,9 @@ def test_pictures_are_those_of_the_goal_and_the_frame(robot, folder):
 
 
 def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, folder):
-    robot.model.delay = 0.05
+    robot.model.delay = 0.1
     with pytest.raises(PlanFailed):
-        robot.plan(iterations=50, time_allowance=0.3)
+        robot.plan(iterations=50, time_allowance=1.0)
     path, = closed(folder)
     recorded = read(robot, path)
     record = recorded['plan_record'][-1]

@@ -22,7 +22,7 @@ class Running:
     """A long goal that has got as far as its first iteration."""
 
     def __init__(self, robot, client=None, **fields):
-        robot.model.delay = 0.02
+        robot.model.delay = 0.05  # five seconds in all, for a machine that is busy
         self.iterations = []
         self._robot, self._started = robot, threading.Event()
         self.future = (client or robot.client).plan_async(
@@ -100,7 +100,7 @@ def test_cancel_without_a_goal(robot):
 
 @pytest.mark.case(26)
 def test_cancel_right_after_sending(robot):
-    robot.model.delay = 0.02
+    robot.model.delay = 0.05
     for _ in range(5):
         future = robot.client.plan_async(PICTURE, iterations=100)
         assert robot.client.cancel(60.0)
@@ -139,7 +139,6 @@ def test_cancel_service(robot):
 @pytest.mark.case(33)
 def test_newest_goal_wins(robot, second_client):
     old = Running(robot)
-    robot.model.delay = 0.0
     other = START + [-0.03, 0.02, 0.01, 0, 0, 0, 0]
     new = second_client.plan(ToyWorldModel.picture(other), iterations=10, timeout=60.0)
     assert np.allclose(new.command[:3], (other - START)[:3], atol=5e-3)
@@ -152,9 +151,9 @@ def test_of_many_rapid_goals_the_last_one_is_planned(robot):
     robot.model.delay = 0.02
     futures = [robot.client.plan_async(PICTURE, iterations=100) for _ in range(4)]
     last = robot.client.plan_async(PICTURE, iterations=10)
-    robot.model.delay = 0.0
     assert np.allclose(last.result(60.0).command[:3], (GOAL - START)[:3], atol=5e-3)
     assert [future.exception(60.0).code for future in futures] == [ErrorCode.PREEMPTED] * 4
+    robot.restore()
 
 
 @pytest.mark.case(29)
