@@ -25,6 +25,7 @@ action/PlanAction_Goal
     use_seed boolean
     seed uint64
     time_allowance builtin_interfaces/Duration
+    best_effort boolean
 action/PlanAction_Result
     error_code uint16
     error_msg string
@@ -103,6 +104,7 @@ msg/CemIteration
     std double[7]
     energies sequence<float>
 msg/CemSettings
+    optimizer string
     samples uint32
     iterations uint32
     elite_fraction double

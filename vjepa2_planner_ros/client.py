@@ -126,8 +126,8 @@ class PlannerClient:
             raise
 
     def plan_async(self, goal_image, *, on_feedback=None, current_image=None, start_state=None,
-                   camera='', model='', samples=0, iterations=0, elite_fraction=0.0, horizon=0,
-                   seed=None, time_allowance=0.0) -> Future:
+                   camera='', model='', optimizer='', samples=0, iterations=0, elite_fraction=0.0,
+                   horizon=0, seed=None, time_allowance=0.0, best_effort=False) -> Future:
         """
         Send a goal; return a concurrent.futures.Future of PlanResult or PlanFailed.
 
@@ -135,16 +135,19 @@ class PlannerClient:
         :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
         :param current_image: picture to start from, as goal_image but not compressed; None = live.
         :param start_state: EndEffectorState to start from; None = live.
+        :param optimizer: 'cem' or 'trust_region'; '' = the server's parameter.
         :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
         :param seed: None = the server's parameter.
         :param time_allowance: s, 0 = none.
+        :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
         """
         goal = PlanAction.Goal(
             camera=camera, model=model, use_seed=seed is not None, seed=seed or 0,
-            cem=CemSettings(samples=samples, iterations=iterations,
+            cem=CemSettings(optimizer=optimizer, samples=samples, iterations=iterations,
                             elite_fraction=float(elite_fraction), horizon=horizon),
             time_allowance=Duration(
-                sec=int(time_allowance), nanosec=int(time_allowance % 1.0 * 1e9)))
+                sec=int(time_allowance), nanosec=int(time_allowance % 1.0 * 1e9)),
+            best_effort=best_effort)
         picture = picture_message(goal_image)
         if isinstance(picture, CompressedImage):
             goal.goal_image_compressed = picture

@@ -76,9 +76,10 @@ def _plan(client, goal, options):
     print(HEADING, flush=True)
     try:
         result = client.plan(
-            goal, on_feedback=_print_feedback, camera=options.camera, samples=options.samples,
-            iterations=options.iterations, horizon=options.horizon, seed=options.seed,
-            time_allowance=options.time_allowance)
+            goal, on_feedback=_print_feedback, camera=options.camera,
+            optimizer=options.optimizer, samples=options.samples, iterations=options.iterations,
+            horizon=options.horizon, seed=options.seed, time_allowance=options.time_allowance,
+            best_effort=options.best_effort)
     except PlanFailed as failure:
         return _fail(str(failure))
     print(command_table(result))
@@ -135,12 +136,15 @@ def _parser():
     instead.add_argument('--print-goal', action='store_true',
                          help='print the goal for `ros2 action send_goal --stdin`, do not plan')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
+    parser.add_argument('--optimizer', default='', help='cem or trust_region')
     parser.add_argument('--samples', type=int, default=0, help='candidates an iteration')
     parser.add_argument('--iterations', type=int, default=0, help='iterations')
     parser.add_argument('--horizon', type=int, default=0, help='actions in the plan')
     parser.add_argument('--seed', type=int, help='seed of the candidates')
     parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S',
                         help='longest planning time [s] (default: no limit)')
+    parser.add_argument('--best-effort', action='store_true',
+                        help='when that is over, take the plan found so far')
     parser.add_argument('--action', default='plan', help="the planner's action (default: plan)")
     parser.add_argument('--wait', type=float, default=10.0, metavar='S',
                         help='how long to wait for the planner and a goal topic [s]')

@@ -89,6 +89,8 @@ def test_malformed_current_image(robot):
     ({'elite_fraction': math.nan}, ['cem.elite_fraction = nan']),
     ({'samples': 3, 'elite_fraction': 0.1}, ['cem.elite_fraction = 0.1', '3 samples']),
     ({'horizon': 17}, ['cem.horizon = 17', '1 to 16']),
+    ({'optimizer': 'adam'}, ["optimizer = 'adam'", 'cem, trust_region']),
+    ({'optimizer': 'trust_region', 'samples': 2000}, ['trust_region.samples = 2000']),
     ({'camera': 'left'}, ["camera = 'left'", 'main'])])
 def test_settings_out_of_range(robot, fields, words):
     fails(robot, ErrorCode.INVALID_SETTINGS, 'allowed', *words, **fields)

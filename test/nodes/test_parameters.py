@@ -15,7 +15,7 @@ from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes import parameter_docs, parameters
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
-from vjepa2_planner_ros.planning import CemConfig
+from vjepa2_planner_ros.planning import CemConfig, TrustRegionConfig
 from vjepa2_planner_ros.planning.actions import AXES, MAX_TRANSLATION
 import yaml
 
@@ -113,6 +113,8 @@ def test_defaults_are_those_of_the_planner():
     for name in ('samples', 'iterations', 'elite_fraction', 'horizon', 'momentum_mean',
                  'momentum_std', 'search', 'include_mean', 'keep_elites', 'gripper_deadband'):
         assert getattr(settings, f'cem_{name}') == getattr(config, name), name
+    for name in ('samples', 'iterations'):
+        assert getattr(settings, f'trust_region_{name}') == getattr(TrustRegionConfig(), name)
     assert parameters.AXES == AXES
     assert parameters.LARGEST_BOUNDS[:3] == (MAX_TRANSLATION,) * 3
 

@@ -33,6 +33,15 @@ def test_plan_reaches_the_known_optimum_inside_the_bounds(robot):
     assert result.model == 'toy' and len(result.plan_id) == 16
 
 
+def test_trust_region_finds_the_same_with_fewer_candidates(robot):
+    feedback = []
+    result = robot.plan(optimizer='trust_region', on_feedback=feedback.append)
+    assert np.allclose(result.command, COMMAND, atol=1e-2)
+    energies = [f.iteration.energies for f in feedback if f.phase == f.OPTIMIZING]
+    assert [len(some) for some in energies] == [16, 16, 16, 16]
+    assert len(robot.plan(optimizer='trust_region', iterations=2).iteration_energies) == 2
+
+
 @pytest.mark.case(10)
 def test_goal_out_of_reach_gives_a_command_on_the_bounds(robot):
     result = robot.client.plan(ToyWorldModel.picture(START + 0.5), iterations=20, timeout=60.0)

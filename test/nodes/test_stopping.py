@@ -197,6 +197,19 @@ def test_time_allowance(robot):
     next_goal_works(robot)
 
 
+def test_best_effort_gives_the_plan_so_far_in_time(robot):
+    def fault(latents):
+        time.sleep(0.05)
+        return latents
+
+    robot.model.fault = fault
+    result = robot.plan(iterations=100, time_allowance=1.0, best_effort=True)
+    robot.model.fault = None
+    assert 1 <= result.iterations < 100
+    assert result.energy < result.start_energy
+    assert result.optimization_time < 1.0 + 0.05 * 2 + 0.5  # the last evaluation, and slack
+
+
 @pytest.mark.case(18)
 def test_time_allowance_covers_waiting_for_an_image(make_robot):
     robot = make_robot(sending=['state'], image_timeout=60.0).ready()

@@ -23,6 +23,7 @@ class GoalInputs:
     camera: str
     settings: Settings  # the parameters, with the goal's over them
     allowance: float  # s, 0 = none
+    best_effort: bool  # at the end of the allowance, the plan so far instead of an error
     frame: np.ndarray  # uint8 [H, W, 3] RGB to start from, or None
     frame_stamp: int  # ns, or None
     state: np.ndarray  # [7] to start from, or None
@@ -49,7 +50,7 @@ def read_goal(goal, settings, model_name) -> GoalInputs:
     if goal.use_start_state:
         state = checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
     return GoalInputs(picture, goal.camera or settings.cameras[0], settings,
-                      allowance, frame, stamp, state)
+                      allowance, goal.best_effort, frame, stamp, state)
 
 
 def check_camera(name, settings):

@@ -11,6 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
 # No bound may exceed these: 10 cm, half a turn and the whole travel of the gripper a step.
 LARGEST_BOUNDS = (0.10, 0.10, 0.10, math.pi, math.pi, math.pi, 1.0)
+OPTIMIZERS = ('cem', 'trust_region')
 
 
 def parameter(default, description, *, name=None, unit='', low=None, high=None, choices=(),
@@ -35,6 +36,10 @@ class Settings:
     dtype: str = parameter(
         'auto', 'Precision of the model; used from the next configure.',
         choices=('auto', 'float32', 'bfloat16', 'float16'))
+    optimizer: str = parameter(
+        'cem', 'How plans are searched: cem is the cross-entropy method; trust_region needs a '
+        'hundredth of its candidates and heeds cem.horizon, bounds, search, gripper_deadband '
+        'and seed alone.', choices=OPTIMIZERS)
     cem_samples: int = parameter(
         500, 'Candidates drawn in each iteration.', name='cem.samples', low=1, high=16384)
     cem_iterations: int = parameter(
@@ -70,6 +75,12 @@ class Settings:
     cem_seed: int = parameter(
         -1, 'Seed of the candidates; -1 = another one for every goal.', name='cem.seed',
         low=-1, high=2 ** 63 - 1)
+    trust_region_samples: int = parameter(
+        16, 'Candidates of each iteration of the trust-region optimizer.',
+        name='trust_region.samples', low=1, high=1024)
+    trust_region_iterations: int = parameter(
+        4, 'Iterations of the trust-region optimizer.', name='trust_region.iterations',
+        low=1, high=100)
     cameras: tuple = parameter(
         ('main',), 'Names of the cameras; each has parameters of its own, camera.NAME.topic '
         'and so on.', read_only=True)
@@ -111,6 +122,16 @@ class Settings:
     result_timeout: int = parameter(
         300, 'How long a result is kept for its client.', unit='s', low=1, high=86400,
         read_only=True)
+
+    @property
+    def samples(self):
+        """Return how many candidates the chosen optimizer has in an iteration."""
+        return getattr(self, f'{self.optimizer}_samples')
+
+    @property
+    def iterations(self):
+        """Return how many iterations the chosen optimizer does."""
+        return getattr(self, f'{self.optimizer}_iterations')
 
 
 @dataclass(frozen=True)
@@ -179,10 +200,13 @@ def read(node, changed=()):
 
 def with_goal(settings, cem, use_seed, seed):
     """Return settings with a goal's CemSettings over them (zero = keep); ValueError if wrong."""
-    given = {f'cem_{name}': getattr(cem, name)
-             for name in ('samples', 'iterations', 'elite_fraction', 'horizon')
+    optimizer = cem.optimizer or settings.optimizer
+    _require(optimizer in OPTIMIZERS, 'optimizer', repr(optimizer), ', '.join(OPTIMIZERS))
+    given = {f'{owner}_{name}': getattr(cem, name)
+             for owner, name in ((optimizer, 'samples'), (optimizer, 'iterations'),
+                                 ('cem', 'elite_fraction'), ('cem', 'horizon'))
              if getattr(cem, name)}
-    merged = replace(settings, **given)
+    merged = replace(settings, optimizer=optimizer, **given)
     check(merged)
     return replace(merged, cem_seed=seed) if use_seed else merged  # any uint64
 

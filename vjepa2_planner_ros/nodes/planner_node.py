@@ -181,8 +181,9 @@ class PlannerNode(LifecycleNode):
         settings = goal.settings
         deadline = began + goal.allowance if goal.allowance else math.inf
         self.get_logger().info(
-            f'Goal {job.name}: {settings.cem_samples} samples x {settings.cem_iterations} '
-            f"iterations, horizon {settings.cem_horizon}, camera '{goal.camera}'")
+            f'Goal {job.name}: {settings.optimizer} of {settings.samples} samples x '
+            f'{settings.iterations} iterations, horizon {settings.cem_horizon}, '
+            f"camera '{goal.camera}'")
         request, header = read_request(goal, self._observations, torch_thread.model,
                                        job.raise_if_stopped, deadline)
         recording = self._recorder.begin(job, goal, request, header, torch_thread.model)
@@ -192,7 +193,8 @@ class PlannerNode(LifecycleNode):
             answer = torch_thread.plan(request, report)
         finally:
             report.finish()  # feedback comes before the goal's end
-        self._diagnostics.meter.iteration_rate = settings.cem_iterations / answer.optimization_time
+        self._diagnostics.meter.iteration_rate = (
+            len(answer.plan.iteration_energies) / answer.optimization_time)
         return to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)
 

@@ -24,7 +24,7 @@ def read_request(goal, observations, model, should_stop, deadline):
     header = Header(stamp=Time(sec=stamp // 10 ** 9, nanosec=stamp % 10 ** 9),
                     frame_id=settings.base_frame)
     return Request(goal.picture, frames, states, settings, goal.allowance, deadline,
-                   camera), header
+                   goal.best_effort, camera), header
 
 
 def _observe(goal, observations, should_stop, deadline):

@@ -16,7 +16,8 @@ import torch
 from .errors import GoalError, GoalStopped
 from ..error_codes import ErrorCode
 from ..planning import (
-    CemConfig, goal_energy, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout)
+    CemConfig, goal_energy, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout,
+    TrustRegionConfig)
 from ..planning.actions import to_command
 from ..world_model import ModelLoadError, ModelNotFoundError
 from ..world_model.devices import is_out_of_memory, release_memory
@@ -36,6 +37,7 @@ class Request:
     settings: object  # Settings
     allowance: float  # s, as asked for; 0 = none
     deadline: float  # the same on time.monotonic(); inf = none
+    best_effort: bool  # at the deadline, the plan so far instead of an error
     camera: tuple = None  # of a HandCamera; None where the model itself knows how things move
 
 
@@ -209,8 +211,9 @@ class TorchThread:
 
         left = request.deadline - time.monotonic()
         try:
-            config = cem_config(request.settings, model.action_bounds,
-                                None if math.isinf(left) else max(left, 1e-9))
+            config = plan_config(request.settings, model.action_bounds,
+                                 None if math.isinf(left) else max(left, 1e-9),
+                                 request.best_effort)
             bounds = np.array(config.bounds_for(model.action_bounds))
             config.axes_for(model.action_bounds)
         except ValueError as error:
@@ -230,17 +233,21 @@ class TorchThread:
         return found
 
 
-def cem_config(settings, action_bounds, time_limit):
-    """Return the CemConfig of parameters; a bound of zero is the model's."""
+def plan_config(settings, action_bounds, time_limit, best_effort):
+    """Return the optimizer's config of parameters; a bound of zero is the model's."""
     bounds = tuple(bound or own for bound, own in zip(settings.cem_bounds, action_bounds))
-    seed = None if settings.cem_seed < 0 else settings.cem_seed
+    common = {
+        'samples': settings.samples, 'iterations': settings.iterations,
+        'horizon': settings.cem_horizon, 'bounds': bounds if any(settings.cem_bounds) else None,
+        'search': settings.cem_search, 'gripper_deadband': settings.cem_gripper_deadband,
+        'seed': None if settings.cem_seed < 0 else settings.cem_seed, 'time_limit': time_limit,
+        'best_effort': best_effort}
+    if settings.optimizer == 'trust_region':
+        return TrustRegionConfig(**common)
     return CemConfig(
-        samples=settings.cem_samples, iterations=settings.cem_iterations,
-        elite_fraction=settings.cem_elite_fraction, horizon=settings.cem_horizon,
-        momentum_mean=settings.cem_momentum_mean, momentum_std=settings.cem_momentum_std,
-        bounds=bounds if any(settings.cem_bounds) else None, search=settings.cem_search,
-        include_mean=settings.cem_include_mean, keep_elites=settings.cem_keep_elites,
-        gripper_deadband=settings.cem_gripper_deadband, seed=seed, time_limit=time_limit)
+        elite_fraction=settings.cem_elite_fraction, momentum_mean=settings.cem_momentum_mean,
+        momentum_std=settings.cem_momentum_std, include_mean=settings.cem_include_mean,
+        keep_elites=settings.cem_keep_elites, **common)
 
 
 def _goal_error(error, model):
