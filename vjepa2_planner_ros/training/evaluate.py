@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..planning import CemConfig, Plan, plan
+from ..planning import CemConfig, Plan, plan, TrustRegionConfig
 from ..planning.actions import AXES
 from ..planning.closed_loop import StopRule
 from ..simulation import ACTION_BOUNDS, Episode, PandaSim, sample_episode
@@ -87,7 +87,7 @@ class SimulatorPixels:
 Policy = Callable[[np.ndarray, np.ndarray], 'Plan | None']
 
 
-def planned(world_model, goal_picture, config: CemConfig) -> Policy:
+def planned(world_model, goal_picture, config) -> Policy:
     """Return a policy (picture, state) -> Plan that plans toward a goal picture."""
     goal = world_model.encode(goal_picture[None])[0]
 
@@ -165,13 +165,13 @@ def summarise(outcomes: list[Outcome]) -> dict[str, float]:
     }
 
 
-def methods(sim, world_model, config: CemConfig, pixel_samples: int):
+def methods(sim, world_model, config, pixel_samples: int):
     """Return name -> (make_policy(goal_picture, episode), whether the stop rule applies)."""
     spec = model_spec(world_model.name)
     torch.manual_seed(0)
     untrained = VJepa2WorldModel(spec, *build_networks(spec))
     pixels = SimulatorPixels(sim, 64)
-    few = replace(config, samples=pixel_samples, iterations=3)
+    few = CemConfig(samples=pixel_samples, iterations=3, seed=config.seed)
     return {
         'nothing': (lambda goal, episode: fixed(lambda state: np.zeros(7)), False),
         'random': (lambda goal, episode: random_policy(episode.seed), False),
@@ -192,16 +192,20 @@ def main(args=None) -> None:
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
     parser.add_argument('--dtype', default='auto')
-    parser.add_argument('--samples', type=int, default=200,
-                        help='candidates an iteration (default: 200)')
-    parser.add_argument('--iterations', type=int, default=CemConfig.iterations)
+    parser.add_argument('--optimizer', choices=('cem', 'trust_region'), default='cem')
+    parser.add_argument('--samples', type=int,
+                        help='candidates an iteration (default: 200, trust_region 16)')
+    parser.add_argument('--iterations', type=int, help='(default: 5, trust_region 4)')
     parser.add_argument('--pixel-samples', type=int, default=32,
                         help='rendered candidates an iteration of the pixel row')
     parser.add_argument('--json', type=Path, help='write every episode there')
     options = parser.parse_args(args)
     world_model = load_world_model(
         options.model, checkpoint=options.checkpoint, dtype=options.dtype)
-    config = CemConfig(samples=options.samples, iterations=options.iterations, seed=0)
+    config = TrustRegionConfig(seed=0) if options.optimizer == 'trust_region' else CemConfig(
+        samples=200, seed=0)
+    config = replace(config, **{name: value for name, value in (
+        ('samples', options.samples), ('iterations', options.iterations)) if value})
     report = {}
     for mode in options.modes:
         with PandaSim(mode=mode) as sim:
