@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time as RosTime
 from sensor_msgs.msg import CompressedImage
 from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
@@ -158,6 +159,20 @@ class PlannerClient:
         if start_state is not None:
             goal.use_start_state, goal.start_state = True, start_state
         return self._send(goal, on_feedback)
+
+    def plan_continuously(self, goal_image, **fields):
+        """
+        Yield one PlanResult after the other, each planned from the newest frame, without end.
+
+        The next plan begins when the caller asks for it. See plan for the arguments and errors.
+        """
+        picture = picture_message(goal_image)
+        while True:
+            yield self.plan(picture, **fields)
+
+    def age(self, stamp) -> float:
+        """Return how long ago [s] a stamp was, as a PlanResult's, by the client's clock."""
+        return (self._node.get_clock().now() - RosTime.from_msg(stamp)).nanoseconds * 1e-9
 
     def cancel(self, timeout=None) -> bool:
         """Cancel this client's goals and wait for them to end; False if none was running."""

@@ -3,9 +3,12 @@
 """Console client: ask the running planner for the command that leads to a goal picture."""
 
 import argparse
+from itertools import islice
 import sys
 import threading
+import time
 
+import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -63,7 +66,9 @@ def main(args=None) -> int:
             if not client.wait_until_ready(options.wait):
                 return _fail(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
                              f'{options.wait:g} s')
-            return _plan(client, goal, options)
+            return (_plan if options.plans == 1 else _plan_on)(client, goal, options)
+    except PlanFailed as failure:
+        return _fail(str(failure))
     except (OSError, ValueError) as error:
         return _fail(f'INVALID_GOAL_IMAGE: {error}')
     except KeyboardInterrupt:
@@ -74,16 +79,31 @@ def main(args=None) -> int:
 
 def _plan(client, goal, options):
     print(HEADING, flush=True)
-    try:
-        result = client.plan(
-            goal, on_feedback=_print_feedback, camera=options.camera,
-            optimizer=options.optimizer, samples=options.samples, iterations=options.iterations,
-            horizon=options.horizon, seed=options.seed, time_allowance=options.time_allowance,
-            best_effort=options.best_effort)
-    except PlanFailed as failure:
-        return _fail(str(failure))
-    print(command_table(result))
+    print(command_table(client.plan(
+        goal, on_feedback=_print_feedback, **_goal_fields(options))))
     return 0
+
+
+def _plan_on(client, goal, options):
+    """Plan again and again from the newest frame; print each command, then rate and latency."""
+    print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name, _ in AXES), flush=True)
+    latencies, began = [], time.monotonic()
+    results = client.plan_continuously(goal, **_goal_fields(options))
+    for number, result in enumerate(islice(results, options.plans), 1):
+        latencies.append(client.age(result.stamp))
+        print(f'{number:5d} {latencies[-1]:8.3f} s {result.energy:9.5f}   '
+              + ' '.join(f'{value:+8.4f}' for value in result.command), flush=True)
+    rate = len(latencies) / (time.monotonic() - began)
+    median, most = np.percentile(latencies, (50, 99))
+    print(f'{rate:.1f} plans a second; from the frame to the command {median:.3f} s (p50), '
+          f'{most:.3f} s (p99)')
+    return 0
+
+
+def _goal_fields(options):
+    return {name: getattr(options, name) for name in (
+        'camera', 'optimizer', 'samples', 'iterations', 'horizon', 'seed', 'time_allowance',
+        'best_effort')}
 
 
 def _print_feedback(feedback):
@@ -125,6 +145,12 @@ def _from_topic(topic, timeout):
     return images[0]
 
 
+def _positive(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}; allowed: 1 or more')
+    return int(text)
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog='plan', description=__doc__)
     goal = parser.add_mutually_exclusive_group(required=True)
@@ -145,6 +171,8 @@ def _parser():
                         help='longest planning time [s] (default: no limit)')
     parser.add_argument('--best-effort', action='store_true',
                         help='when that is over, take the plan found so far')
+    parser.add_argument('--plans', type=_positive, default=1, metavar='N',
+                        help='plan N times in a row, each from the newest frame; print how fast')
     parser.add_argument('--action', default='plan', help="the planner's action (default: plan)")
     parser.add_argument('--wait', type=float, default=10.0, metavar='S',
                         help='how long to wait for the planner and a goal topic [s]')

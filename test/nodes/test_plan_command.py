@@ -64,6 +64,23 @@ def test_prints_iterations_and_the_command(command, goal_file):
     assert not errors
 
 
+def test_plans_in_a_row_are_each_from_the_newest_frame(command, goal_file):
+    process = command('--goal', goal_file, '--plans', '5', '--optimizer', 'trust_region',
+                      '--seed', '3')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    _, *lines, summary = output.splitlines()
+    rows = [[float(word) for word in line.replace(' s ', ' ').split()] for line in lines]
+    assert [row[0] for row in rows] == [1, 2, 3, 4, 5]
+    assert all(0.0 < row[1] < 10.0 for row in rows)
+    step = GOAL - START
+    for row in rows:
+        assert np.allclose(row[3:], [*step[:6], -step[6]], atol=0.01)
+    latencies = [row[1] for row in rows]
+    assert f'{np.median(latencies):.3f} s (p50)' in summary
+    assert float(summary.split()[0]) > 0.0
+
+
 def test_goal_from_a_latched_topic(command, robot):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     publisher = robot.node.create_publisher(Image, 'wanted', latched)
