@@ -12,6 +12,39 @@ ROOT = Path(__file__).resolve().parent.parent / 'vjepa2_interfaces'
 SOURCES = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('action/*.action'), *ROOT.glob('srv/*.srv')])
 
 GOLDEN = """
+action/ComputeEnergyLandscape_Goal
+    use_last_plan boolean
+    goal_image sensor_msgs/Image
+    goal_image_compressed sensor_msgs/CompressedImage
+    camera string
+    use_current_image boolean
+    current_image sensor_msgs/Image
+    use_start_state boolean
+    start_state vjepa2_interfaces/EndEffectorState
+    model string
+    axes sequence<string>
+    lowest sequence<double>
+    highest sequence<double>
+    resolution sequence<uint32>
+    offset double[7]
+action/ComputeEnergyLandscape_Result
+    error_code uint16
+    error_msg string
+    header std_msgs/Header
+    axes sequence<vjepa2_interfaces/LandscapeAxis>
+    energies sequence<float>
+    minimum double
+    minimum_command double[7]
+    start_energy double
+    has_command boolean
+    command double[7]
+    command_energy double
+    plan_id unique_identifier_msgs/UUID
+    start_pose geometry_msgs/PoseStamped
+    model string
+    computing_time builtin_interfaces/Duration
+action/ComputeEnergyLandscape_Feedback
+    progress float
 action/PlanAction_Goal
     goal_image sensor_msgs/Image
     goal_image_compressed sensor_msgs/CompressedImage
@@ -118,6 +151,10 @@ msg/EndEffectorState
     header std_msgs/Header
     pose geometry_msgs/Pose
     gripper double
+msg/LandscapeAxis
+    name string
+    unit string
+    values sequence<double>
 msg/Metrics
     header std_msgs/Header
     process_cpu double

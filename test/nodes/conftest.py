@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robots with a planner for tests: one that tests share, and others of their own."""
 
-from planner_rig import Robot, STREAMS
+from planner_rig import eventually, Robot, STREAMS
 import pytest
 import rclpy
 
@@ -49,3 +49,22 @@ def robot(_shared_robot):
     _shared_robot.client.cancel(10.0)
     errors, _shared_robot.logs = _shared_robot.errors(), []
     assert not errors
+
+
+@pytest.fixture
+def listen(robot):
+    """Return a function that keeps what arrives on a topic, once its publisher is connected."""
+    subscriptions = []
+
+    def start(kind, topic, qos=50):
+        messages = []
+        subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, qos))
+        name = subscriptions[-1].topic_name
+        for info in (robot.planner, robot.node):  # both sides have to know of each other
+            eventually(lambda info=info: info.count_publishers(name) == 1
+                       and info.count_subscribers(name) == 1)
+        return messages
+
+    yield start
+    for subscription in subscriptions:
+        robot.node.destroy_subscription(subscription)

@@ -22,25 +22,6 @@ from vjepa2_planner_ros.nodes import reporting
 ITERATIONS, SAMPLES = 6, 50
 
 
-@pytest.fixture
-def listen(robot):
-    """Return a function that keeps what arrives on a topic, once its publisher is connected."""
-    subscriptions = []
-
-    def start(kind, topic):
-        messages = []
-        subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, 50))
-        name = subscriptions[-1].topic_name
-        for info in (robot.planner, robot.node):  # both sides have to know of each other
-            eventually(lambda info=info: info.count_publishers(name) == 1
-                       and info.count_subscribers(name) == 1)
-        return messages
-
-    yield start
-    for subscription in subscriptions:
-        robot.node.destroy_subscription(subscription)
-
-
 @pytest.mark.case(21)
 def test_feedback_comes_once_an_iteration_in_order(robot):
     feedback = []

@@ -31,16 +31,26 @@ class GoalInputs:
 
 def read_goal(goal, settings, model_name) -> GoalInputs:
     """Return a PlanAction goal as GoalInputs; GoalError naming the field if it is wrong."""
-    if goal.model not in ('', model_name):
-        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
-            f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
-    check_camera(goal.camera, settings)
     allowance = nanoseconds(goal.time_allowance) * 1e-9
     if allowance < 0.0:
         raise GoalError(ErrorCode.INVALID_SETTINGS,
                         f'time_allowance = {allowance} s: allowed: 0 (none) or more')
     settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
                        goal.use_seed, goal.seed)
+    return read_inputs(goal, settings, model_name, allowance)
+
+
+def check_model(goal, model_name):
+    """Raise GoalError if a goal names another model than the loaded one."""
+    if goal.model not in ('', model_name):
+        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
+            f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
+
+
+def read_inputs(goal, settings, model_name, allowance=0.0) -> GoalInputs:
+    """Return the fields that every goal with pictures and states has; GoalError as read_goal."""
+    check_model(goal, model_name)
+    check_camera(goal.camera, settings)
     picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, goal, 'goal_image')
     frame = stamp = state = None
     if goal.use_current_image:

@@ -61,17 +61,10 @@ class GoalServer:
                 cancel_service_qos_profile=DEEP, feedback_pub_qos_profile=DEEP,
                 result_timeout=self._node.get_parameter('result_timeout').value)
 
-    def deactivate(self, state, timeout=None) -> bool:
-        """
-        Reject goals from now on and end the running one with NODE_DEACTIVATED.
-
-        :param state: of the node, as the log says it.
-
-        Return whether no goal was left after timeout [s].
-        """
+    def deactivate(self, state):
+        """Reject goals from now on, and ask the running one to end with NODE_DEACTIVATED."""
         self._inactive = state
         self.slot.stop_all(StopReason.DEACTIVATED)
-        return self.slot.wait_until_idle(timeout)
 
     def _on_goal(self, goal):
         if not self._inactive:

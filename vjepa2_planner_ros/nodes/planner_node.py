@@ -19,6 +19,7 @@ from .diagnostics import Diagnostics
 from .energy_service import EnergyService
 from .goal_reader import read_goal
 from .goal_server import GoalServer
+from .landscape_server import LandscapeServer
 from .messages import plan_summary, to_result_message
 from .observations import Observations
 from .plan_recorder import PlanRecorder
@@ -57,6 +58,9 @@ class PlannerNode(LifecycleNode):
                                  on_end=self._recorder.end)
         self._plan_services = PlanServices(self, self._topics)
         self._observations = Observations(self, cameras, settings)
+        self._landscapes = LandscapeServer(
+            self, self._observations, self._topics, lambda: self._torch)
+        self._goal_servers = (self._plans, self._landscapes.goals)
         self._action_name = self.resolve_service_name('plan')
         self._canceller = self.create_client(
             CancelGoal, f'{self._action_name}/_action/cancel_goal',
@@ -98,21 +102,20 @@ class PlannerNode(LifecycleNode):
 
     def on_activate(self, state):
         """Accept goals."""
-        self._plans.activate()
+        for goals in self._goal_servers:
+            goals.activate()
         self._state = 'active'
         self.get_logger().info(f"Goals are accepted on action '{self._action_name}'")
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state):
         """Reject goals from now on and end the running one with NODE_DEACTIVATED."""
-        self._state = 'inactive'
-        self._plans.deactivate(self._state)
+        self._end_goals('inactive')
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state):
         """Give the model's memory back."""
-        self._state = 'unconfigured'
-        self._plans.deactivate(self._state)
+        self._end_goals('unconfigured')
         if self._torch is not None:
             self._torch.unload()
             self._torch.close()
@@ -132,13 +135,21 @@ class PlannerNode(LifecycleNode):
 
     def stop(self, timeout) -> bool:
         """End the running goal; return whether torch came to rest within timeout [s]."""
-        self._state = 'finalized'
-        self._plans.deactivate(self._state, timeout)
+        self._end_goals('finalized', timeout)
         self._recorder.close(timeout)
         if self._torch is None:
             return True
         self._torch.close()
         return not self._torch.busy
+
+    def _end_goals(self, state, timeout=None):
+        """Take on a state in which goals are rejected; wait up to timeout [s] for running ones."""
+        self._state = state
+        for goals in self._goal_servers:
+            goals.deactivate(state)
+        until = None if timeout is None else time.monotonic() + timeout
+        for goals in self._goal_servers:
+            goals.slot.wait_until_idle(None if until is None else until - time.monotonic())
 
     def _autostart(self):
         self._starter.cancel()
@@ -188,15 +199,19 @@ class PlannerNode(LifecycleNode):
                                        job.raise_if_stopped, deadline)
         recording = self._recorder.begin(job, goal, request, header, torch_thread.model)
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
-                            Header(stamp=header.stamp, frame_id=goal.camera), recording)
+                            Header(stamp=header.stamp, frame_id=goal.camera),
+                            request.states[-1], recording)
         try:
             answer = torch_thread.plan(request, report)
+            report.answer(answer)
         finally:
             report.finish()  # feedback comes before the goal's end
         self._diagnostics.meter.iteration_rate = (
             len(answer.plan.iteration_energies) / answer.optimization_time)
-        return to_result_message(
+        result = to_result_message(
             answer, header, model, job.handle.goal_id, time.monotonic() - began)
+        self._landscapes.remember(request, goal.camera, result)
+        return result
 
 
 def main(args=None):

@@ -8,10 +8,12 @@ import traceback
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
 
 from .images import to_image
+from .markers import command_markers, iteration_markers
 from .messages import to_candidates_message, to_iteration_message
 from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MODEL_INPUT
 
@@ -25,6 +27,7 @@ class Topics:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.iterations = node.create_publisher(CemIteration, '~/cem', 10)
         self.candidates = node.create_publisher(CemCandidates, '~/cem/candidates', 10)
+        self.markers = node.create_publisher(MarkerArray, '~/markers', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
         self.by_role = {CEM: self.iterations, CANDIDATES: self.candidates,
@@ -41,27 +44,19 @@ class Topics:
             self._logger.error(traceback.format_exc())
 
 
-class GoalReport:
+class InputReport:
     """
-    Tells the client of one goal, and everybody on the topics, how its plan goes on.
+    Shows everybody on the topics which pictures a goal is computed from.
 
     Everything but finish() returns at once.
     """
 
-    def __init__(self, job, topics, clock, base_frame, image_header, recording):
+    def __init__(self, job, topics, image_header):
         self._job = job
         self._topics = topics
-        self._clock = clock
-        self._base_frame = base_frame
         self._image_header = image_header
-        self._recording = recording
         self.stopped = job.stopped
         self.raise_if_stopped = job.raise_if_stopped
-
-    def encoding(self, share):
-        """Tell which share of the pictures has been encoded."""
-        self._topics.tell(self._feedback, PlanAction.Feedback(
-            phase=PlanAction.Feedback.ENCODING, progress=share))
 
     def goal_input(self, rgb):
         """Publish the goal picture as the encoder sees it."""
@@ -71,21 +66,44 @@ class GoalReport:
         """Publish the frame planned from as the encoder sees it."""
         self._topics.tell(self._image, MODEL_INPUT, rgb)
 
-    def iteration(self, iteration):
-        """Publish an iteration, in command convention, as feedback and on ~/cem."""
-        self._topics.tell(self._iteration, iteration, self._clock.now().to_msg())
-
     def finish(self):
         """Wait until everything is told."""
         self._topics.tell(lambda: None).result()
 
-    def _feedback(self, feedback):
-        self._job.handle.publish_feedback(feedback)
-
     def _image(self, role, rgb):
         message = to_image(rgb, self._image_header)
         self._topics.by_role[role].publish(message)
-        self._recording.image(role, message)
+        return message
+
+    def _feedback(self, feedback):
+        self._job.handle.publish_feedback(feedback)
+
+
+class GoalReport(InputReport):
+    """Tells the client of one goal, and everybody on the topics, how its plan goes on."""
+
+    def __init__(self, job, topics, clock, base_frame, image_header, start, recording):
+        super().__init__(job, topics, image_header)
+        self._clock = clock
+        self._base_frame = base_frame
+        self._start = start  # state [7]
+        self._recording = recording
+
+    def encoding(self, share):
+        """Tell which share of the pictures has been encoded."""
+        self._topics.tell(self._feedback, PlanAction.Feedback(
+            phase=PlanAction.Feedback.ENCODING, progress=share))
+
+    def iteration(self, iteration):
+        """Publish an iteration, in command convention, as feedback and on the topics."""
+        self._topics.tell(self._iteration, iteration, self._clock.now().to_msg())
+
+    def answer(self, answer):
+        """Show the command that was found."""
+        self._topics.tell(self._markers, command_markers, answer)
+
+    def _image(self, role, rgb):
+        self._recording.image(role, super()._image(role, rgb))
 
     def _iteration(self, iteration, stamp):
         plan_id = self._job.handle.goal_id
@@ -98,3 +116,8 @@ class GoalReport:
         self._feedback(PlanAction.Feedback(
             phase=PlanAction.Feedback.OPTIMIZING, iteration=message,
             progress=iteration.iteration / iteration.iterations))
+        self._markers(iteration_markers, iteration)
+
+    def _markers(self, draw, what):
+        if self._topics.markers.get_subscription_count():
+            self._topics.markers.publish(draw(what, self._start, self._base_frame))

@@ -19,6 +19,7 @@ from ..planning import (
     CemConfig, goal_energy, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout,
     TrustRegionConfig)
 from ..planning.actions import to_command
+from ..planning.landscape import energies_in_batches
 from ..world_model import ModelLoadError, ModelNotFoundError
 from ..world_model.devices import is_out_of_memory, release_memory
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
@@ -93,7 +94,26 @@ class TorchThread:
         command convention), stopped() and raise_if_stopped(). GoalError or GoalStopped if there
         is no plan.
         """
-        return self._call(self._plan, request, report)
+        return self._call(self._answered, self._encode_and_plan, request, report)
+
+    def energies(self, request: Request, commands_within, batch, report) -> np.ndarray:
+        """
+        Return the energies, float32 [P], of single steps from where a request starts.
+
+        Each batch is a call of its own: a plan that is asked for meanwhile waits for one.
+
+        :param commands_within: returns the steps [P, 7], command convention, for the model's
+            bounds [7]; a ValueError of it is an INVALID_SETTINGS.
+        :param report: as in plan, with evaluated(share) instead of iteration.
+        """
+        energies = []
+        model, total, batches = self._call(
+            self._answered, self._begin_energies, request, commands_within, batch, report)
+        while sum(map(len, energies)) < total:
+            energies.append(
+                self._call(self._answered, self._next_energies, model, batches, report))
+            report.evaluated(sum(map(len, energies)) / total)
+        return np.concatenate(energies)
 
     def energy(self, goal, picture):
         """
@@ -134,9 +154,10 @@ class TorchThread:
         self._model, self._last_goal = None, (None, None)
         release_memory()
 
-    def _plan(self, request, report):
+    def _answered(self, function, *args):
+        """Call a function for a goal; raise GoalError or GoalStopped whatever it raises."""
         try:
-            return self._encode_and_plan(request, report)
+            return function(*args)
         except (GoalError, GoalStopped):
             raise
         except PlanCancelled as error:
@@ -164,22 +185,45 @@ class TorchThread:
 
     def _encode_and_plan(self, request, report):
         began = time.perf_counter()
-        report.raise_if_stopped()
-        report.encoding(0.0)
-        goal = self._encode_goal(request.goal)
-        report.goal_input(self._model.model_input(request.goal))
-        report.raise_if_stopped()
-        report.encoding(0.5)
         model = self._moving(request)
-        context = torch.cat([model.observe(frame[None]) for frame in request.frames])
-        report.model_input(self._model.model_input(request.frames[-1]))
-        report.encoding(1.0)
+        context, goal = self._encode(model, request, report)
         encoded = time.perf_counter()
         found = self._search(model, context, goal, request, report)
         commands = to_command(found.actions)
         target = compose(torch.as_tensor(request.states[-1]), torch.as_tensor(found.actions[0]))
         return Answer(commands, target.numpy(), found, encoded - began,
                       time.perf_counter() - encoded)
+
+    def _begin_energies(self, request, commands_within, batch, report):
+        """Return the model, the number of steps, and the iterator over batches of energies."""
+        model = self._moving(request)
+        try:
+            commands = commands_within(model.action_bounds)
+        except ValueError as error:
+            raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
+        context, goal = self._encode(model, request, report)
+        return self._model, len(commands), energies_in_batches(
+            model, context, request.states, goal, commands, batch)
+
+    def _next_energies(self, model, batches, report):
+        report.raise_if_stopped()
+        if model is not self._model:
+            raise GoalError(ErrorCode.MODEL_NOT_FOUND,
+                            f"model '{model.name}' was replaced meanwhile; ask again")
+        return next(batches)
+
+    def _encode(self, model, request, report):
+        """Return the context [T, ...] and the goal's latents [N, D]."""
+        report.raise_if_stopped()
+        report.encoding(0.0)
+        goal = self._encode_goal(request.goal)
+        report.goal_input(self._model.model_input(request.goal))
+        report.raise_if_stopped()
+        report.encoding(0.5)
+        context = torch.cat([model.observe(frame[None]) for frame in request.frames])
+        report.model_input(self._model.model_input(request.frames[-1]))
+        report.encoding(1.0)
+        return context, goal
 
     def _moving(self, request):
         """Return the model that knows where actions lead."""
