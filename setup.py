@@ -31,6 +31,7 @@ setup(
             'plan = vjepa2_planner_ros.plan_command:main',
             'plans = vjepa2_planner_ros.plans.command:main',
             'demo = vjepa2_planner_ros.demo:main',
+            'landscape = vjepa2_planner_ros.landscape_command:main',
             'models = vjepa2_planner_ros.models:main',
             'encode = vjepa2_planner_ros.encode_command:main',
             'energy = vjepa2_planner_ros.energy_command:main',

@@ -64,7 +64,8 @@ def console_scripts():
 
 def test_the_commands_are_the_documented_ones():
     assert {command for command, _, _ in console_scripts()} == {
-        'planner_node', 'simulation_node', 'plan', 'plans', 'demo', 'models', 'encode', 'energy'}
+        'planner_node', 'simulation_node', 'plan', 'plans', 'demo', 'landscape', 'models',
+        'encode', 'energy'}
 
 
 @pytest.mark.parametrize('command, module, function', console_scripts())
@@ -72,7 +73,8 @@ def test_every_command_leads_to_a_function(command, module, function):
     assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize('command', ('plan', 'plans', 'demo', 'models', 'encode', 'energy'))
+@pytest.mark.parametrize('command', (
+    'plan', 'plans', 'demo', 'landscape', 'models', 'encode', 'energy'))
 def test_a_command_explains_itself(command):
     module = {name: module for name, module, _ in console_scripts()}[command]
     done = subprocess.run([sys.executable, '-m', module, '--help'],

@@ -55,7 +55,7 @@ def main(args=None) -> int:
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         goal = (read_picture(options.goal) if options.goal
-                else to_rgb(_from_topic(options.goal_topic, options.wait)))
+                else to_rgb(image_from_topic(options.goal_topic, options.wait)))
         if options.save:
             write_picture(options.save, goal)
             return 0
@@ -116,7 +116,7 @@ def _fail(message, code=1):
     return code
 
 
-def _from_topic(topic, timeout):
+def image_from_topic(topic, timeout):
     """Return the next Image on a topic, or the latched one; OSError if none comes."""
     node = rclpy.create_node('plan_goal')
     executor = SingleThreadedExecutor()

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told while a plan is made."""
 
-from importlib import import_module
 import os
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from planner_rig import CONFIGURE, eventually, GOAL, START, Toy, transition
+from plot_fields import plottable, value_at
 import psutil
 import pytest
 from rclpy.parameter import Parameter
-from rosidl_parser.definition import Array, BasicType, NamespacedType
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, Metrics
@@ -102,33 +101,6 @@ def test_candidates_are_not_even_converted_without_a_subscriber(robot, listen, m
     robot.plan(iterations=3)
     eventually(lambda: len(candidates) == 3)
     assert len(conversions) == 3
-
-
-def plottable(kind, path=''):
-    """
-    Yield the paths of a message type that rqt_plot draws.
-
-    Those are numbers and booleans, also inside other messages, and each element of an array of
-    them whose length is fixed.
-    """
-    for name, slot in zip(kind.get_fields_and_field_types(), kind.SLOT_TYPES):
-        if isinstance(slot, BasicType):
-            yield path + name
-        elif isinstance(slot, Array) and isinstance(slot.value_type, BasicType):
-            yield from (f'{path}{name}[{index}]' for index in range(slot.size))
-        elif isinstance(slot, NamespacedType):
-            module = import_module('.'.join(slot.namespaces))
-            yield from plottable(getattr(module, slot.name), f'{path}{name}/')
-
-
-def value_at(message, path):
-    """Return what a path like a/b[2] leads to."""
-    for part in path.split('/'):
-        name, _, index = part.partition('[')
-        message = getattr(message, name)
-        if index:
-            message = message[int(index[:-1])]
-    return message
 
 
 @pytest.mark.case(24)

@@ -1,0 +1,145 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Console client: ask the running planner for an energy landscape, and draw it."""
+
+import argparse
+from pathlib import Path
+import sys
+
+from action_msgs.msg import GoalStatus
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from tqdm import tqdm
+from vjepa2_interfaces.action import ComputeEnergyLandscape
+
+from .landscape import AXES
+from .landscape_picture import draw
+from .nodes.images import to_image
+from .nodes.landscape_messages import to_landscape
+from .pictures import read_picture, write_picture
+from .plan_command import image_from_topic
+from .plan_result import known_code
+
+DATA, PICTURES = ('.json', '.npz'), ('.png', '.jpg', '.webp')
+
+
+def main(args=None) -> int:
+    """Compute one landscape; return 0 only if that was possible."""
+    arguments = sys.argv if args is None else ['landscape', *args]
+    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    # Ctrl-C has to leave ROS up for as long as the cancel takes.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node('landscape_client')
+    try:
+        landscape = to_landscape(_ask(node, _goal(options), options))
+        print(table(landscape))
+        for path in options.output:
+            landscape.save(path) if path.suffix in DATA else write_picture(path, draw(landscape))
+        return 0
+    except (OSError, ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print('cancelled', file=sys.stderr, flush=True)
+        return 130
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def table(landscape) -> str:
+    """Return where a Landscape is lowest, as a small table."""
+    rows = [('doing nothing', landscape.start_energy, [0.0] * len(AXES)),
+            ('minimum', landscape.minimum, landscape.minimum_command)]
+    if landscape.command is not None:
+        rows.append(('last command', landscape.command_energy, landscape.command))
+    heading = ''.join(f'{axis:>9}' for axis in AXES)
+    return '\n'.join([f'{"":14}   energy{heading}', *(
+        f'{name:14}{energy:9.5f}' + ''.join(f'{value:+9.4f}' for value in step)
+        for name, energy, step in rows)])
+
+
+def _goal(options):
+    goal = ComputeEnergyLandscape.Goal(
+        use_last_plan=options.last, camera=options.camera, axes=options.axes,
+        lowest=options.lowest, highest=options.highest, resolution=options.resolution,
+        offset=options.offset)
+    if options.goal:
+        goal.goal_image = to_image(read_picture(options.goal), goal.goal_image.header)
+    elif options.goal_topic:
+        goal.goal_image = image_from_topic(options.goal_topic, options.wait)
+    return goal
+
+
+def _ask(node, goal, options):
+    """Return the Result; RuntimeError or ValueError with what the server says if there is none."""
+    client = ActionClient(node, ComputeEnergyLandscape, options.action)
+    if not client.wait_for_server(options.wait):
+        raise OSError(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
+                      f'{options.wait:g} s')
+    handle, bar = None, tqdm(total=100, unit='%', disable=None, leave=False)
+
+    def on_feedback(message):
+        bar.update(100.0 * message.feedback.progress - bar.n)
+
+    try:
+        handle = _wait(node, client.send_goal_async(goal, on_feedback))
+        if not handle.accepted:
+            raise RuntimeError(f'GOAL_REJECTED: {options.action!r}: the planner is not active')
+        answer = _wait(node, handle.get_result_async())
+    except KeyboardInterrupt:
+        if handle is not None:
+            _wait(node, handle.cancel_goal_async())
+        raise
+    finally:
+        bar.close()
+        client.destroy()
+    if answer.status != GoalStatus.STATUS_SUCCEEDED:
+        code = known_code(answer.result.error_code)
+        raise RuntimeError(f'{code.name}: {answer.result.error_msg}')
+    return answer.result
+
+
+def _wait(node, future):
+    rclpy.spin_until_future_complete(node, future)
+    return future.result()
+
+
+def _output(text):
+    path = Path(text)
+    if path.suffix not in (*DATA, *PICTURES):
+        raise argparse.ArgumentTypeError(f'{text}: allowed: {", ".join(PICTURES + DATA)}')
+    return path
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='landscape', description=__doc__)
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument('--last', action='store_true',
+                      help='look from where the last plan did, at its goal')
+    goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
+    goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
+    parser.add_argument('--axes', nargs='+', default=[], choices=AXES,
+                        help='two or three axes (default: x y)')
+    parser.add_argument('--lowest', nargs='+', type=float, default=[], metavar='VALUE',
+                        help="first point on each axis [m, rad] (default: the model's bounds)")
+    parser.add_argument('--highest', nargs='+', type=float, default=[], metavar='VALUE',
+                        help='last point on each axis')
+    parser.add_argument('--resolution', nargs='+', type=int, default=[], metavar='POINTS',
+                        help='points on each axis (default: 21 on two, 11 on three)')
+    parser.add_argument('--offset', nargs=len(AXES), type=float, default=[0.0] * len(AXES),
+                        metavar='VALUE', help=f'step on the other axes: {" ".join(AXES)}')
+    parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
+    parser.add_argument('-o', '--output', action='append', type=_output, default=[],
+                        metavar='FILE', help='write a picture, .json or .npz; may be repeated')
+    parser.add_argument('--action', default='compute_energy_landscape',
+                        help="the planner's action (default: compute_energy_landscape)")
+    parser.add_argument('--wait', type=float, default=10.0, metavar='S',
+                        help='how long to wait for the planner and a goal topic [s]')
+    return parser
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
