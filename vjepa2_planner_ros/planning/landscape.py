@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .actions import to_action
-from .cem import goal_energy
+from .search import goal_energy
 from ..world_model import WorldModel
 
 
