@@ -20,8 +20,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..world_model.catalogue import ModelSpec
 from ..world_model.model import layer_norm
-from ..world_model.networks import Block, patch_positions, rotary_table, VisionTransformer
+from ..world_model.networks import Block, VisionTransformer
 from ..world_model.preprocessing import normalise
+from ..world_model.rotary import patch_positions, rotary_table
 
 VISIBLE = 20 / 64  # share of patches the masked pass sees
 DECODER_DEPTH = 1
@@ -90,8 +91,9 @@ class EncoderTraining(nn.Module):
         hidden = self.mask_token.to(seen.dtype).expand(batch, count - visible, -1)
         x = torch.cat([seen, hidden], dim=1)
         cos, sin = rotary_table(
-            patch_positions(*self.grid, 0, images.device), self.encoder.head_dim)
-        table = cos.to(x.dtype)[order][:, None], sin.to(x.dtype)[order][:, None]
+            patch_positions(*self.grid, 0, images.device), self.encoder.head_dim,
+            self.encoder.heads)
+        table = cos.to(x.dtype)[order], sin.to(x.dtype)[order]
         for block in self.decoder:
             x, _ = block(x, table)
         target = patches.gather(1, order[:, visible:, None].expand(-1, -1, patches.shape[-1]))

@@ -186,13 +186,13 @@ class VJepa2WorldModel:
     def _rollout_batch(self, latents, state, actions, frames, cache) -> Tensor:
         """Roll candidates [S, H, 7] out from the current frame, the last of ``frames``."""
         horizon = actions.shape[1]
-        state = state.expand(len(actions), -1)
         for h in range(horizon):
             latents, cache = self.predictor.step(
                 latents, actions[:, h], state, frames - 1 + h, cache,
                 keep_cache=h + 1 < horizon)
             latents = layer_norm(latents)
-            state = poses.compose(state, actions[:, h])
+            if h + 1 < horizon:
+                state = poses.compose(state, actions[:, h])
         return latents
 
     def batch_size(self, frames: int, horizon: int) -> int:
@@ -216,9 +216,9 @@ class VJepa2WorldModel:
         # the widened MLP; the keys and values of all frames; the latents before and after.
         channels = (8 * size.dim + 2 * size.mlp_hidden + 2 * size.dim * (frames + horizon)
                     + 3 * self.spec.encoder.dim)
-        if horizon > 1:  # every block's cache, old and grown; a first one keeps its queries too
+        if horizon > 1:  # every block's cache, old and grown; a first one is a view of q, k, v
             kept = frames + horizon - 2
-            channels += size.depth * 2 * size.dim * (kept + (kept if horizon > 2 else 1))
+            channels += size.depth * size.dim * (2 * kept + (2 * kept if horizon > 2 else 3))
         if self.device.type == 'mps':  # attention is not fused there
             channels += 2 * size.heads * tokens * (frames + horizon)
         return tokens * channels * self.encoder.norm.weight.element_size()

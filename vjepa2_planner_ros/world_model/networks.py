@@ -19,6 +19,10 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from .fused import linear
+from .rotary import frame_table
+from .transformer import Block
+
 ACTION_DIM = 7
 STATE_DIM = 7
 EXTRINSICS_DIM = 6
@@ -43,102 +47,6 @@ class PredictorSize:
     depth: int
     heads: int
     mlp_hidden: int
-
-
-# --- rotary position embedding -----------------------------------------------------------------
-
-def rotary_table(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """
-    Return the cosine and signed sine tables, each [N, head_dim], of the three-axis RoPE.
-
-    :param positions: [N, 3] depth, row and column of every token; NaN leaves that axis unrotated.
-
-    A head is laid out [depth | row | column | rest]; each axis takes 2 * ((head_dim // 3) // 2)
-    channels. The released weights tile the D/2 angles of an axis as [f, f] although the rotation
-    acts on neighbouring channels, so the two channels of a pair turn by different angles. The
-    sine carries the sign of the pair rotation (-x2, x1).
-    """
-    axis_dim = 2 * ((head_dim // 3) // 2)
-    if axis_dim < 4:
-        raise ValueError(f'head_dim is {head_dim}; the three-axis RoPE needs at least 12')
-    half = axis_dim // 2
-    device = positions.device
-    omega = 10000.0 ** (-torch.arange(half, dtype=torch.float32, device=device) / half)
-    angles = positions.float().nan_to_num(nan=0.0)[:, :, None] * omega  # [N, 3, half]
-    angles = torch.cat([angles, angles], dim=-1).flatten(1)  # [N, 3 * axis_dim]
-    angles = F.pad(angles, (0, head_dim - 3 * axis_dim))
-    sign = torch.tensor([-1.0, 1.0], device=device).repeat(head_dim // 2)
-    return angles.cos(), angles.sin() * sign
-
-
-def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate queries or keys [..., N, head_dim] by a table of the same dtype."""
-    cos, sin = table
-    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return torch.addcmul(x * cos, swapped, sin)
-
-
-def patch_positions(rows: int, columns: int, depth: int, device=None) -> Tensor:
-    """Return the [rows * columns, 3] positions of the patches of one frame, in raster order."""
-    row, column = torch.meshgrid(
-        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing='ij')
-    return torch.stack([torch.full_like(row, depth), row, column], dim=-1).flatten(0, 1)
-
-
-# --- transformer blocks ------------------------------------------------------------------------
-
-class Attention(nn.Module):
-    """Multi-head self-attention with rotary positions and an optional key/value cache."""
-
-    def __init__(self, dim: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, table, *, mask=None, past=None):
-        """
-        Attend within x [B, N, D] and, where given, to the cached frames before it.
-
-        :param past: (keys, values), each [B or 1, heads, M, head_dim], already rotated.
-        :return: output [B, N, D] and the (keys, values) of past and x together.
-        """
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q, k = rotate(q, table), rotate(k, table)
-        if past is not None:
-            k, v = (torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
-                    for old, new in zip(past, (k, v)))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.proj(out.transpose(1, 2).flatten(2)), (k, v)
-
-
-class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between them."""
-
-    def __init__(self, dim: int, hidden: int):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block."""
-
-    def __init__(self, dim: int, heads: int, mlp_hidden: int):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = Mlp(dim, mlp_hidden)
-
-    def forward(self, x: Tensor, table, *, mask=None, past=None):
-        """Return the block's output and its (keys, values); see Attention.forward."""
-        attended, cache = self.attn(self.norm1(x), table, mask=mask, past=past)
-        x = x + attended
-        return x + self.mlp(self.norm2(x)), cache
 
 
 # --- encoder -----------------------------------------------------------------------------------
@@ -169,7 +77,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, size: EncoderSize):
         super().__init__()
-        self.head_dim = size.dim // size.heads
+        self.heads, self.head_dim = size.heads, size.dim // size.heads
         self.patch_embed = PatchEmbed(size.patch_size, size.dim)
         self.blocks = nn.ModuleList(
             Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth))
@@ -188,13 +96,12 @@ class VisionTransformer(nn.Module):
         if height % patch or width % patch:
             raise ValueError(f'image is {height}x{width}; sides must be multiples of {patch}')
         x = self.patch_embed(images)
-        cos, sin = rotary_table(
-            patch_positions(x.shape[1], x.shape[2], 0, x.device), self.head_dim)
-        table = cos.to(x.dtype), sin.to(x.dtype)
+        table = frame_table(*x.shape[1:3], 0, self.head_dim, self.heads, x.dtype, x.device)
+        table = [half[2:] for half in table]  # no tokens but patches
         x = x.flatten(1, 2)
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-            table = tuple(t[keep][:, None] for t in table)  # [B, 1, K, head_dim]
+            table = [half[keep] for half in table]  # [B, K, ...]
         for block in self.blocks:
             x, _ = block(x, table)
         return self.norm(x)
@@ -213,7 +120,7 @@ class ActionConditionedPredictor(nn.Module):
     def __init__(self, latent_dim: int, size: PredictorSize, grid: tuple[int, int]):
         super().__init__()
         self.grid = grid
-        self.head_dim = size.dim // size.heads
+        self.heads, self.head_dim = size.heads, size.dim // size.heads
         self.predictor_embed = nn.Linear(latent_dim, size.dim)
         self.action_encoder = nn.Linear(ACTION_DIM, size.dim)
         self.state_encoder = nn.Linear(STATE_DIM, size.dim)
@@ -223,40 +130,55 @@ class ActionConditionedPredictor(nn.Module):
         self.predictor_norm = nn.LayerNorm(size.dim, eps=1e-6)
         self.predictor_proj = nn.Linear(size.dim, latent_dim)
 
-    def frame_table(self, frame: int, dtype, device) -> tuple[Tensor, Tensor]:
+    def frame_table(self, frame: int) -> tuple[Tensor, Tensor]:
         """Return the rotary table of one frame's [action, state, patches] tokens."""
-        patches = patch_positions(*self.grid, frame, device).float()
-        conditioning = torch.tensor([[frame, torch.nan, torch.nan]], device=device)
-        cos, sin = rotary_table(torch.cat([conditioning.expand(2, 3), patches]), self.head_dim)
-        return cos.to(dtype), sin.to(dtype)
+        weight = self.predictor_embed.weight
+        return frame_table(
+            *self.grid, frame, self.head_dim, self.heads, weight.dtype, weight.device)
 
-    def embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
-        """Return tokens [..., 2 + N, D] of latents [..., N, D'], actions and states [..., 7]."""
+    def embed(self, latents: Tensor, actions: Tensor,
+              states: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Return the tokens of actions [..., 1, D] and those of states and patches [..., 1 + N, D].
+
+        :param latents: [..., N, D']; actions and states: [..., 7].
+        """
         dtype = self.predictor_embed.weight.dtype
-        x = self.predictor_embed(latents.to(dtype))
-        action = self.action_encoder(actions.to(dtype))
-        state = self.state_encoder(states.to(dtype))
-        conditioning = torch.stack([action, state], dim=-2)
-        return torch.cat([conditioning, x.expand(*action.shape[:-1], -1, -1)], dim=-2)
+        patches = self.predictor_embed(latents.to(dtype))
+        action = self.action_encoder(actions.to(dtype)).unsqueeze(-2)
+        state = self.state_encoder(states.to(dtype)).unsqueeze(-2)
+        return action, torch.cat([state, patches], dim=-2)
 
     def step(self, latents: Tensor, action: Tensor, state: Tensor, frame: int, cache=None,
              *, keep_cache: bool = True):
         """
         Predict frame + 1 from one frame and the cache of all frames before it.
 
-        :param latents: [B or 1, N, D'] of this frame; action, state: [B, 7].
-        :param cache: what the previous call returned, its batch B or 1; None at frame 0.
+        :param latents: [B or 1, N, D'] of this frame; action: [B, 7]; state: [B or 1, 7].
+            Latents and state are of the same batch.
+        :param cache: what the previous call returned, its batch that of latents or 1; None at
+            frame 0.
         :return: latents [B, N, D'] (not layer-normed) and the cache that includes this frame
             (None unless keep_cache: the keys and values of a last frame are never read).
         """
-        x = self.embed(latents, action, state)
-        table = self.frame_table(frame, x.dtype, x.device)
-        grown = []
-        for i, block in enumerate(self.predictor_blocks):
-            x, keys_values = block(x, table, past=cache[i] if cache else None)
+        table = self.frame_table(frame)
+        own, shared = self.embed(latents, action, state)
+        first, *blocks = zip(self.predictor_blocks, cache or [None] * len(self.predictor_blocks))
+        if len(shared) < len(own):
+            x, keys_values = first[0].forward_shared(
+                own, shared, table, past=first[1], keep_cache=keep_cache)
+        else:
+            x, keys_values = first[0](torch.cat([own, shared], dim=1), table, past=first[1])
+        grown = [keys_values]
+        for block, past in blocks:
+            x, keys_values = block(x, table, past=past)
             if keep_cache:
                 grown.append(keys_values)
-        return self.predictor_proj(self.predictor_norm(x[:, 2:])), grown or None
+        return self.decode(x[:, 2:]), grown if keep_cache else None
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Return latents [..., D'] of the last block's tokens [..., D]."""
+        return linear(self.predictor_norm(x), self.predictor_proj)
 
     def forward(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
         """
@@ -265,9 +187,9 @@ class ActionConditionedPredictor(nn.Module):
         :param latents: [B, T, N, D'] of frames 0..T-1; actions, states: [B, T, 7].
         :return: [B, T, N, D'] predictions of frames 1..T (not layer-normed).
         """
-        x = self.embed(latents, actions, states)  # [B, T, 2 + N, D]
+        x = torch.cat(self.embed(latents, actions, states), dim=-2)  # [B, T, 2 + N, D]
         frames, tokens = x.shape[1:3]
-        tables = [self.frame_table(t, x.dtype, x.device) for t in range(frames)]
+        tables = [self.frame_table(t) for t in range(frames)]
         table = tuple(torch.cat(parts) for parts in zip(*tables))
         mask = None
         if frames > 1:
@@ -277,4 +199,4 @@ class ActionConditionedPredictor(nn.Module):
         for block in self.predictor_blocks:
             x, _ = block(x, table, mask=mask)
         x = x.unflatten(1, (frames, tokens))[:, :, 2:]
-        return self.predictor_proj(self.predictor_norm(x))
+        return self.decode(x)
