@@ -3,11 +3,9 @@
 """The reference modules of independent packages, with every parameter randomised."""
 
 from functools import partial
-import sys
-import types
-from unittest import mock
 
 import torch
+from vjepa2_planner_ros.benchmark.peer import reference_modules
 
 
 def randomise(module, seed=0):
@@ -21,21 +19,9 @@ def randomise(module, seed=0):
     return module.eval()
 
 
-def _import_reference():
-    """Import cc-vjepa2, which needs nothing of timm but drop_path."""
-    stubs = {name: types.ModuleType(name) for name in ('timm', 'timm.models')}
-    stubs['timm.models.layers'] = layers = types.ModuleType('timm.models.layers')
-    layers.drop_path = lambda x, p=0.0, training=False: x
-    # Only while importing: others look for a real timm.
-    with mock.patch.dict(sys.modules, stubs):
-        from vjepa2.models.ac_predictor import vit_ac_predictor
-        from vjepa2.models.vision_transformer import VisionTransformer
-    return VisionTransformer, vit_ac_predictor
-
-
 def reference_encoder(size, image=64, seed=0):
     """Return Meta's encoder of an EncoderSize."""
-    vision_transformer, _ = _import_reference()
+    vision_transformer, _, _ = reference_modules()
     return randomise(vision_transformer(
         img_size=(image, image), patch_size=size.patch_size, num_frames=8, tubelet_size=2,
         embed_dim=size.dim, depth=size.depth, num_heads=size.heads,
@@ -45,7 +31,7 @@ def reference_encoder(size, image=64, seed=0):
 
 def reference_predictor(latent_dim, size, image=64, seed=1):
     """Return Meta's predictor of a PredictorSize, whose MLPs are four times as wide as it."""
-    _, vit_ac_predictor = _import_reference()
+    _, vit_ac_predictor, _ = reference_modules()
     return randomise(vit_ac_predictor(
         img_size=(image, image), patch_size=16, num_frames=16, tubelet_size=2,
         embed_dim=latent_dim, predictor_embed_dim=size.dim, depth=size.depth,

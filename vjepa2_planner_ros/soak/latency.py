@@ -29,7 +29,7 @@ def measure(robot, pace, model, repeats):
     _send_large(robot, pace)  # the first one takes memory that the others find
     large = [_send_large(robot, pace) for _ in range(repeats)]
     return {ACCEPTED[0]: [goal.accepted - goal.sent for goal in large if goal.accepted],
-            **_cancels(robot, repeats)}, _overhead(robot, pace, model, repeats)
+            **_cancels(robot, repeats)}, overhead(robot, pace, model, repeats)
 
 
 def verdicts(rows, overhead):
@@ -74,7 +74,7 @@ def _cancels(robot, repeats):
     return {ACKNOWLEDGED[0]: acknowledged, EFFECTIVE[0]: effective}
 
 
-def _overhead(robot, pace, name, repeats):
+def overhead(robot, pace, name, repeats):
     """Plan directly and through the action, in turn: a goal picture and the live frame."""
     model = load_model(name)
     direct, action = [], []

@@ -1,0 +1,181 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Time encoding, rollouts and whole plans of one model, beside the peer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import operations, peer
+from .timing import in_turn, line
+from ..planning import CemConfig, plan
+from ..world_model import (
+    build_networks, load_world_model, MODELS, ModelSpec, VJepa2WorldModel)
+from ..world_model.devices import pick_dtype
+from ..world_model.networks import EncoderSize, PredictorSize
+
+PEER = 'peer'
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model, and how much of it is timed on a CPU; a GPU takes more candidates."""
+
+    spec: ModelSpec
+    samples: tuple[int, ...]
+    shapes_at: int  # candidates while horizon and context vary
+    plans: tuple[tuple[int, int, int], ...]  # samples, iterations, horizon
+
+
+SMALL = ModelSpec(
+    name='small (ViT-S at 256 pixels, random weights)', encoder=EncoderSize(384, 12, 6, 1536),
+    predictor=PredictorSize(384, 12, 6, 1536), image_size=256, crop='center_square',
+    action_bounds=MODELS['vit-giant-ac'].action_bounds)
+SIZES = {
+    'sim': Size(MODELS['sim-panda-ac'], (1, 16, 64, 250), 64,
+                ((500, 5, 1), (100, 2, 2), (100, 2, 4))),
+    'small': Size(SMALL, (1, 2, 4, 8), 4, ((8, 2, 1), (8, 2, 2))),
+    'vit-giant-ac': Size(MODELS['vit-giant-ac'], (1, 2), 1, ((2, 1, 1),)),
+}
+GPU_SAMPLES, GPU_SHAPES_AT, GPU_PLANS = (1, 16, 100, 400, 800), 64, ((800, 10, 1), (100, 2, 2))
+HORIZONS = CONTEXTS = (1, 2, 4)
+
+
+def size_for(name: str, device: torch.device) -> Size:
+    """Return a size with as many candidates as suit a device."""
+    size = SIZES[name]
+    if device.type == 'cpu':
+        return size
+    return replace(size, samples=GPU_SAMPLES, shapes_at=GPU_SHAPES_AT, plans=GPU_PLANS)
+
+
+class Contest:
+    """The same model in float32, in the dtype that 'auto' picks, and as the peer drives it."""
+
+    def __init__(self, size: Size, device: torch.device):
+        self.size, self.device = size, device
+        # States go to the networks as they are, to both alike.
+        spec = replace(size.spec, reference_rotation=None)
+        fast = pick_dtype('auto', self.device)
+        full = self._load(spec)
+        self.ours = {torch.float32: full}
+        if fast != torch.float32:
+            self.ours[fast] = self._load(spec, fast)
+        self.peer = peer.Peer(full) if peer.available() else None
+        rng = np.random.default_rng(0)
+        self.frames = rng.integers(0, 256, (max(CONTEXTS) + 1, 480, 640, 3), dtype=np.uint8)
+        self.states = rng.uniform(0.1, 0.4, (max(CONTEXTS), 7))
+
+    def _load(self, spec, dtype=torch.float32) -> VJepa2WorldModel:
+        """Return the model with its shipped weights, or random ones where there are none."""
+        if spec.weights is not None:
+            model = load_world_model(spec.name, device=str(self.device))
+            networks = model.encoder, model.predictor
+        else:
+            torch.manual_seed(0)
+            networks = build_networks(spec, self.device)
+        return VJepa2WorldModel(spec, *(network.to(dtype) for network in networks))
+
+    def _calls(self, ours, theirs) -> dict:
+        """Return the calls to time in turn; each of ours takes a world model."""
+        calls = {name(dtype): partial(ours, model) for dtype, model in self.ours.items()}
+        return {**calls, PEER: theirs} if self.peer else calls
+
+    def encode(self, ceiling) -> list[dict]:
+        """Time encoding one picture of 640x480, from uint8 in host memory to latents."""
+        frame = self.frames[:1]
+        times = in_turn(self._calls(lambda model: model.encode(frame),
+                                    lambda: self.peer.encode(frame)), self.device)
+        return _rows(times, operations.encode(self.size.spec), ceiling, {})
+
+    def rollouts(self, ceiling) -> list[dict]:
+        """Time rollouts over samples, over horizons and over contexts."""
+        at = self.size.shapes_at
+        shapes = dict.fromkeys([*((samples, 1, 1) for samples in self.size.samples),
+                                *((at, horizon, 1) for horizon in HORIZONS),
+                                *((at, 1, context) for context in CONTEXTS)])
+        return [row for shape in shapes for row in self._rollout(ceiling, *shape)]
+
+    def _rollout(self, ceiling, samples, horizon, context) -> list[dict]:
+        latents = {model: model.encode(self.frames[:context]) for model in self.ours.values()}
+        known = latents[self.ours[torch.float32]]
+        states, actions = self.states[:context], self._actions(samples, horizon)
+        times = in_turn(self._calls(
+            lambda model: model.rollout(latents[model], states, actions),
+            lambda: self.peer.rollout(known, states, actions)), self.device)
+        return _rows(times, operations.rollout(self.size.spec, samples, horizon, context), ceiling,
+                     {'samples': samples, 'horizon': horizon, 'context': context})
+
+    def _actions(self, samples, horizon) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        bounds = torch.tensor(self.size.spec.action_bounds)
+        return bounds * (2 * torch.rand(samples, horizon, 7, generator=generator) - 1)
+
+    def plans(self, ceiling) -> list[dict]:
+        """Time whole plans, two pictures encoded in each, and compare the elites."""
+        return [row for shape in self.size.plans for row in self._plan(ceiling, *shape)]
+
+    def _plan(self, ceiling, samples, iterations, horizon) -> list[dict]:
+        bounds = self.size.spec.action_bounds
+        searched = tuple(b if i < 3 or i == 6 else 0.0 for i, b in enumerate(bounds))
+        config = CemConfig(samples=samples, iterations=iterations, horizon=horizon, seed=0,
+                           bounds=searched, include_mean=False)
+        elites = {}
+
+        def ours(model):
+            found = elites[name(model.dtype)] = []
+            frame, goal = model.encode(self.frames[:1]), model.encode(self.frames[-1:])
+            plan(model, frame, self.states[:1], goal[0], config,
+                 on_iteration=lambda iteration: found.append(iteration.elites))
+
+        def theirs():
+            frame, goal = self.peer.encode(self.frames[:1]), self.peer.encode(self.frames[-1:])
+            _, elites[PEER] = self.peer.plan(
+                frame, self.states[:1], goal[0], samples=samples, iterations=iterations,
+                topk=config.elites, horizon=horizon, seed=0)
+
+        times = in_turn(self._calls(ours, theirs), self.device, repeats=3, warm_up=False)
+        spec = self.size.spec
+        work = (iterations * operations.rollout(spec, samples, horizon, 1)
+                + operations.rollout(spec, 2, horizon, 1) + 2 * operations.encode(spec))
+        rows = _rows(times, work, ceiling, {'samples': samples, 'iterations': iterations,
+                                            'horizon': horizon})
+        for row in rows if self.peer else ():
+            row['same_elites'] = sum(set(map(int, mine)) == set(map(int, reference))
+                                     for mine, reference in zip(elites[row['who']], elites[PEER]))
+        return rows
+
+
+def name(dtype: torch.dtype) -> str:
+    """Return the short name of a dtype."""
+    return str(dtype).removeprefix('torch.')
+
+
+def _rows(times, work, ceiling, shape) -> list[dict]:
+    """Return a row for each of the contestants."""
+    rows = []
+    for who, taken in times.items():
+        best = ceiling.matmul[torch.float32 if who == PEER else getattr(torch, who)]
+        rows.append({'who': who, **shape, **asdict(taken), 'operations': work,
+                     'of_ceiling': work / taken.median / best,
+                     'peer_ratio': times[PEER].median / taken.median if PEER in times else None})
+    return rows
+
+
+def lines(rows: list[dict], at: int) -> list[dict]:
+    """Return the line of time against samples, horizon and context for each contestant."""
+    fitted = []
+    for who in dict.fromkeys(row['who'] for row in rows):
+        for axis in ('samples', 'horizon', 'context'):
+            fixed = {'samples': at, 'horizon': 1, 'context': 1}
+            fixed.pop(axis)
+            points = [(row[axis], row['median']) for row in rows if row['who'] == who
+                      and all(row[key] == value for key, value in fixed.items())]
+            offset, slope = line(*zip(*points))
+            fitted.append({'who': who, 'axis': axis, **fixed, 'offset': offset, 'slope': slope})
+    return fitted
