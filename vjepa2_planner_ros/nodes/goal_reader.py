@@ -37,7 +37,7 @@ def read_goal(goal, settings, model_name) -> GoalInputs:
                         f'time_allowance = {allowance} s: allowed: 0 (none) or more')
     settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
                        goal.use_seed, goal.seed)
-    return read_inputs(goal, settings, model_name, allowance)
+    return read_inputs(goal, settings, model_name, allowance, goal.best_effort)
 
 
 def check_model(goal, model_name):
@@ -47,7 +47,7 @@ def check_model(goal, model_name):
             f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
 
 
-def read_inputs(goal, settings, model_name, allowance=0.0) -> GoalInputs:
+def read_inputs(goal, settings, model_name, allowance=0.0, best_effort=False) -> GoalInputs:
     """Return the fields that every goal with pictures and states has; GoalError as read_goal."""
     check_model(goal, model_name)
     check_camera(goal.camera, settings)
@@ -60,7 +60,7 @@ def read_inputs(goal, settings, model_name, allowance=0.0) -> GoalInputs:
     if goal.use_start_state:
         state = checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
     return GoalInputs(picture, goal.camera or settings.cameras[0], settings,
-                      allowance, goal.best_effort, frame, stamp, state)
+                      allowance, best_effort, frame, stamp, state)
 
 
 def check_camera(name, settings):
