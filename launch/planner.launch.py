@@ -7,7 +7,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 
 ARGUMENTS = (
     ('namespace', '', 'Namespace of the node and of the names below.'),
@@ -18,6 +18,7 @@ ARGUMENTS = (
                   'that is read too.'),
     ('device', '', "Torch device: auto, cpu, cuda, cuda:N; '' = as the parameters say."),
     ('params_file', '', 'YAML file with parameters that differ from config/planner.yaml.'),
+    ('rviz', 'false', 'Open rviz2 too, with config/planner.rviz: true or false.'),
 )
 
 
@@ -41,8 +42,19 @@ def _start_planner(context):
     if values['params_file']:
         parameters.append(values['params_file'])
     parameters += [{name: values[name]} for name in ('model', 'device') if values[name]]
-    return [LifecycleNode(
+    planner = LifecycleNode(
         package='vjepa2_planner_ros', executable='planner_node', name='planner',
         namespace=values['namespace'], parameters=parameters,
         remappings=[(f'~/{name}', values[name]) for name in ('image', 'pose', 'gripper')],
-        output='screen', emulate_tty=True)]
+        output='screen', emulate_tty=True)
+    return [planner, *_rviz(config / 'planner.rviz', values)]
+
+
+def _rviz(layout, values):
+    if values['rviz'] != 'true':
+        return []
+    prefix = f'/{values["namespace"].strip("/")}'.rstrip('/')
+    topics = [line.split()[1] for line in layout.read_text().splitlines()
+              if line.strip().startswith('Value: /')]
+    return [Node(package='rviz2', executable='rviz2', arguments=['-d', str(layout)],
+                 remappings=[(topic, f'{prefix}{topic}') for topic in topics])]

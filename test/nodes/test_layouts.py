@@ -94,7 +94,8 @@ def plugins():
 def test_rqt_can_draw_every_field_of_its_plots(robot, offered):
     paths = [path for plugin, settings in plugins() if plugin == 'rqt_plot/Plot'
              for path in settings['topics']]
-    assert {f'/planner/cem/{name}' for name in ('energy_best', 'std[0]', 'elapsed')} <= set(paths)
+    assert {f'/planner/{name}' for name in (
+        'cem/energy_best', 'cem/std[0]', 'metrics/plan_time', 'metrics/image_age')} <= set(paths)
     offered('/planner/cem')
     for path in paths:
         topic, fields = topic_of(path, robot)
