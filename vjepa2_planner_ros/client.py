@@ -10,7 +10,6 @@ import traceback
 from uuid import uuid4
 
 from action_msgs.msg import GoalStatus
-from builtin_interfaces.msg import Duration
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -25,6 +24,7 @@ from vjepa2_interfaces.msg import CemSettings
 
 from .error_codes import ErrorCode
 from .plan_result import known_code, picture_message, PlanFailed, PlanResult, to_result
+from .times import to_duration
 
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
 
@@ -146,9 +146,7 @@ class PlannerClient:
             camera=camera, model=model, use_seed=seed is not None, seed=seed or 0,
             cem=CemSettings(optimizer=optimizer, samples=samples, iterations=iterations,
                             elite_fraction=float(elite_fraction), horizon=horizon),
-            time_allowance=Duration(
-                sec=int(time_allowance), nanosec=int(time_allowance % 1.0 * 1e9)),
-            best_effort=best_effort)
+            time_allowance=to_duration(time_allowance), best_effort=best_effort)
         picture = picture_message(goal_image)
         if isinstance(picture, CompressedImage):
             goal.goal_image_compressed = picture

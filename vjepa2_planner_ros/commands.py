@@ -1,20 +1,22 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the console commands share that load a model: options, progress bar, exit codes."""
+"""What the console commands share: exit codes, options that choose a model, a progress bar."""
 
 from pathlib import Path
 import sys
 
 from tqdm import tqdm
 
-from .world_model import load_world_model, WorldModelError
 
+def run(command, options, errors=()) -> int:
+    """
+    Call command(options); return the exit code, with what went wrong on stderr.
 
-def run(command, options) -> int:
-    """Call command(options); return the exit code, with what went wrong on stderr."""
+    :param errors: exceptions that mean so, beside OSError and ValueError.
+    """
     try:
         command(options)
-    except (WorldModelError, OSError, ValueError) as error:
+    except (OSError, ValueError, *errors) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -47,6 +49,7 @@ def add_model_options(parser):
 
 def load(name, options, progress=None):
     """Return the world model of that name, loaded as the options say."""
+    from .world_model import load_world_model  # not before it is needed: torch takes seconds
     return load_world_model(
         name, device=options.device, dtype=options.dtype, checkpoint=options.checkpoint,
         cache=options.cache, progress=progress)

@@ -103,7 +103,7 @@ def _episode(number, arm, client, options):
         side_by_side([('start', start_picture), ('goal', goal_picture),
                       (f'final, {after[0] * 100:.1f} cm away', arm.picture())]
                      ).save(folder / f'{stem}.png')
-        energy_plot(plans).save(folder / f'{stem}-energy.png')
+        energy_plot(plans).savefig(folder / f'{stem}-energy.png')
     return {
         'name': name, 'distance_before': before[0], 'distance_after': after[0],
         'gripper_before': before[1], 'gripper_after': after[1], 'commands': commands,

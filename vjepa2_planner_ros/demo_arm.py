@@ -19,7 +19,8 @@ from vjepa2_interfaces.msg import EndEffectorCommand
 
 from .nodes.images import to_rgb
 from .nodes.messages import to_command_message
-from .nodes.observations import nanoseconds
+from .nodes.process import spin_until
+from .times import nanoseconds
 
 FINGER_TRAVEL = 0.04  # m, of one Panda finger
 STARTING_TIME = 0.1  # s after a command until the arm moves: one tick of the simulation
@@ -92,7 +93,8 @@ class DemoArm:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread = threading.Thread(
+            target=spin_until, args=(self._executor, node, self._closing), daemon=True)
         self._thread.start()
 
     def __enter__(self):
@@ -186,10 +188,6 @@ class DemoArm:
 
     def _now(self):
         return self._node.get_clock().now().nanoseconds
-
-    def _spin(self):
-        while not self._closing.is_set():
-            self._executor.spin_once(timeout_sec=0.2)
 
 
 def _position(pose):

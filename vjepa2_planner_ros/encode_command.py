@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from . import commands
 from .pictures import read_picture
+from .world_model import WorldModelError
 
 
 def main(args=None) -> int:
     """Run the command line; return 0 only if the latents were written."""
-    return commands.run(encode, _parser().parse_args(args))
+    return commands.run(encode, _parser().parse_args(args), (WorldModelError,))
 
 
 def encode(options) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from . import commands
 from .pictures import open_frames, read_picture
 from .planning import goal_energy
+from .world_model import WorldModelError
 
 
 class Moment(NamedTuple):
@@ -39,7 +40,8 @@ def main(args=None) -> int:
         parser.error('name a picture and the goal, or --over FOLDER|BAG and the goal')
     if (options.save or options.csv) and not options.over:
         parser.error('--save and --csv go with --over')
-    return commands.run(energy_over if options.over else energy_of_pair, options)
+    measured = energy_over if options.over else energy_of_pair
+    return commands.run(measured, options, (WorldModelError,))
 
 
 def energy_of_pair(options) -> None:

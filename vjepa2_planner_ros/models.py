@@ -25,7 +25,7 @@ GB = 1e9
 def main(args=None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    return commands.run(options.run, options)
+    return commands.run(options.run, options, (WorldModelError,))
 
 
 def list_models(options) -> None:

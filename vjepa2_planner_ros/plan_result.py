@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from .error_codes import ErrorCode
 from .pictures import read_picture
+from .times import seconds
 
 # Of a command, with their units.
 AXES = (('x', 'm'), ('y', 'm'), ('z', 'm'), ('roll', 'rad'), ('pitch', 'rad'), ('yaw', 'rad'),
@@ -99,10 +100,6 @@ def to_result(result):
         energy=result.energy, start_energy=result.start_energy, confidence=result.confidence,
         iteration_energies=tuple(result.iteration_energies), iterations=result.iterations,
         model=result.model, plan_id=bytes(result.plan_id.uuid),
-        planning_time=_seconds(result.planning_time),
-        encoding_time=_seconds(result.encoding_time),
-        optimization_time=_seconds(result.optimization_time))
-
-
-def _seconds(duration):
-    return duration.sec + duration.nanosec * 1e-9
+        planning_time=seconds(result.planning_time),
+        encoding_time=seconds(result.encoding_time),
+        optimization_time=seconds(result.optimization_time))

@@ -6,7 +6,6 @@ from concurrent.futures import CancelledError
 import math
 import traceback
 
-from builtin_interfaces.msg import Time
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from vjepa2_interfaces.srv import ComputeEnergy
 
@@ -14,6 +13,7 @@ from . import parameters
 from .errors import GoalError
 from .goal_reader import check_camera, checked, either_picture
 from ..error_codes import ErrorCode
+from ..times import to_stamp
 
 
 class EnergyService:
@@ -64,7 +64,7 @@ class EnergyService:
         check_camera(request.camera, settings)
         picture, stamp = self._observations.frame(
             request.camera or settings.cameras[0], settings, self._loaded, math.inf)
-        return picture, Time(sec=stamp // 10 ** 9, nanosec=stamp % 10 ** 9)
+        return picture, to_stamp(stamp)
 
     def _loaded(self):
         """Return the TorchThread; GoalError if there is none or none any more."""

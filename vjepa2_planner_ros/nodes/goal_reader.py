@@ -9,10 +9,10 @@ import numpy as np
 
 from .errors import GoalError
 from .images import compressed_to_rgb, to_rgb
-from .observations import nanoseconds
 from .parameters import Settings, with_goal
 from .states import check_frame, to_state
 from ..error_codes import ErrorCode
+from ..times import nanoseconds
 
 
 @dataclass(frozen=True)

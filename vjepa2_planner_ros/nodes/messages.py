@@ -4,13 +4,13 @@
 
 from array import array
 
-from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point, Pose, PoseStamped, Vector3
 import numpy as np
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, EndEffectorCommand
 
 from .states import quaternion_of_rpy
+from ..times import to_duration
 
 
 def command_numbers(command):
@@ -83,9 +83,3 @@ def plan_summary(result):
     command = ' '.join(f'{value:+.3f}' for value in result.command)
     return (f'energy {result.start_energy:.4f} -> {result.energy:.4f}, confidence '
             f'{result.confidence:.2f}, command {command}')
-
-
-def to_duration(seconds):
-    """Return seconds as a Duration message."""
-    nanoseconds = round(seconds * 1e9)
-    return Duration(sec=nanoseconds // 10 ** 9, nanosec=nanoseconds % 10 ** 9)

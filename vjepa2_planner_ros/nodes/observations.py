@@ -17,6 +17,7 @@ from .history import History, Stamped
 from .images import check_compressed, check_image, compressed_to_rgb, to_rgb
 from .states import check_frame, to_closedness, to_state
 from ..error_codes import ErrorCode
+from ..times import nanoseconds
 
 STATE_SPACING = 0.002  # s; states arrive up to 1 kHz
 # Of the time between the frames of a context: how near together frames are kept, and how far one
@@ -279,8 +280,3 @@ def _state(pose, gripper, settings):
         return to_state(pose.message.pose, to_closedness(gripper.position, settings), 'pose')
     except ValueError as error:
         raise GoalError(ErrorCode.INVALID_STATE, str(error)) from error
-
-
-def nanoseconds(stamp):
-    """Return a Time or Duration message as whole nanoseconds."""
-    return stamp.sec * 10 ** 9 + stamp.nanosec

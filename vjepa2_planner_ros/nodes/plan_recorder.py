@@ -13,13 +13,14 @@ from std_msgs.msg import Header
 from vjepa2_interfaces.msg import EndEffectorState, PlanRecord
 
 from .images import to_image
-from .messages import to_candidates_message, to_duration, to_pose_message
+from .messages import to_candidates_message, to_pose_message
 from .parameters import parameter_name, Settings
 from ..plans.bag import BagWriter, Item, Topic
 from ..plans.schemas import definition
 from ..plans.store import PlanStore
 from ..plans.topics import (
     CANDIDATES, CEM, CURRENT_IMAGE, LATCHED, RECORD, type_name, TYPES)
+from ..times import to_duration
 
 # What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
 BACKLOG = 128 * 10 ** 6

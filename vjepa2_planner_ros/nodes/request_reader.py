@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a goal is computed from: its own pictures and states, or those of the live streams."""
 
-from builtin_interfaces.msg import Time
 import numpy as np
 from std_msgs.msg import Header
+
+from ..times import to_stamp
 
 
 def read_request(goal, observations, model, should_stop, deadline):
@@ -21,8 +22,7 @@ def read_request(goal, observations, model, should_stop, deadline):
     if model.action_dim == 3:
         camera = observations.hand_camera(
             goal.camera, frames[-1].shape[:2], settings, should_stop, deadline)
-    header = Header(stamp=Time(sec=stamp // 10 ** 9, nanosec=stamp % 10 ** 9),
-                    frame_id=settings.base_frame)
+    header = Header(stamp=to_stamp(stamp), frame_id=settings.base_frame)
     return Request(goal.picture, frames, states, settings, goal.allowance, deadline,
                    goal.best_effort, camera), header
 

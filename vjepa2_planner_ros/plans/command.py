@@ -5,25 +5,18 @@
 import argparse
 import os
 from pathlib import Path
-import sys
 
 from . import bag
-from .recorded import began, load, load_record, seconds, short_id
+from .recorded import began, load, load_record, short_id
 from .store import PlanNotFound, PlanStore, size_of
+from .. import commands
+from ..times import seconds
 
 
 def main(args=None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    try:
-        options.run(options)
-    except (PlanNotFound, bag.BagInUse, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('stopped', file=sys.stderr)
-        return 130
-    return 0
+    return commands.run(options.run, options, (PlanNotFound, bag.BagInUse))
 
 
 def list_plans(options) -> None:

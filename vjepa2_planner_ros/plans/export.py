@@ -6,9 +6,10 @@ import csv
 import json
 from pathlib import Path
 
-from .recorded import began, seconds
+from .recorded import began
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..plan_result import AXES
+from ..times import seconds
 
 SCALARS = ('iteration', 'energy_min', 'energy_best', 'energy_elite_mean', 'energy_elite_std',
            'energy_mean', 'energy_max', 'elapsed')

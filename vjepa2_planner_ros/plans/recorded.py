@@ -82,8 +82,3 @@ def began(folder) -> datetime:
     """Return when the plan was recorded, UTC."""
     text = Path(folder).name.partition('_')[0]
     return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
-
-
-def seconds(duration) -> float:
-    """Return a Duration message as seconds."""
-    return duration.sec + duration.nanosec * 1e-9

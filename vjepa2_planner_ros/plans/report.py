@@ -11,9 +11,10 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from . import figures
-from .recorded import began, seconds, short_id
+from .recorded import began, short_id
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..plan_result import AXES
+from ..times import seconds
 
 PICTURES = ((CURRENT_IMAGE, 'Start, as the camera saw it'),
             (MODEL_INPUT, 'Start, as the model saw it'),
