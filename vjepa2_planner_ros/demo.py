@@ -20,13 +20,12 @@ import time
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
-from vjepa2_interfaces.action import PlanAction
 
 from .client import PlannerClient
 from .demo_arm import DemoArm, SpawnedNodes
 from .demo_pictures import energy_plot, side_by_side
 from .nodes.process import free_domain
-from .plan_command import HEADING, iteration_line
+from .plan_command import HEADING, print_iteration
 from .planning.closed_loop import StopRule
 
 NAMESPACE = '/demo'
@@ -118,7 +117,7 @@ def _close_loop(arm, client, options):
     plans, commands = [], []
     while len(commands) < options.max_steps:
         print(f' Step {len(commands) + 1}\n{HEADING}', flush=True)
-        result = client.plan(arm.goal_image, on_feedback=_print_feedback,
+        result = client.plan(arm.goal_image, on_feedback=print_iteration,
                              timeout=options.timeout, samples=options.samples)
         plans.append(result)
         stop = rule.update(result.start_energy, result)
@@ -128,11 +127,6 @@ def _close_loop(arm, client, options):
         arm.execute(result.command, result.stamp, result.frame_id)
         commands.append(result.command.tolist())
     return plans, commands
-
-
-def _print_feedback(feedback):
-    if feedback.phase == PlanAction.Feedback.OPTIMIZING:
-        print(iteration_line(feedback.iteration), flush=True)
 
 
 def _print_command(result, stop):

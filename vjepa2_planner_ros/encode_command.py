@@ -26,7 +26,7 @@ def encode(options) -> None:
     The latents are layer-normed: the energy of two pictures is the mean of abs(a - b).
     """
     model = commands.load(options.model, options)
-    pictures = map(read_picture, tqdm(options.pictures, unit='picture'))
+    pictures = map(read_picture, tqdm(options.pictures, unit='picture', disable=None))
     latents = np.stack([one.float().cpu().numpy() for one in model.encode_each(pictures)])
     with open(options.output, 'wb') as file:  # np.savez would add a suffix to a name
         np.savez(file, latents=latents, files=[str(file) for file in options.pictures],

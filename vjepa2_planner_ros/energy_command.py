@@ -77,7 +77,7 @@ def measure(model, frames, goal):
     :param goal: uint8 [H, W, 3] RGB.
     """
     target = model.encode(goal[None])[0]
-    frames_of_latents, ahead = tee(tqdm(frames, unit='picture'))
+    frames_of_latents, ahead = tee(tqdm(frames, unit='picture', disable=None))
     latents = model.encode_each(picture for _, picture in ahead)
     points, moments = [], {}
     for (position, picture), latent in zip(frames_of_latents, latents):

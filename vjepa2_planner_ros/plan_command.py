@@ -80,7 +80,7 @@ def main(args=None) -> int:
 def _plan(client, goal, options):
     print(HEADING, flush=True)
     print(command_table(client.plan(
-        goal, on_feedback=_print_feedback, **_goal_fields(options))))
+        goal, on_feedback=print_iteration, **_goal_fields(options))))
     return 0
 
 
@@ -106,7 +106,8 @@ def _goal_fields(options):
         'best_effort')}
 
 
-def _print_feedback(feedback):
+def print_iteration(feedback):
+    """Print the iteration in a Feedback, if there is one."""
     if feedback.phase == PlanAction.Feedback.OPTIMIZING:
         print(iteration_line(feedback.iteration), flush=True)
 

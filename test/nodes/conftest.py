@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robots with a planner for tests: one that tests share, and others of their own."""
 
-from planner_rig import eventually, Robot, STREAMS
+import subprocess
+import sys
+
+from PIL import Image as Picture
+from planner_rig import eventually, GOAL, Robot, STREAMS
 import pytest
 import rclpy
+from toy_world_model import ToyWorldModel
 
 
 @pytest.fixture(scope='session')
@@ -68,3 +73,28 @@ def listen(robot):
     yield start
     for subscription in subscriptions:
         robot.node.destroy_subscription(subscription)
+
+
+@pytest.fixture
+def start_command(robot):
+    """Return a function that starts a module of the package against the shared planner."""
+    processes = []
+
+    def start(module, *arguments):
+        processes.append(subprocess.Popen(
+            [sys.executable, '-m', f'vjepa2_planner_ros.{module}', *arguments, '--ros-args',
+             '-r', f'__ns:={robot.node.get_namespace()}'],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def goal_file(tmp_path):
+    """Return the path of a picture of GOAL."""
+    Picture.fromarray(ToyWorldModel.picture(GOAL)).save(tmp_path / 'goal.png')
+    return str(tmp_path / 'goal.png')

@@ -2,42 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `landscape`, run as people run it."""
 
+from functools import partial
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START
 import pytest
-from toy_world_model import ToyWorldModel
 
 
 @pytest.fixture
-def command(robot):
+def command(start_command):
     """Return a function that starts the command against the shared planner."""
-    processes = []
-
-    def start(*arguments):
-        processes.append(subprocess.Popen(
-            [sys.executable, '-m', 'vjepa2_planner_ros.landscape_command', *arguments,
-             '--ros-args', '-r', f'__ns:={robot.node.get_namespace()}'],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def goal_file(tmp_path):
-    """Return the path of a picture of GOAL."""
-    Picture.fromarray(ToyWorldModel.picture(GOAL)).save(tmp_path / 'goal.png')
-    return str(tmp_path / 'goal.png')
+    return partial(start_command, 'landscape_command')
 
 
 def test_writes_picture_and_numbers_and_prints_where_it_is_lowest(command, goal_file, tmp_path):

@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console client, run as people run it."""
 
+from functools import partial
 import io
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image as Picture
@@ -19,28 +17,9 @@ import yaml
 
 
 @pytest.fixture
-def command(robot):
+def command(start_command):
     """Return a function that starts the console client against the shared planner."""
-    processes = []
-
-    def start(*arguments):
-        processes.append(subprocess.Popen(
-            [sys.executable, '-m', 'vjepa2_planner_ros.plan_command', *arguments, '--ros-args',
-             '-r', f'__ns:={robot.node.get_namespace()}'],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def goal_file(tmp_path):
-    """Return the path of a picture of GOAL."""
-    Picture.fromarray(ToyWorldModel.picture(GOAL)).save(tmp_path / 'goal.png')
-    return str(tmp_path / 'goal.png')
+    return partial(start_command, 'plan_command')
 
 
 def numbers_of(output):

@@ -25,25 +25,6 @@ def folder(robot, tmp_path):
     robot.planner.set_parameters([Parameter('history.folder', value='')])
 
 
-@pytest.fixture
-def listen(robot):
-    """Return a function that keeps what arrives on a topic, once its publisher is connected."""
-    subscriptions = []
-
-    def start(kind, topic):
-        messages = []
-        subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, 50))
-        name = subscriptions[-1].topic_name
-        for info in (robot.planner, robot.node):
-            eventually(lambda info=info: info.count_publishers(name) == 1
-                       and info.count_subscribers(name) == 1)
-        return messages
-
-    yield start
-    for subscription in subscriptions:
-        robot.node.destroy_subscription(subscription)
-
-
 def closed(folder, count=1):
     """Wait until so many recordings are closed; return them, oldest first."""
     eventually(lambda: len(list(folder.glob('*/metadata.yaml'))) == count)

@@ -9,8 +9,9 @@ from sensor_msgs.msg import PointCloud2, PointField
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import LandscapeAxis
 
-from .messages import command_numbers, to_duration, to_pose_message
+from .messages import command_numbers, to_pose_message
 from ..landscape import Grid, Landscape, UNITS
+from ..times import to_duration
 
 FIELDS = ('x', 'y', 'z', 'energy')
 
