@@ -166,11 +166,12 @@ def test_memory_that_runs_out_is_survived_once_and_reported(tiny, monkeypatch, c
     assert tiny.memory_shortages == 2
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('frames', [1, 3])
 @pytest.mark.parametrize('horizon', [1, 2, 4])
-def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, monkeypatch):
+def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, dtype, monkeypatch):
     spec = replace(TINY, predictor=PredictorSize(64, 6, 2, 256))
-    model = VJepa2WorldModel(spec, *build_networks(spec))
+    model = VJepa2WorldModel(spec, *(part.to(dtype) for part in build_networks(spec)))
     samples = 64
     monkeypatch.setattr(model, 'batch_size', lambda frames, horizon: samples)
     context, states = torch.randn(frames, 16, 48), random_scene(frames)[1]

@@ -1,10 +1,9 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Linear layers with what follows them in one pass over memory, where PyTorch has that.
+The operations of a transformer block, in the form that is fastest where they run.
 
-On a CPU oneDNN adds bias, residual and GELU while it still holds the products, which saves about
-a third of the time that small layers take. PyTorch has these operations for its own compiler,
+After a linear layer oneDNN adds bias, residual and GELU while it still holds the products. PyTorch has these operations for its own compiler,
 thus their names with an underscore; where there are none, the plain ones give the same.
 """
 
@@ -19,6 +18,7 @@ try:
     BFLOAT16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 except (AttributeError, RuntimeError):
     LINEAR, BFLOAT16 = None, False
+AMX = torch.cpu.get_capabilities().get('amx_bf16', False)
 
 
 def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
@@ -33,6 +33,22 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
     y = layer(x)
     y = F.gelu(y) if gelu else y
     return y if residual is None else residual + y
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Return the attention [B, N, heads * hd] of q [B, heads, N, hd] to k, v [B, heads, M, hd]."""
+    if mask is None and unfused_attention(q.dtype, q.device):
+        queries, keys, values = (some.flatten(0, 1) for some in (q, k, v))
+        scores = torch.bmm(queries, keys.mT).mul_(q.shape[-1] ** -0.5)
+        out = torch.bmm(scores.softmax(dim=-1), values).view_as(q)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return out.transpose(1, 2).flatten(2)
+
+
+def unfused_attention(dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether attention keeps its scores: fused in bfloat16 it is slow on many CPUs."""
+    return device.type == 'cpu' and dtype == torch.bfloat16 and BFLOAT16 and not AMX
 
 
 def _fuses(x: Tensor) -> bool:

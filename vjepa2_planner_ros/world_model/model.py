@@ -19,6 +19,7 @@ from . import poses, preprocessing
 from .catalogue import ModelSpec
 from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
+from .fused import unfused_attention
 from .networks import ActionConditionedPredictor, VisionTransformer
 
 log = logging.getLogger(__name__)
@@ -219,7 +220,7 @@ class VJepa2WorldModel:
         if horizon > 1:  # every block's cache, old and grown; a first one is a view of q, k, v
             kept = frames + horizon - 2
             channels += size.depth * size.dim * (2 * kept + (2 * kept if horizon > 2 else 3))
-        if self.device.type == 'mps':  # attention is not fused there
+        if self.device.type == 'mps' or unfused_attention(self.dtype, self.device):
             channels += 2 * size.heads * tokens * (frames + horizon)
         return tokens * channels * self.encoder.norm.weight.element_size()
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from .fused import linear
+from .fused import attention, linear
 from .rotary import rotate
 
 
@@ -41,8 +40,7 @@ class Attention(nn.Module):
         if past is not None:
             k, v = (torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
                     for old, new in zip(past, (k, v)))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return linear(out.transpose(1, 2).flatten(2), self.proj, residual=residual), (k, v)
+        return linear(attention(q, k, v, mask), self.proj, residual=residual), (k, v)
 
     def forward_shared(self, own: Tensor, shared: Tensor, table, *, residual: Tensor, past=None,
                        keep_cache: bool = True):
