@@ -5,6 +5,8 @@
 import os
 import random
 
+from file_server import server  # noqa: F401, a fixture
+
 # Before anything imports rclpy or a message; scripts/test sets them too.
 os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 100)))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

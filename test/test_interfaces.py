@@ -45,6 +45,38 @@ action/ComputeEnergyLandscape_Result
     computing_time builtin_interfaces/Duration
 action/ComputeEnergyLandscape_Feedback
     progress float
+action/LoadModel_Goal
+    name string
+    checkpoint string
+    device string
+    dtype string
+    download boolean
+action/LoadModel_Result
+    error_code uint16
+    error_msg string
+    name string
+    device string
+    dtype string
+    memory uint64
+    load_time builtin_interfaces/Duration
+    NONE=0
+    UNKNOWN=9700
+    INVALID_SETTINGS=9702
+    MODEL_NOT_FOUND=9708
+    MODEL_LOAD_FAILED=9709
+    OUT_OF_MEMORY=9710
+    PREEMPTED=9713
+    NODE_DEACTIVATED=9714
+action/LoadModel_Feedback
+    phase uint8
+    bytes_done uint64
+    bytes_total uint64
+    progress float
+    WAITING=1
+    DOWNLOADING=2
+    VERIFYING=3
+    LOADING=4
+    WARMING_UP=5
 action/PlanAction_Goal
     goal_image sensor_msgs/Image
     goal_image_compressed sensor_msgs/CompressedImage
@@ -173,6 +205,22 @@ msg/Metrics
     goals_aborted uint32
     goals_cancelled uint32
     goals_preempted uint32
+msg/ModelInfo
+    name string
+    state uint8
+    device string
+    dtype string
+    memory uint64
+    parameters uint64
+    on_disk boolean
+    path string
+    file_size uint64
+    action_dim uint8
+    licence string
+    UNLOADED=0
+    DOWNLOADING=1
+    LOADING=2
+    LOADED=3
 msg/PlanRecord
     header std_msgs/Header
     plan_id unique_identifier_msgs/UUID
@@ -227,12 +275,19 @@ srv/GetPlan_Response
     current_image sensor_msgs/Image
     goal_image sensor_msgs/Image
     model_input sensor_msgs/Image
+srv/ListModels_Request
+srv/ListModels_Response
+    models sequence<vjepa2_interfaces/ModelInfo>
 srv/ListPlans_Request
     limit uint32
 srv/ListPlans_Response
     success boolean
     message string
     plans sequence<vjepa2_interfaces/PlanRecord>
+srv/UnloadModel_Request
+srv/UnloadModel_Response
+    success boolean
+    message string
 """
 
 
@@ -293,7 +348,7 @@ def test_every_field_and_constant_is_commented(source):
 def test_every_number_says_its_unit(source):
     """A number's comment has a unit in brackets or parentheses, or says what it counts."""
     unit = re.compile(
-        r'\[(m|s|rad|1/s|MB|%)( [^]]*)?\]|\((m|rad)[,)]|no unit|count|Number of|Indices|'
+        r'\[(m|s|rad|1/s|bytes|MB|%)( [^]]*)?\]|\((m|rad)[,)]|no unit|count|Number of|Indices|'
         'constants|Seed')
     comment, missing = '', []
     for line in source.read_text().splitlines():

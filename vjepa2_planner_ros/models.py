@@ -13,8 +13,8 @@ import torch
 
 from . import commands
 from .world_model import (
-    cached_path, download_weights, find_weights, model_spec, ModelNotFoundError, MODELS,
-    weights_bytes, WorldModelError)
+    cached_path, download_weights, find_weights, model_spec, MODELS, weights_bytes,
+    WeightsNotFoundError, WorldModelError)
 from .world_model.cache import verify
 from .world_model.checkpoints import read_checkpoint
 from .world_model.devices import DTYPES, peak_host_memory, used_memory
@@ -36,7 +36,7 @@ def list_models(options) -> None:
         memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.3f} GB' for dtype in DTYPES.values())
         try:
             weights = find_weights(spec, cache=options.cache)
-        except ModelNotFoundError:
+        except WeightsNotFoundError:
             weights = f'not here; {spec.url}'
         print(f'{spec.name:15}{spec.action_dim:2} DOF{spec.image_size:4} px{memory}  '
               f'{spec.licence:11} {weights}')

@@ -102,14 +102,16 @@ def _plan_on(client, goal, options):
 
 def _goal_fields(options):
     return {name: getattr(options, name) for name in (
-        'camera', 'optimizer', 'samples', 'iterations', 'horizon', 'seed', 'time_allowance',
-        'best_effort')}
+        'camera', 'model', 'optimizer', 'samples', 'iterations', 'horizon', 'seed',
+        'time_allowance', 'best_effort')}
 
 
 def print_iteration(feedback):
     """Print the iteration in a Feedback, if there is one."""
     if feedback.phase == PlanAction.Feedback.OPTIMIZING:
         print(iteration_line(feedback.iteration), flush=True)
+    elif feedback.phase == PlanAction.Feedback.LOADING_MODEL:
+        print(f' loading the model: {feedback.progress:4.0%}', flush=True)
 
 
 def _fail(message, code=1):
@@ -163,6 +165,7 @@ def _parser():
     instead.add_argument('--print-goal', action='store_true',
                          help='print the goal for `ros2 action send_goal --stdin`, do not plan')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
+    parser.add_argument('--model', default='', help='a model to load first (default: as it is)')
     parser.add_argument('--optimizer', default='', help='cem or trust_region')
     parser.add_argument('--samples', type=int, default=0, help='candidates an iteration')
     parser.add_argument('--iterations', type=int, default=0, help='iterations')

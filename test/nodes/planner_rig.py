@@ -30,6 +30,7 @@ from vjepa2_interfaces.msg import CemSettings, EndEffectorState
 from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import spin_until
+from vjepa2_planner_ros.world_model import ModelLoadError, ModelNotFoundError
 
 # What the toy picture can hold to the last digit: steps of 0.01.
 START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])
@@ -149,7 +150,7 @@ class Robot:
     def __init__(self, context, parameters=(), load_model=None, sending=STREAMS):
         namespace = f'/robot{next(Robot.numbers)}'
         self.model = Toy()
-        self.load = load_model or (lambda name, **options: self.model)
+        self.load = load_model or self._load
         overrides = [Parameter(name, value=value) for name, value in {
             # Patient: a busy machine may stand still for seconds.
             'image_timeout': 50.0, 'max_image_age': 5.0, 'max_state_age': 5.0, 'max_skew': 5.0,
@@ -185,6 +186,13 @@ class Robot:
         for thread in self._threads:
             thread.start()
         self.client = PlannerClient(self.node)
+
+    def _load(self, name, **options):
+        if name == 'sim-panda-ac':
+            return self.model
+        if name == 'damaged':
+            raise ModelLoadError('weights.pt lacks encoder.norm')
+        raise ModelNotFoundError(f"model is '{name}'; allowed: sim-panda-ac, damaged")
 
     def ready(self):
         """Wait until the planner plans and has seen the streams; return self."""

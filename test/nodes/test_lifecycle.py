@@ -103,12 +103,13 @@ def test_parameters_reach_the_loader(make_robot):
 
     robot = make_robot(load_model=load, model='vit-giant-ac', device='cuda:1', dtype='float16')
     robot.ready()
-    assert asked == {'name': 'vit-giant-ac', 'device': 'cuda:1', 'dtype': 'float16',
-                     'checkpoint': None}
-    robot.planner.set_parameters([Parameter('checkpoint', value='/w.pt')])
+    assert asked.items() >= {'name': 'vit-giant-ac', 'device': 'cuda:1', 'dtype': 'float16',
+                             'checkpoint': None, 'cache': None}.items()
+    robot.planner.set_parameters([Parameter('checkpoint', value='/w.pt'),
+                                  Parameter('model_cache', value='/cache')])
     for number in (DEACTIVATE, CLEANUP, CONFIGURE):
         assert transition(robot, number)
-    assert asked['checkpoint'] == '/w.pt'
+    assert (asked['checkpoint'], asked['cache']) == ('/w.pt', '/cache')
 
 
 @pytest.mark.case(53)

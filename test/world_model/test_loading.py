@@ -7,20 +7,21 @@ import functools
 import hashlib
 import json
 import os
+from pathlib import Path
 import subprocess
 import sys
 
+from file_server import serve
 from meta_checkpoints import meta_content
 from oracles import reference_encoder, reference_predictor
 import pytest
 from safetensors.torch import load_file, save_file
-from test_download import serve, server  # noqa: F401, the fixture
 import torch
 
 from vjepa2_planner_ros.world_model import (
     default_cache, download_weights, DownloadError, load_world_model, LoadCancelled, model_spec,
     ModelLoadError, ModelMemoryError, ModelNotFoundError, MODELS, ModelSpec, weights_bytes,
-    WorldModelError)
+    WeightsNotFoundError, WorldModelError)
 from vjepa2_planner_ros.world_model.cache import verify
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
@@ -82,10 +83,10 @@ def test_the_shipped_weights_are_as_big_as_the_model():
 def test_unknown_and_missing_models_are_named(tmp_path):
     with pytest.raises(ModelNotFoundError, match="'vit-tiny'; allowed: .*sim-panda-ac"):
         model_spec('vit-tiny')
-    with pytest.raises(ModelNotFoundError, match=(
+    with pytest.raises(WeightsNotFoundError, match=(
             f"'models download vit-giant-ac', put vjepa2-ac-vitg.pt into {tmp_path}")):
         load_world_model('vit-giant-ac', device='cpu', cache=tmp_path)
-    with pytest.raises(ModelNotFoundError, match='no weights at nowhere.pt'):
+    with pytest.raises(WeightsNotFoundError, match='no weights at nowhere.pt'):
         load_world_model('vit-giant-ac', device='cpu', checkpoint='nowhere.pt')
 
 
@@ -252,7 +253,8 @@ def measure(tmp_path_factory):
 
     def run(what, dtype):
         done = subprocess.run(
-            [sys.executable, '-c', MIDDLING, os.path.dirname(__file__), str(path), what, dtype],
+            [sys.executable, '-c', MIDDLING, str(Path(__file__).parents[1]), str(path), what,
+             dtype],
             capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return [float(line) for line in done.stdout.split()]
@@ -335,7 +337,7 @@ def test_a_file_placed_by_hand_is_recorded_and_checked_later(tmp_path):
 
 
 @pytest.fixture
-def served(server, monkeypatch, tmp_path):  # noqa: F811
+def served(server, monkeypatch, tmp_path):
     """Return tiny with its weights on the server, which has them from tmp_path / 'origin'."""
     torch.save(encoder_content()[0], tmp_path / 'origin')
     server.content = (tmp_path / 'origin').read_bytes()
@@ -344,7 +346,7 @@ def served(server, monkeypatch, tmp_path):  # noqa: F811
     return spec
 
 
-def test_a_download_is_found_and_known_again(server, served, tmp_path):  # noqa: F811
+def test_a_download_is_found_and_known_again(server, served, tmp_path):
     cache = tmp_path / 'new' / 'cache'
     path = download_weights(served, cache)
     assert path == cache / 'vitx.pt' and path.read_bytes() == server.content
@@ -363,7 +365,7 @@ def test_a_download_is_found_and_known_again(server, served, tmp_path):  # noqa:
 
 
 def test_a_server_that_tells_too_small_a_length_is_found_out(
-        server, served, tmp_path):  # noqa: F811
+        server, served, tmp_path):
     server.answers = [functools.partial(serve, claim=len(server.content) - 1000)]
     with pytest.raises(DownloadError, match='sent no whole checkpoint'):
         download_weights(served, tmp_path / 'cache')

@@ -49,9 +49,11 @@ class Diagnostics:
         metrics = self.meter.measure(ages, model)
         self._metrics.publish(metrics)
         values = {
-            'state': state, 'model': settings.model if model is None else model.name,
+            'state': state, 'model': getattr(model, 'name', 'none'),
             'device': getattr(model, 'device', settings.device),
             'dtype': getattr(model, 'dtype', settings.dtype),
+            'model memory [MB]': f'{getattr(model, "memory", 0) / 1e6:.0f}',
+            'memory shortages': getattr(model, 'memory_shortages', 0),
             **{name: _shown(getattr(metrics, field), decimals)
                for field, (name, decimals) in SHOWN.items()}}
         self._health.publish(to_diagnostics(

@@ -49,7 +49,8 @@ def end_goal(job, kind, result, failure, elapsed, summary, logger):
         _make_transition(job.handle, outcome)
     except RCLError as error:
         logger.error(f'Goal {job.name}: {error}')
-    _forget_pictures(job.handle.request)
+    if kind is PlanAction:
+        _forget_pictures(job.handle.request)
     return result, outcome
 
 

@@ -29,7 +29,7 @@ class GoalInputs:
     state: np.ndarray  # [7] to start from, or None
 
 
-def read_goal(goal, settings, model_name) -> GoalInputs:
+def read_goal(goal, settings) -> GoalInputs:
     """Return a PlanAction goal as GoalInputs; GoalError naming the field if it is wrong."""
     allowance = nanoseconds(goal.time_allowance) * 1e-9
     if allowance < 0.0:
@@ -37,19 +37,11 @@ def read_goal(goal, settings, model_name) -> GoalInputs:
                         f'time_allowance = {allowance} s: allowed: 0 (none) or more')
     settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
                        goal.use_seed, goal.seed)
-    return read_inputs(goal, settings, model_name, allowance, goal.best_effort)
+    return read_inputs(goal, settings, allowance, goal.best_effort)
 
 
-def check_model(goal, model_name):
-    """Raise GoalError if a goal names another model than the loaded one."""
-    if goal.model not in ('', model_name):
-        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
-            f"model = '{goal.model}': allowed: '{model_name}' (the loaded model) or ''"))
-
-
-def read_inputs(goal, settings, model_name, allowance=0.0, best_effort=False) -> GoalInputs:
+def read_inputs(goal, settings, allowance=0.0, best_effort=False) -> GoalInputs:
     """Return the fields that every goal with pictures and states has; GoalError as read_goal."""
-    check_model(goal, model_name)
     check_camera(goal.camera, settings)
     picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, goal, 'goal_image')
     frame = stamp = state = None

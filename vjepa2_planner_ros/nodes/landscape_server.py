@@ -15,7 +15,7 @@ from vjepa2_interfaces.action import ComputeEnergyLandscape
 
 from . import parameters
 from .errors import GoalError
-from .goal_reader import check_model, read_inputs
+from .goal_reader import read_inputs
 from .goal_server import GoalServer
 from .images import to_image
 from .landscape_messages import to_cloud, to_landscape_result
@@ -76,6 +76,7 @@ class LandscapeServer:
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
         torch, last, goal = self._torch(), self._last, job.handle.request
+        check_model(goal, torch.model)
         if last is not None and last.result.model != torch.model.name:
             last = None  # another model may not even move the same axes
         request, header, camera = self._request(goal, job, torch.model, last)
@@ -96,10 +97,9 @@ class LandscapeServer:
         """Return the Request that a goal asks for, its Header and its camera."""
         if not goal.use_last_plan:
             settings = parameters.read(self._node)
-            inputs = read_inputs(goal, settings, model.name)
+            inputs = read_inputs(goal, settings)
             return *read_request(inputs, self._observations, model, job.raise_if_stopped,
                                  math.inf), inputs.camera
-        check_model(goal, model.name)
         if last is None:
             raise GoalError(ErrorCode.INVALID_SETTINGS, (
                 f"use_last_plan = True: allowed: after a plan of model '{model.name}'"))
@@ -134,6 +134,16 @@ class LandscapeServer:
         self._markers.publish(
             no_markers(header.frame_id) if spatial is None else
             slice_markers(spatial, corner, header.frame_id))
+
+
+def check_model(goal, model):
+    """Raise GoalError if a goal names another model than the loaded one, or there is none."""
+    if model is None:
+        raise GoalError(ErrorCode.MODEL_NOT_FOUND, 'no model is loaded: a plan or ~/load_model '
+                        'loads one')
+    if goal.model not in ('', model.name):
+        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
+            f"model = '{goal.model}': allowed: '{model.name}' (the loaded model) or ''"))
 
 
 def _summary(result):

@@ -27,10 +27,13 @@ class Settings:
     """Every parameter of the planner and its value; a goal is planned with one such set."""
 
     model: str = parameter(
-        'sim-panda-ac', 'World model to plan with; loaded at the next configure.')
+        'sim-panda-ac', 'World model to plan with, unless ~/load_model or a goal asks for another; '
+        'loaded at the next configure.')
     checkpoint: str = parameter(
         '', "File with the model's weights, '' = those of the catalogue; "
         'read at the next configure.')
+    model_cache: str = parameter(
+        '', "Folder of downloaded weights; '' = torch.hub's.")
     device: str = parameter(
         'auto', 'Torch device: auto, cpu, cuda or cuda:N; used from the next configure.')
     dtype: str = parameter(
@@ -212,6 +215,17 @@ def with_goal(settings, cem, use_seed, seed):
     merged = replace(settings, optimizer=optimizer, **given)
     check(merged)
     return replace(merged, cem_seed=seed) if use_seed else merged  # any uint64
+
+
+def with_model(settings, name='', checkpoint='', device='', dtype=''):
+    """Return settings with a model asked for over them ('' = keep); ValueError if wrong."""
+    own = name in ('', settings.model)
+    merged = replace(
+        settings, model=name or settings.model, device=device or settings.device,
+        dtype=dtype or settings.dtype,
+        checkpoint=checkpoint or (settings.checkpoint if own else ''))
+    check(merged)
+    return merged
 
 
 def check(settings):

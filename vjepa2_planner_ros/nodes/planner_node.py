@@ -21,6 +21,7 @@ from .goal_reader import read_goal
 from .goal_server import GoalServer
 from .landscape_server import LandscapeServer
 from .messages import plan_summary, to_result_message
+from .model_server import describe, ModelServer
 from .observations import Observations
 from .plan_recorder import PlanRecorder
 from .plan_services import PlanServices
@@ -60,7 +61,8 @@ class PlannerNode(LifecycleNode):
         self._observations = Observations(self, cameras, settings)
         self._landscapes = LandscapeServer(
             self, self._observations, self._topics, lambda: self._torch)
-        self._goal_servers = (self._plans, self._landscapes.goals)
+        self._models = ModelServer(self, lambda: self._torch)
+        self._goal_servers = (self._plans, self._landscapes.goals, self._models.goals)
         self._action_name = self.resolve_service_name('plan')
         self._canceller = self.create_client(
             CancelGoal, f'{self._action_name}/_action/cancel_goal',
@@ -95,8 +97,7 @@ class PlannerNode(LifecycleNode):
         model = self._torch.model
         self._observations.prepare(settings, model.frame_period)
         self.get_logger().info(
-            f'{model.name} is loaded on {model.device} in {model.dtype}, after '
-            f'{time.monotonic() - began:.1f} s')
+            f'{describe(model)}, after {time.monotonic() - began:.1f} s')
         self._state, self._failure = 'inactive', ''
         return TransitionCallbackReturn.SUCCESS
 
@@ -117,7 +118,8 @@ class PlannerNode(LifecycleNode):
         """Give the model's memory back."""
         self._end_goals('unconfigured')
         if self._torch is not None:
-            self._torch.unload()
+            with self._torch.turn(lambda: None):
+                self._torch.unload()
             self._torch.close()
             self._torch = None
         return TransitionCallbackReturn.SUCCESS
@@ -135,21 +137,26 @@ class PlannerNode(LifecycleNode):
 
     def stop(self, timeout) -> bool:
         """End the running goal; return whether torch came to rest within timeout [s]."""
-        self._end_goals('finalized', timeout)
+        at_rest = self._end_goals('finalized', timeout)
         self._recorder.close(timeout)
         if self._torch is None:
-            return True
+            return at_rest
         self._torch.close()
-        return not self._torch.busy
+        return at_rest and not self._torch.busy
 
     def _end_goals(self, state, timeout=None):
-        """Take on a state in which goals are rejected; wait up to timeout [s] for running ones."""
+        """
+        Take on a state in which goals are rejected, and end those that run.
+
+        Return whether none was left after timeout [s].
+        """
         self._state = state
         for goals in self._goal_servers:
             goals.deactivate(state)
         until = None if timeout is None else time.monotonic() + timeout
-        for goals in self._goal_servers:
-            goals.slot.wait_until_idle(None if until is None else until - time.monotonic())
+        idle = [goals.slot.wait_until_idle(None if until is None else until - time.monotonic())
+                for goals in self._goal_servers]
+        return all(idle)
 
     def _autostart(self):
         self._starter.cancel()
@@ -186,30 +193,32 @@ class PlannerNode(LifecycleNode):
     def _plan(self, job):
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
-        torch_thread = self._torch
-        model = torch_thread.model.name
-        goal = read_goal(job.handle.request, parameters.read(self), model)
-        settings = goal.settings
+        goal = read_goal(job.handle.request, parameters.read(self))
         deadline = began + goal.allowance if goal.allowance else math.inf
+        with self._models.turn(job, goal.settings, deadline):
+            return self._plan_in_turn(job, goal, began, deadline)
+
+    def _plan_in_turn(self, job, goal, began, deadline):
+        settings, model = goal.settings, self._torch.model
         self.get_logger().info(
             f'Goal {job.name}: {settings.optimizer} of {settings.samples} samples x '
             f'{settings.iterations} iterations, horizon {settings.cem_horizon}, '
             f"camera '{goal.camera}'")
-        request, header = read_request(goal, self._observations, torch_thread.model,
-                                       job.raise_if_stopped, deadline)
-        recording = self._recorder.begin(job, goal, request, header, torch_thread.model)
+        request, header = read_request(goal, self._observations, model, job.raise_if_stopped,
+                                       deadline)
+        recording = self._recorder.begin(job, goal, request, header, model)
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
                             Header(stamp=header.stamp, frame_id=goal.camera),
                             request.states[-1], recording)
         try:
-            answer = torch_thread.plan(request, report)
+            answer = self._torch.plan(request, report)
             report.answer(answer)
         finally:
             report.finish()  # feedback comes before the goal's end
         self._diagnostics.meter.iteration_rate = (
             len(answer.plan.iteration_energies) / answer.optimization_time)
         result = to_result_message(
-            answer, header, model, job.handle.goal_id, time.monotonic() - began)
+            answer, header, model.name, job.handle.goal_id, time.monotonic() - began)
         self._landscapes.remember(request, goal.camera, result)
         return result
 

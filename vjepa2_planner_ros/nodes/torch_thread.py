@@ -3,6 +3,7 @@
 """Everything the node does with torch, on one thread of its own."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 import math
 import threading
@@ -20,7 +21,7 @@ from ..planning import (
     TrustRegionConfig)
 from ..planning.actions import to_command
 from ..planning.landscape import energies_in_batches
-from ..world_model import ModelLoadError, ModelNotFoundError
+from ..world_model import LoadCancelled
 from ..world_model.devices import is_out_of_memory, release_memory
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
@@ -59,13 +60,17 @@ class TorchThread:
 
     CUDA graphs and compiled modules belong to the thread that made them, and the executor's
     callbacks hop between threads; so every call runs on the one thread made here.
+
+    Who plans with the model or exchanges it does so in a turn of his own.
     """
 
     def __init__(self, load_model):
         self._load_model = load_model
         self._pool = ThreadPoolExecutor(1, thread_name_prefix='torch')
         self._busy = threading.Event()
+        self._turn = threading.Lock()
         self._model = None
+        self._settings = None  # that the model was loaded with
         self._last_goal = (None, None)  # closed loops send the same picture again and again
 
     @property
@@ -78,9 +83,33 @@ class TorchThread:
         """Return the loaded world model or None; for its name, device and dtype."""
         return self._model
 
-    def load(self, settings):
-        """Load and warm up the model that settings name; raise what loading raises."""
-        self._call(self._load, settings)
+    @property
+    def settings(self):
+        """Return the Settings that the model was loaded with, or None."""
+        return self._settings
+
+    @contextmanager
+    def turn(self, check):
+        """Wait until nobody else has the model; meanwhile check() is called, and may raise."""
+        while not self._turn.acquire(timeout=0.05):
+            check()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def load(self, settings, progress=None, should_stop=None, may_switch=None):
+        """
+        Load and warm up the model that settings name, then let go of the one before.
+
+        The one before stays if that fails or is stopped. Raises what loading raises.
+
+        :param progress: called with the phase ('verify', 'load', 'warm up'), bytes done, in all.
+        :param should_stop: polled often; true ends it with LoadCancelled or PlanCancelled.
+        :param may_switch: asked once when the new one is ready; false ends it in the same way.
+        """
+        self._call(self._load, settings, progress or (lambda phase, done, total: None),
+                   should_stop or (lambda: False), may_switch or (lambda: True))
 
     def unload(self):
         """Forget the model and give its memory back."""
@@ -138,20 +167,35 @@ class TorchThread:
         finally:
             self._busy.clear()
 
-    def _load(self, settings):
-        self._unload()
-        model = self._load_model(settings.model, device=settings.device, dtype=settings.dtype,
-                                 checkpoint=settings.checkpoint or None)
+    def _load(self, settings, progress, should_stop, may_switch):
+        try:
+            self._model = self._ready_model(settings, progress, should_stop, may_switch)
+            self._settings, self._last_goal = settings, (None, None)
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)  # they hold what was loaded
+            raise
+        finally:
+            release_memory()
+
+    def _ready_model(self, settings, progress, should_stop, may_switch):
+        model = self._load_model(
+            settings.model, device=settings.device, dtype=settings.dtype,
+            checkpoint=settings.checkpoint or None, cache=settings.model_cache or None,
+            progress=progress, should_stop=should_stop)
         # The first calls compile kernels and reserve memory: not while a robot waits.
+        progress('warm up', 0, 0)
         frame = np.zeros((256, 256, 3), np.uint8)
         latents = model.encode(frame[None])
         if model.action_dim == 7:
             plan(model, latents, np.zeros((1, 7)), latents[0],
-                 CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0))
-        self._model = model
+                 CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0),
+                 should_stop=should_stop)
+        if should_stop() or not may_switch():
+            raise LoadCancelled(f"loading model '{settings.model}' was stopped")
+        return model
 
     def _unload(self):
-        self._model, self._last_goal = None, (None, None)
+        self._model, self._settings, self._last_goal = None, None, (None, None)
         release_memory()
 
     def _answered(self, function, *args):
@@ -302,9 +346,6 @@ def _goal_error(error, model):
         return GoalError(ErrorCode.OUT_OF_MEMORY, (
             f'memory of {model.device} ran out: lower cem.samples or cem.horizon, or use a '
             f'smaller model or dtype ({error})'))
-    for kind, code in ((NonFiniteEnergyError, ErrorCode.NON_FINITE_ENERGY),
-                       (ModelNotFoundError, ErrorCode.MODEL_NOT_FOUND),
-                       (ModelLoadError, ErrorCode.MODEL_LOAD_FAILED)):
-        if isinstance(error, kind):
-            return GoalError(code, str(error))
+    if isinstance(error, NonFiniteEnergyError):
+        return GoalError(ErrorCode.NON_FINITE_ENERGY, str(error))
     return GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')

@@ -22,6 +22,8 @@ class ToyWorldModel:
     frame_period = 0.25
     device = torch.device('cpu')
     dtype = torch.float32
+    memory = 0
+    memory_shortages = 0
 
     def encode(self, frames):
         """Return the states [T, 1, 7] that frames [T, H, W, 3] encode."""

@@ -19,7 +19,7 @@ import torch
 from .catalogue import ModelSpec
 from .checkpoints import read_checkpoint
 from .download import CHUNK, download, Progress, ShouldStop
-from .errors import DownloadError, LoadCancelled, ModelLoadError, ModelNotFoundError
+from .errors import DownloadError, LoadCancelled, ModelLoadError, WeightsNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ def find_weights(spec: ModelSpec, checkpoint: str | Path | None = None,
     """
     Return the file of a model's weights: the one named, the packaged one or that of the cache.
 
-    :raise ModelNotFoundError: there is none; the text says how to get it.
+    :raise WeightsNotFoundError: there is none; the text says how to get it.
     """
     path = Path(checkpoint) if checkpoint else spec.weights or cached_path(spec, cache)
     if path is not None and path.is_file():
         return path
     if checkpoint or not spec.url:
-        raise ModelNotFoundError(f"model '{spec.name}' has no weights at {path}")
-    raise ModelNotFoundError(
+        raise WeightsNotFoundError(f"model '{spec.name}' has no weights at {path}")
+    raise WeightsNotFoundError(
         f"model '{spec.name}' is not on this machine: get it with 'models download {spec.name}', "
         f"put {path.name} into {path.parent} or name a file of it in 'checkpoint'")
 

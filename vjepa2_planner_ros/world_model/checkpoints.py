@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
-from .errors import ModelLoadError, ModelNotFoundError
+from .errors import ModelLoadError, WeightsNotFoundError
 
 PARTS = ('encoder', 'predictor')
 
@@ -34,12 +34,12 @@ def read_checkpoint(path: str | Path,
 
     :param entries: for each part, the entries of Meta's files that may hold it, the best first
         (see ModelSpec.checkpoint_entries).
-    :raise ModelNotFoundError: there is no such file.
+    :raise WeightsNotFoundError: there is no such file.
     :raise ModelLoadError: the file is not a whole checkpoint of either format.
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelNotFoundError(f'no weights at {path}')
+        raise WeightsNotFoundError(f'no weights at {path}')
     if path.suffix == '.safetensors':
         return _read_safetensors(path, entries)
     return _read_meta(path, entries)

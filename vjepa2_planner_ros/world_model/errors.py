@@ -8,11 +8,15 @@ class WorldModelError(RuntimeError):
 
 
 class ModelNotFoundError(WorldModelError):
-    """No model of that name, or no weights for it on this machine."""
+    """No model of that name."""
 
 
 class ModelLoadError(WorldModelError):
     """The weights are damaged or belong to another model."""
+
+
+class WeightsNotFoundError(ModelLoadError):
+    """There are no weights for the model on this machine."""
 
 
 class DownloadError(ModelLoadError):

@@ -34,8 +34,9 @@ def load_world_model(name: str, *, device: str = 'auto', dtype: str = 'auto',
     :param progress: called with the phase ('verify' at the first sight of a cached file, 'load'),
         the bytes of the file that are done and those in all.
     :param should_stop: polled often; true ends it.
-    :raise ModelNotFoundError: no such model, or no weights for it.
-    :raise ModelLoadError: the file is damaged, has changed or is of another model.
+    :raise ModelNotFoundError: no such model.
+    :raise ModelLoadError: there are no weights for it (WeightsNotFoundError), or they are damaged,
+        have changed or are of another model.
     :raise ModelMemoryError: the device has no room for it.
     :raise LoadCancelled: should_stop() was true.
     :raise ValueError: no such device here, or it cannot compute in that dtype.

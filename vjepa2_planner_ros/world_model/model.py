@@ -34,6 +34,8 @@ class WorldModel(Protocol):
     frame_period: float  # s between the frames of a context
     device: torch.device
     dtype: torch.dtype
+    memory: int  # bytes that the weights take on the device
+    memory_shortages: int  # rollouts that ran out of memory and went on with smaller batches
 
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
@@ -64,8 +66,7 @@ class VJepa2WorldModel:
     """
     A V-JEPA 2 encoder with its action-conditioned predictor; see the WorldModel protocol.
 
-    Without a predictor it encodes, but cannot tell where an action leads. ``memory_shortages``
-    counts the rollouts that ran out of memory and went on with smaller batches.
+    Without a predictor it encodes, but cannot tell where an action leads.
     """
 
     def __init__(self, spec: ModelSpec, encoder: VisionTransformer,
@@ -101,6 +102,11 @@ class VJepa2WorldModel:
     @property
     def dtype(self) -> torch.dtype:
         return self.encoder.norm.weight.dtype
+
+    @property
+    def memory(self) -> int:
+        return sum(parameter.nbytes for module in (self.encoder, self.predictor)
+                   if module is not None for parameter in module.parameters())
 
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""

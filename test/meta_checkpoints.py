@@ -5,7 +5,7 @@ Write checkpoints laid out as Meta's: random weights among all that training sav
 
 Full-size ones show what loading takes, in a process of its own for each dtype:
 
-    scripts/run python test/world_model/meta_checkpoints.py vit-giant-ac /tmp/vjepa2-ac-vitg.pt
+    scripts/run python test/meta_checkpoints.py vit-giant-ac /tmp/vjepa2-ac-vitg.pt
     scripts/run python -m vjepa2_planner_ros.models load-check vit-giant-ac \
         --checkpoint /tmp/vjepa2-ac-vitg.pt --dtype bfloat16
 """
