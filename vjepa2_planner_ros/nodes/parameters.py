@@ -27,8 +27,8 @@ class Settings:
     """Every parameter of the planner and its value; a goal is planned with one such set."""
 
     model: str = parameter(
-        'sim-panda-ac', 'World model to plan with, unless ~/load_model or a goal asks for another; '
-        'loaded at the next configure.')
+        'sim-panda-ac', 'World model to plan with, unless ~/load_model or a goal asks for '
+        'another; loaded at the next configure.')
     checkpoint: str = parameter(
         '', "File with the model's weights, '' = those of the catalogue; "
         'read at the next configure.')
