@@ -3,8 +3,9 @@
 """
 The operations of a transformer block, in the form that is fastest where they run.
 
-After a linear layer oneDNN adds bias, residual and GELU while it still holds the products. PyTorch has these operations for its own compiler,
-thus their names with an underscore; where there are none, the plain ones give the same.
+After a linear layer oneDNN adds bias, residual and GELU while it still holds the products. PyTorch
+has these operations for its own compiler, thus their names with an underscore; where there are
+none, the plain ones give the same.
 """
 
 from __future__ import annotations

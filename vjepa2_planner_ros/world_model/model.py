@@ -231,5 +231,5 @@ class VJepa2WorldModel:
         return tokens * channels * self.encoder.norm.weight.element_size()
 
 
-# Batches beyond the last-level cache gain nothing on a CPU and cost memory traffic.
-CPU_WORKING_SET = 32 << 20
+# Beyond it, tensors of a batch are pages that the system hands out anew at each operation.
+CPU_WORKING_SET = 16 << 20
