@@ -86,7 +86,7 @@ def test_every_fault_of_a_goal_is_found(goal, complaint):
 
 
 @pytest.mark.parametrize('fault, complaint', (
-    ({'threads': 21}, 'threads grew from 20 to 21'),
+    ({'threads': 31}, 'threads grew from 20 to 31'),
     ({'memory': 301.0 + MAX_GROWTH}, 'memory grew'),
     ({'counted': {'succeeded': 3, 'aborted': 0, 'cancelled': 0, 'preempted': 0}}, 'counted'),
     ({'last': 'TIMEOUT'}, 'last plan'),

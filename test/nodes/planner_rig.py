@@ -29,7 +29,7 @@ from vjepa2_interfaces.msg import CemSettings, EndEffectorState
 
 from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
-from vjepa2_planner_ros.nodes.process import spin_until
+from vjepa2_planner_ros.nodes.process import spin_until, THREADS
 from vjepa2_planner_ros.world_model import ModelLoadError, ModelNotFoundError
 
 # What the toy picture can hold to the last digit: steps of 0.01.
@@ -175,7 +175,7 @@ class Robot:
         self.sending = set(sending)
         self._sent_at = time.monotonic()
         self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._executors = [MultiThreadedExecutor(4, context=context),
+        self._executors = [MultiThreadedExecutor(THREADS, context=context),
                            SingleThreadedExecutor(context=context)]
         for executor, node in zip(self._executors, (self.planner, self.node)):
             executor.add_node(node)

@@ -15,6 +15,10 @@ import rclpy
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+# Every goal that runs and every service that waits for torch takes one: plan, landscape, loading,
+# replay, energy. The others keep cancels, frames and states coming in.
+THREADS = 10
+
 
 def run(make_node, args=None) -> int:
     """Spin a node that has stop(timeout) until a signal; return the exit code."""
@@ -30,7 +34,7 @@ def run(make_node, args=None) -> int:
         print(f'The node cannot start: {error}', file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-    executor = MultiThreadedExecutor(num_threads=4)
+    executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     ended = threading.Event()
     spinner = threading.Thread(target=spin_until, args=(executor, node, ended), daemon=True)
