@@ -9,6 +9,7 @@ from PIL import Image as Picture
 from planner_rig import eventually, GOAL, Robot, STREAMS
 import pytest
 import rclpy
+from rclpy.parameter import Parameter
 from toy_world_model import ToyWorldModel
 
 
@@ -98,3 +99,12 @@ def goal_file(tmp_path):
     """Return the path of a picture of GOAL."""
     Picture.fromarray(ToyWorldModel.picture(GOAL)).save(tmp_path / 'goal.png')
     return str(tmp_path / 'goal.png')
+
+
+@pytest.fixture
+def plans_folder(robot, tmp_path):
+    """Return the folder into which the shared planner records in a test."""
+    path = tmp_path / 'plans'
+    robot.planner.set_parameters([Parameter('history.folder', value=str(path))])
+    yield path
+    robot.planner.set_parameters([Parameter('history.folder', value='')])

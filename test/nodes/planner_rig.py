@@ -50,6 +50,12 @@ def eventually(condition, timeout=60.0):
         time.sleep(0.005)
 
 
+def closed_plans(folder, count=1):
+    """Wait until so many recordings are closed; return them, oldest first."""
+    eventually(lambda: len(list(folder.glob('*/metadata.yaml'))) == count)
+    return sorted(folder.iterdir())
+
+
 def to_image(rgb, stamp=None):
     """Return the rgb8 Image of an array, independently of the package's own conversion."""
     message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding='rgb8',

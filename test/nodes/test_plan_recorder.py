@@ -3,32 +3,18 @@
 """Recording what the planner does, read back by other programs than the one that wrote it."""
 
 import numpy as np
-from planner_rig import eventually, GOAL, START
+from planner_rig import closed_plans, eventually, GOAL, START
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
+from rosbags.typesys import get_typestore, Stores
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, PlanRecord
 
 from vjepa2_planner_ros.client import PlanFailed
 
 TYPES = {'cem': CemIteration, 'cem/candidates': CemCandidates, 'plan_record': PlanRecord}
-
-
-@pytest.fixture
-def folder(robot, tmp_path):
-    """Return the folder that the shared planner records into for a test."""
-    path = tmp_path / 'plans'
-    robot.planner.set_parameters([Parameter('history.folder', value=str(path))])
-    yield path
-    robot.planner.set_parameters([Parameter('history.folder', value='')])
-
-
-def closed(folder, count=1):
-    """Wait until so many recordings are closed; return them, oldest first."""
-    eventually(lambda: len(list(folder.glob('*/metadata.yaml'))) == count)
-    return sorted(path for path in folder.iterdir())
 
 
 def read(robot, path):
@@ -43,12 +29,12 @@ def read(robot, path):
                     for _, data in items] for topic, items in messages.items()}
 
 
-def test_a_recording_holds_what_was_on_the_topics(robot, folder, listen):
+def test_a_recording_holds_what_was_on_the_topics(robot, plans_folder, listen):
     live = listen(CemIteration, 'planner/cem')
     candidates = listen(CemCandidates, 'planner/cem/candidates')
     result = robot.plan(iterations=4, samples=60)
     eventually(lambda: len(live) == 4 and len(candidates) == 4)
-    path, = closed(folder)
+    path, = closed_plans(plans_folder)
     assert path.name.endswith(result.plan_id.hex())
     recorded = read(robot, path)
     assert set(recorded) == {'cem', 'cem/candidates', 'goal_image', 'model_input',
@@ -66,12 +52,11 @@ def test_a_recording_holds_what_was_on_the_topics(robot, folder, listen):
     assert (settings['cem.samples'], settings['cem.iterations']) == ('60', '4')
 
 
-def test_pictures_are_those_of_the_goal_and_the_frame(robot, folder):
+def test_pictures_are_those_of_the_goal_and_the_frame(robot, plans_folder):
     robot.plan(iterations=1)
-    path, = closed(folder)
+    path, = closed_plans(plans_folder)
     images = {}
     with Reader(path) as bag:
-        from rosbags.typesys import get_typestore, Stores
         types = get_typestore(Stores.ROS2_HUMBLE)  # sensor_msgs/Image as the world knows it
         for connection, _, data in bag.messages():
             if connection.msgtype == 'sensor_msgs/msg/Image':
@@ -83,11 +68,11 @@ def test_pictures_are_those_of_the_goal_and_the_frame(robot, folder):
         assert images[topic].encoding == 'rgb8' and images[topic].header.frame_id == 'main'
 
 
-def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, folder):
+def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, plans_folder):
     robot.model.delay = 0.1
     with pytest.raises(PlanFailed):
         robot.plan(iterations=50, time_allowance=1.0)
-    path, = closed(folder)
+    path, = closed_plans(plans_folder)
     recorded = read(robot, path)
     record = recorded['plan_record'][-1]
     assert record.outcome == 'aborted' and record.error_msg.startswith('time_allowance')
@@ -96,11 +81,11 @@ def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, folder):
         *range(1, len(recorded['cem']) + 1)]
 
 
-def test_the_oldest_plans_make_room(robot, folder):
+def test_the_oldest_plans_make_room(robot, plans_folder):
     robot.planner.set_parameters([Parameter('history.max_plans', value=2)])
     ids = [robot.plan(iterations=1).plan_id.hex() for _ in range(4)]
-    eventually(lambda: [path.name.partition('_')[2] for path in sorted(folder.iterdir())
-                        ] == ids[2:] and len(closed(folder, 2)) == 2)
+    eventually(lambda: [path.name.partition('_')[2] for path in sorted(plans_folder.iterdir())
+                        ] == ids[2:] and len(closed_plans(plans_folder, 2)) == 2)
     robot.planner.set_parameters([Parameter('history.max_plans', value=1000)])
 
 

@@ -18,14 +18,14 @@ POINTS = 2000  # candidates drawn of an iteration at most; the elites are always
 BLUE, ORANGE, GREEN, RED = '#1f5fb4', '#e07b1a', '#2a8c4a', '#c0272d'
 PALE_BLUE, PALE_GREY = 'rgba(31, 95, 180, 0.22)', 'rgba(120, 120, 120, 0.18)'
 SCALE = 'Viridis'
-LAYOUT = {'template': 'plotly_white', 'margin': {'l': 70, 'r': 30, 't': 40, 'b': 50},
+LAYOUT = {'template': 'plotly_white', 'margin': {'l': 70, 'r': 30, 't': 60, 'b': 50},
           'font': {'size': 13}}
 
 
 def axis_title(axis):
     """Return the name and unit of an axis of the command, 0 to 6."""
     name, unit = AXES[axis]
-    return f'{name} [{unit}]'
+    return f'{name} [{unit}]' if axis < 6 else f'{name} (+1 = open)'
 
 
 def searched_axes(plan):
@@ -62,7 +62,7 @@ def narrowing(plan, axes):
     """Plot the search distribution, mean and standard deviation, axis by axis."""
     figure = make_subplots(cols=len(axes), rows=1, horizontal_spacing=0.07,
                            subplot_titles=[axis_title(axis) for axis in axes])
-    figure.update_layout(**LAYOUT, height=320, showlegend=False)
+    figure.update_layout(**LAYOUT, height=330, showlegend=False)
     steps = [step.iteration for step in plan.iterations]
     for column, axis in enumerate(axes, 1):
         mean = np.array([step.mean[axis] for step in plan.iterations])
@@ -89,7 +89,7 @@ def landscape_2d(plan, axes):
     figure.add_scatter(x=actions[:, first[0]], y=actions[:, first[1]], mode='markers',
                        marker=_coloured(values, 6), name='candidates', showlegend=False)
     figure.add_scatter(x=marked[:, first[0]], y=marked[:, first[1]], mode='markers+text',
-                       marker=_marks(14), text=mark_names(plan), textposition='top center',
+                       marker=_marks(14), text=mark_names(plan), textposition='bottom right',
                        showlegend=False)
     if len(pairs) > 1:
         figure.update_layout(updatemenus=[{

@@ -37,8 +37,8 @@ details { margin-top: 2em; }
 def page(plan) -> str:
     """Return the report of a RecordedPlan as HTML."""
     title = f'Plan {short_id(plan.folder)}, {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC'
-    parts = [f'<h1>{title}</h1>', _summary(plan), _pictures(plan), *_plots(plan),
-             _settings(plan)]
+    parts = (f'<h1>{title}</h1>', _summary(plan), _pictures(plan), *_plots(plan),
+             _settings(plan))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

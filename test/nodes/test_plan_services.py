@@ -1,0 +1,201 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Services and replay of recorded plans, over real DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from action_msgs.msg import GoalStatus
+import numpy as np
+from planner_rig import closed_plans, eventually, GOAL, START, to_image, to_state_message
+import pytest
+from rclpy.action import ActionClient
+from rosbags.rosbag2 import Reader
+from sensor_msgs.msg import Image
+from toy_world_model import ToyWorldModel
+from vjepa2_interfaces.action import ReplayPlan
+from vjepa2_interfaces.msg import CemCandidates, CemIteration
+from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
+
+from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.plans.recorded import load
+
+SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
+
+
+@pytest.fixture
+def call(robot):
+    """Return a function that calls a service of the shared planner."""
+    clients = {name: robot.node.create_client(kind, f'planner/{name}')
+               for name, kind in SERVICES.items()}
+
+    def ask(name, **fields):
+        assert clients[name].wait_for_service(60.0)
+        future = clients[name].call_async(SERVICES[name].Request(**fields))
+        eventually(future.done)
+        return future.result()
+
+    yield ask
+    for client in clients.values():
+        robot.node.destroy_client(client)
+
+
+@pytest.fixture
+def replays(robot):
+    """Return a function that sends a ReplayPlan goal and returns its handle."""
+    client = ActionClient(robot.node, ReplayPlan, 'planner/replay_plan')
+    assert client.wait_for_server(60.0)
+
+    def send(feedback=None, **fields):
+        future = client.send_goal_async(ReplayPlan.Goal(**fields), feedback_callback=feedback)
+        eventually(future.done)
+        return future.result()
+
+    yield send
+    client.destroy()
+
+
+def end_of(handle):
+    """Return (status, Result) of a goal."""
+    future = handle.get_result_async()
+    eventually(future.done)
+    return future.result().status, future.result().result
+
+
+def test_recordings_are_listed_got_and_deleted(robot, plans_folder, listen, call):
+    live, candidates = listen(CemIteration, 'planner/cem'), listen(
+        CemCandidates, 'planner/cem/candidates')
+    first = robot.plan(iterations=2, samples=30)
+    second = robot.plan(iterations=3, samples=20)
+    folders = closed_plans(plans_folder, 2)
+    eventually(lambda: len(live) == 5 and len(candidates) == 5)
+    answer = call('list_plans')
+    assert answer.success and not answer.message
+    assert [plan.folder for plan in answer.plans] == [path.name for path in folders[::-1]]
+    assert [plan.energy for plan in answer.plans] == [second.energy, first.energy]
+    assert len(call('list_plans', limit=1).plans) == 1
+    answer = call('get_plan', plan=first.plan_id.hex()[:6])
+    assert answer.success, answer.message
+    assert bytes(answer.record.plan_id.uuid) == first.plan_id
+    assert answer.iterations == live[:2] and answer.candidates == candidates[:2]
+    pixels = np.frombuffer(answer.goal_image.data, np.uint8).reshape(32, 32, 3)
+    assert np.array_equal(pixels, ToyWorldModel.picture(GOAL))
+    assert call('delete_plan', plan=folders[0].name).success
+    assert [plan.folder for plan in call('list_plans').plans] == [folders[1].name]
+    assert not folders[0].exists()
+    answer = call('get_plan', plan=folders[0].name)
+    assert not answer.success and folders[0].name in answer.message
+    answer = call('delete_plan', plan='../..')
+    assert not answer.success and "plan = '../..'" in answer.message
+
+
+def test_services_say_that_recording_is_off(robot, call, replays):
+    for name, fields in (('list_plans', {}), ('get_plan', {'plan': 'latest'}),
+                         ('delete_plan', {'plan': 'latest'})):
+        answer = call(name, **fields)
+        assert not answer.success and 'history.folder' in answer.message
+    status, result = end_of(replays(plan='latest'))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert not result.success and 'history.folder' in result.message
+
+
+def test_a_replay_is_what_was_live(robot, plans_folder, listen, replays):
+    iterations, candidates = listen(CemIteration, 'planner/cem'), listen(
+        CemCandidates, 'planner/cem/candidates')
+    pictures = listen(Image, 'planner/model_input')
+    robot.plan(iterations=4, samples=30)
+    eventually(lambda: len(iterations) == 4 and len(candidates) == 4 and pictures)
+    closed_plans(plans_folder)
+    live = iterations[:], candidates[:], pictures[:]
+    for heard in (iterations, candidates, pictures):
+        heard.clear()
+    feedback = []
+    status, result = end_of(replays(
+        plan='latest', rate=10.0, feedback=lambda message: feedback.append(message.feedback)))
+    assert status == GoalStatus.STATUS_SUCCEEDED and result.success and result.iterations == 4
+    eventually(lambda: (iterations, candidates, pictures) == live)
+    # rclpy's client drops feedback that is still on its way when the result arrives.
+    assert feedback and [(item.iteration, item.iterations_total) for item in feedback] == [
+        (1, 4), (2, 4), (3, 4), (4, 4)][:len(feedback)]
+
+
+def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, replays):
+    heard = listen(CemIteration, 'planner/cem')
+    robot.model.delay = 0.1
+    robot.plan(iterations=4, samples=30)
+    robot.model.delay = 0.0
+    eventually(lambda: len(heard) == 4)
+    closed_plans(plans_folder)
+    took = heard[-1].elapsed
+    began = time.monotonic()
+    assert end_of(replays(plan='latest'))[1].success
+    assert time.monotonic() - began >= 0.9 * took
+    handle = replays(plan='latest', rate=0.01)
+    assert not replays(plan='latest').accepted  # one at a time
+    cancelling = handle.cancel_goal_async()
+    eventually(cancelling.done)
+    status, result = end_of(handle)
+    assert status == GoalStatus.STATUS_CANCELED
+    assert not result.success and result.message == 'cancelled' and result.iterations < 4
+    assert end_of(replays(plan='latest', rate=100.0))[1].success  # the next one is served
+
+
+@pytest.mark.parametrize('rate', (-1.0, float('nan'), float('inf')))
+def test_a_rate_that_means_nothing_is_rejected(robot, plans_folder, replays, rate):
+    assert not replays(plan='latest', rate=rate).accepted
+    eventually(lambda: robot.logged(f'rate = {rate}'))
+
+
+def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, replays):
+    robot.plan(iterations=4)
+    closed_plans(plans_folder)
+    robot.model.delay = 0.02
+    pending = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=9)
+    assert end_of(replays(plan='latest'))[1].success
+    assert np.allclose(pending.result(60.0).command[:3], (GOAL - START)[:3], atol=5e-3)
+
+
+@pytest.fixture
+def doomed(robot, tmp_path):
+    """Return (process, client) of a planner with the toy model that records and may be killed."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'vjepa2_planner_ros.soak.server', '--ros-args', '-r',
+         '__ns:=/doomed', '-p', f'history.folder:={tmp_path / "history"}', '-p', 'model:=toy'],
+        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
+    client = PlannerClient(robot.node, action='/doomed/plan')
+    yield process, client
+    process.kill()
+    process.wait()
+    client.close()
+
+
+def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
+    process, client = doomed
+    assert client.wait_until_ready(120.0)
+    fields = {'current_image': to_image(ToyWorldModel.picture(START)),
+              'start_state': to_state_message(START)}
+    whole = client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=3, **fields)
+    folder = tmp_path / 'history'
+    closed_plans(folder)
+    seen = []
+    client.plan_async(ToyWorldModel.picture(GOAL), iterations=100, samples=400,
+                      on_feedback=seen.append, **fields)
+    eventually(lambda: len(seen) > 20)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    first, last = sorted(folder.iterdir())
+    assert load(first).record.outcome == 'succeeded'
+    assert bytes(load(first).record.plan_id.uuid) == whole.plan_id
+    assert not (last / 'metadata.yaml').exists()
+    left = load(last)
+    assert left.record.outcome == '' and not left.complete
+    assert len(left.iterations) >= 1 and left.images
+    make_robot(history__folder=str(folder))  # a planner that starts again closes what was left
+    closed_plans(folder, 2)
+    with Reader(last) as bag:
+        count = sum(connection.topic == '/doomed/planner/cem'
+                    for connection, *_ in bag.messages())
+    assert count == len(left.iterations)

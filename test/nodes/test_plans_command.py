@@ -1,0 +1,150 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `plans`, on what the planner recorded."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image as Picture
+from planner_rig import closed_plans, eventually
+import pytest
+from sensor_msgs.msg import Image
+from vjepa2_interfaces.msg import CemCandidates, CemIteration
+
+from vjepa2_planner_ros.plans.command import main
+
+
+@pytest.fixture
+def recorded(robot, plans_folder, listen):
+    """Return (PlanResult, candidates as heard, folder) of a recorded plan over two steps."""
+    heard = listen(CemCandidates, 'planner/cem/candidates')
+    result = robot.plan(iterations=3, samples=25, horizon=2, seed=7)
+    eventually(lambda: len(heard) == 3)
+    return result, heard, closed_plans(plans_folder)[0]
+
+
+@pytest.fixture
+def plans(plans_folder, capsys):
+    """Return a function that runs the command and returns (exit code, output, errors)."""
+    def run(*arguments):
+        code = main(['--folder', str(plans_folder), *map(str, arguments)])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plans_folder):
+    second = robot.plan(iterations=2)
+    closed_plans(plans_folder, 2)
+    code, output, _ = plans('list')
+    assert code == 0
+    lines = output.splitlines()[1:]
+    assert [line.split()[2] for line in lines] == [
+        second.plan_id.hex()[:8], recorded[0].plan_id.hex()[:8]]
+    assert f'{second.start_energy:.4f} -> {second.energy:.4f}' in lines[0]
+    assert 'succeeded' in lines[0] and '25 x 3' in lines[1]
+    assert len(plans('list', '--limit', '1')[1].splitlines()) == 2
+
+
+def test_show_prints_iterations_and_command(recorded, plans):
+    result = recorded[0]
+    code, output, _ = plans('show', result.plan_id.hex()[:8], '--settings')
+    assert code == 0
+    assert sum(line.split()[:2] in (['1', '/'], ['2', '/'], ['3', '/'])
+               for line in output.splitlines()) == 3
+    for axis, value in zip(('x', 'y', 'z'), result.command):
+        assert f'  {axis:8} {value:+9.4f}  m' in output
+    assert 'cem.samples: 25' in output and 'goal_image: 32 x 32' in output
+
+
+def test_csv_has_every_candidate(recorded, plans, tmp_path):
+    assert plans('export', 'latest', tmp_path / 'plan.csv')[0] == 0
+    with open(tmp_path / 'plan.csv') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 25 * 2
+    for message in recorded[1]:
+        actions = np.array(message.actions).reshape(25, 2, 7)
+        own = [row for row in rows if int(row['iteration']) == message.iteration]
+        table = np.array([[float(row[axis]) for axis in (
+            'x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')] for row in own])
+        assert np.array_equal(table.reshape(25, 2, 7), actions)
+        assert [float(row['energy']) for row in own[::2]] == list(message.energies)
+        assert {int(row['candidate']) for row in own if row['elite'] == '1'} == set(
+            message.elites)
+
+
+def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
+    assert plans('export', 'latest', tmp_path / 'plan.json')[0] == 0
+    read = json.loads((tmp_path / 'plan.json').read_text())
+    result = recorded[0]
+    assert read['folder'] == recorded[2].name and read['outcome'] == 'succeeded'
+    assert read['result']['command'] == list(result.command)
+    assert read['result']['energy'] == result.energy
+    assert [step['energy_best'] for step in read['iterations']] == list(
+        result.iteration_energies)
+    assert read['settings']['cem.horizon'] == '2' and read['settings']['cem.seed'] == '7'
+
+
+def test_png_is_a_picture(recorded, plans, tmp_path):
+    assert plans('export', 'latest', tmp_path / 'plan.png')[0] == 0
+    with Picture.open(tmp_path / 'plan.png') as picture:
+        assert picture.format == 'PNG' and picture.width > 600
+        assert len(picture.convert('RGB').getcolors(10 ** 6)) > 20  # not an empty sheet
+
+
+def test_delete_deletes(recorded, plans):
+    code, output, _ = plans('delete', recorded[2].name)
+    assert code == 0 and str(recorded[2]) in output and not recorded[2].exists()
+
+
+@pytest.mark.parametrize('arguments, text', [
+    (['show', 'ffff'], "plan = 'ffff'"), (['delete', '..'], "plan = '..'"),
+    (['export', 'latest', 'plan.gif'], "file = 'plan.gif': allowed: a name that ends with .csv"),
+    (['report', 'latest', '-o', '/nowhere/report.html'], '/nowhere/report.html'),
+    (['replay', 'latest', '--rate', '0'], 'rate = 0.0: allowed: above 0')])
+def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
+    code, _, errors = plans(*arguments)
+    assert code == 1 and text in errors and 'Traceback' not in errors
+
+
+def replaying(folder, *options):
+    """Start `plans replay` as a process."""
+    return subprocess.Popen(
+        [sys.executable, '-m', 'vjepa2_planner_ros.plans.command', 'replay', str(folder),
+         '--wait', '2', *options], env=dict(os.environ), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_replay_publishes_what_was_live_without_a_planner_in_it(robot, recorded, listen):
+    folder = recorded[2]
+    heard, pictures = listen(CemIteration, 'planner/cem'), listen(Image, 'planner/goal_image')
+    candidates = recorded[1]  # live ones, and soon those of the replay
+    process = replaying(folder, '--rate', '2')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert output.splitlines() == ['iteration 1', 'iteration 2', 'iteration 3']
+    eventually(lambda: len(heard) == 3 and len(candidates) == 6 and len(pictures) == 1)
+    assert candidates[3:] == candidates[:3]
+    assert [item.iteration for item in heard] == [1, 2, 3]
+
+
+def test_replay_waits_for_enter_at_each_step(recorded, listen):
+    heard = listen(CemIteration, 'planner/cem')
+    process = replaying(recorded[2], '--step')
+    try:
+        for count in (1, 2, 3):
+            eventually(lambda count=count: len(heard) == count)
+            time.sleep(0.2)  # nothing more comes by itself
+            assert len(heard) == count
+            if count < 3:
+                process.stdin.write('\n')
+                process.stdin.flush()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
