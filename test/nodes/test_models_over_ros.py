@@ -28,7 +28,7 @@ from vjepa2_interfaces.srv import ListModels, UnloadModel
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.world_model import load_world_model, MODELS, ModelSpec
+from vjepa2_planner_ros.world_model import build_networks, load_world_model, MODELS, ModelSpec
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 FIRST = ModelSpec(
@@ -214,6 +214,7 @@ def test_list_says_what_there_is(operator, cache):
     assert 1.0e9 < models['vit-giant-ac'].parameters < 1.4e9
 
 
+@pytest.mark.case(61)
 def test_plan_goal_loads_the_model_that_it_names(operator):
     feedback = []
     result = operator.plan('second', on_feedback=feedback.append)
@@ -229,13 +230,13 @@ def test_plan_goal_loads_the_model_that_it_names(operator):
 
 def vast_content():
     """Return a checkpoint that is small in a file and too big for any memory."""
-    from vjepa2_planner_ros.world_model import build_networks
     encoder, predictor = (
         {key: torch.zeros(()).expand(tensor.shape) for key, tensor in part.state_dict().items()}
         for part in build_networks(VAST, 'meta'))
     return meta_content(encoder, predictor)
 
 
+@pytest.mark.case(62)
 @pytest.mark.parametrize('way', ['code_of_load', 'code_of_plan'])
 def test_what_cannot_be_loaded_leaves_the_old_model_running(operator, cache, monkeypatch, way):
     ask = getattr(operator, way)
@@ -266,6 +267,7 @@ def test_wrong_device_and_dtype_are_refused(operator):
     assert operator.plan().model == 'first'
 
 
+@pytest.mark.case(64)
 def test_download_can_be_stopped_and_goes_on_while_plans_are_made(
         operator, cache, server, monkeypatch):
     server.content = (cache / 'second.pt').read_bytes()
@@ -292,6 +294,7 @@ def test_download_can_be_stopped_and_goes_on_while_plans_are_made(
     assert operator.plan().model == 'second'
 
 
+@pytest.mark.case(62)
 def test_cancelled_load_leaves_the_old_model_running(operator):
     operator.disk.slow.add('second')
     handle = operator.load('second')
@@ -314,6 +317,7 @@ def test_newer_load_takes_over(operator):
     assert operator.outcome(newer)[1].dtype == 'bfloat16'
 
 
+@pytest.mark.case(63)
 def test_running_plan_keeps_its_model(operator):
     future, go_on = hold_plan(operator)
     feedback = []
@@ -327,6 +331,7 @@ def test_running_plan_keeps_its_model(operator):
     assert operator.plan().model == 'second'
 
 
+@pytest.mark.case(65)
 def test_cancel_and_time_allowance_of_a_plan_goal_hold_while_a_model_is_loaded(operator):
     operator.disk.slow.add('second')
     code, text = operator.code_of_plan('second', time_allowance=0.2)
@@ -348,6 +353,7 @@ def test_cancel_and_time_allowance_of_a_plan_goal_hold_while_a_model_is_loaded(o
     assert operator.outcome(handle)[1].name == 'second'
 
 
+@pytest.mark.case(61)
 def test_unloaded_model_is_loaded_again_by_the_next_goal(operator):
     answer = operator.unload()
     assert answer.success and 'first' in answer.message
@@ -361,14 +367,11 @@ def test_unloaded_model_is_loaded_again_by_the_next_goal(operator):
     assert feedback[0].phase == LOADING
 
 
+@pytest.mark.case(66)
 def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, monkeypatch):
-    encoder, predictor = (part for part in (
-        random_content(BIG)['encoder'], random_content(BIG)['predictor']))
-    bare = {key.removeprefix('module.backbone.'): tensor for key, tensor in encoder.items()
-            if 'pos_embed' not in key}
-    torch.save(meta_content(bare, {key.removeprefix('module.'): tensor
-                                   for key, tensor in predictor.items()}), tmp_path / 'big.pt')
-    del encoder, predictor, bare
+    encoder, predictor = build_networks(BIG)
+    torch.save(meta_content(encoder.state_dict(), predictor.state_dict()), tmp_path / 'big.pt')
+    del encoder, predictor
     for name in ('big', 'other'):
         monkeypatch.setitem(MODELS, name, replace(BIG, name=name, url=f'http://x.invalid/{name}'))
     process, resident = psutil.Process(), {}
