@@ -29,7 +29,7 @@ setup(
             'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
             'simulation_node = vjepa2_planner_ros.simulation.node:main',
             'plan = vjepa2_planner_ros.plan_command:main',
-            'plans = vjepa2_planner_ros.plans.command:main',
+            'plans = vjepa2_planner_ros.plans.__main__:main',
             'demo = vjepa2_planner_ros.demo:main',
             'landscape = vjepa2_planner_ros.landscape_command:main',
             'models = vjepa2_planner_ros.models:main',

@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from vjepa2_interfaces.action import PlanAction
 
 from .client import PlannerClient
+from .follow_chart import FollowChart
 from .nodes.images import to_rgb
 from .pictures import read_picture, write_picture
 from .plan_result import AXES, goal_yaml, PlanFailed
@@ -78,10 +79,26 @@ def main(args=None) -> int:
 
 
 def _plan(client, goal, options):
-    print(HEADING, flush=True)
-    print(command_table(client.plan(
-        goal, on_feedback=print_iteration, **_goal_fields(options))))
+    if options.follow:
+        result = _plan_drawn(client, goal, options)
+    else:
+        print(HEADING, flush=True)
+        result = client.plan(goal, on_feedback=print_iteration, **_goal_fields(options))
+    print(command_table(result))
     return 0
+
+
+def _plan_drawn(client, goal, options):
+    chart = FollowChart(sys.stdout)
+
+    def draw(feedback):
+        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
+            chart.add(feedback.iteration)
+
+    try:
+        return client.plan(goal, on_feedback=draw, **_goal_fields(options))
+    finally:
+        chart.close()
 
 
 def _plan_on(client, goal, options):
@@ -164,6 +181,8 @@ def _parser():
                          help='write the goal picture to a file and do not plan')
     instead.add_argument('--print-goal', action='store_true',
                          help='print the goal for `ros2 action send_goal --stdin`, do not plan')
+    parser.add_argument('--follow', action='store_true',
+                        help='draw the search as a chart instead of printing a table')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
     parser.add_argument('--model', default='', help='a model to load first (default: as it is)')
     parser.add_argument('--optimizer', default='', help='cem or trust_region')

@@ -2,9 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console client, run as people run it."""
 
+import contextlib
 from functools import partial
 import io
+import os
+import pty
+import re
 import signal
+import subprocess
+import sys
 
 import numpy as np
 from PIL import Image as Picture
@@ -58,6 +64,52 @@ def test_plans_in_a_row_are_each_from_the_newest_frame(command, goal_file):
     latencies = [row[1] for row in rows]
     assert f'{np.median(latencies):.3f} s (p50)' in summary
     assert float(summary.split()[0]) > 0.0
+
+
+def test_follow_draws_one_chart_where_there_is_no_terminal(command, goal_file):
+    process = command('--goal', goal_file, '--iterations', '9', '--samples', '150', '--follow')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert output.count('iteration 9 / 9') == 1 and '\x1b' not in output
+    assert numbers_of(output)['z'] == pytest.approx(0.04, abs=5e-3)
+
+
+def test_follow_draws_in_place_in_a_terminal(robot, goal_file):
+    terminal, inner = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'vjepa2_planner_ros.plan_command', '--goal', goal_file,
+         '--iterations', '4', '--follow', '--ros-args', '-r',
+         f'__ns:={robot.node.get_namespace()}'],
+        stdout=inner, stderr=inner, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'})
+    os.close(inner)
+    output = b''
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(terminal, 4096):
+            output += part
+    os.close(terminal)
+    assert process.wait(60) == 0
+    screen = Screen(output.decode())
+    assert [line for line in screen.lines if line.startswith('iteration')] == [
+        line for line in screen.lines if line.startswith('iteration 4 / 4')]
+    assert output.count(b'iteration 1 / 4') == 1 and 'Command' in '\n'.join(screen.lines)
+    assert '█' in '\n'.join(screen.lines)
+
+
+class Screen:
+    """What a terminal shows in the end, of the two control sequences that are used."""
+
+    def __init__(self, text):
+        self.lines, row = [''], 0
+        for part in re.findall('\x1b\\[\\d*[A-Za-z]|\\r\\n|[^\x1b\\r]+', text):
+            if part == '\r\n':
+                row += 1
+                self.lines[row:row + 1] = [self.lines[row] if row < len(self.lines) else '']
+            elif part.endswith('F') and part.startswith('\x1b'):
+                row -= int(part[2:-1])
+            elif part == '\x1b[J':
+                self.lines[row:] = ['']
+            else:
+                self.lines[row] = part
 
 
 def test_goal_from_a_latched_topic(command, robot):

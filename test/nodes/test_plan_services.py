@@ -134,7 +134,8 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
     assert end_of(replays(plan='latest'))[1].success
     assert time.monotonic() - began >= 0.9 * took
     handle = replays(plan='latest', rate=0.01)
-    assert not replays(plan='latest').accepted  # one at a time
+    status, result = end_of(replays(plan='latest'))
+    assert status == GoalStatus.STATUS_ABORTED and 'one at a time' in result.message
     cancelling = handle.cancel_goal_async()
     eventually(cancelling.done)
     status, result = end_of(handle)
@@ -144,9 +145,10 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
 
 
 @pytest.mark.parametrize('rate', (-1.0, float('nan'), float('inf')))
-def test_a_rate_that_means_nothing_is_rejected(robot, plans_folder, replays, rate):
-    assert not replays(plan='latest', rate=rate).accepted
-    eventually(lambda: robot.logged(f'rate = {rate}'))
+def test_a_rate_that_means_nothing_is_refused_by_name(robot, plans_folder, replays, rate):
+    status, result = end_of(replays(plan='latest', rate=rate))
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.message == f'rate = {rate}: allowed: a finite number, 0 or more'
 
 
 def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, replays):
@@ -170,6 +172,24 @@ def doomed(robot, tmp_path):
     process.kill()
     process.wait()
     client.close()
+
+
+def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
+    process, client = doomed
+    assert client.wait_until_ready(120.0)
+    client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=100,
+                current_image=to_image(ToyWorldModel.picture(START)),
+                start_state=to_state_message(START))
+    closed_plans(tmp_path / 'history')
+    replaying = ActionClient(robot.node, ReplayPlan, '/doomed/planner/replay_plan')
+    assert replaying.wait_for_server(60.0)
+    seen = []
+    replaying.send_goal_async(ReplayPlan.Goal(plan='latest', rate=0.01),
+                              feedback_callback=seen.append)
+    eventually(lambda: seen)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10.0) == 0
+    replaying.destroy()
 
 
 def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):

@@ -13,10 +13,12 @@ import numpy as np
 from PIL import Image as Picture
 from planner_rig import closed_plans, eventually
 import pytest
+from rclpy.serialization import serialize_message
+from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
 
-from vjepa2_planner_ros.plans.command import main
+from vjepa2_planner_ros.plans.__main__ import main
 
 
 @pytest.fixture
@@ -115,36 +117,43 @@ def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
 def replaying(folder, *options):
     """Start `plans replay` as a process."""
     return subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.plans.command', 'replay', str(folder),
-         '--wait', '2', *options], env=dict(os.environ), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        [sys.executable, '-m', 'vjepa2_planner_ros.plans', 'replay', str(folder), *options],
+        env=dict(os.environ), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
 
 
-def test_replay_publishes_what_was_live_without_a_planner_in_it(robot, recorded, listen):
-    folder = recorded[2]
-    heard, pictures = listen(CemIteration, 'planner/cem'), listen(Image, 'planner/goal_image')
+def test_replay_publishes_what_was_live_step_by_step(robot, recorded, listen):
+    topics = {'planner/cem': CemIteration, 'planner/goal_image': Image}
+    heard, pictures = (listen(kind, topic) for topic, kind in topics.items())
     candidates = recorded[1]  # live ones, and soon those of the replay
-    process = replaying(folder, '--rate', '2')
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert output.splitlines() == ['iteration 1', 'iteration 2', 'iteration 3']
-    eventually(lambda: len(heard) == 3 and len(candidates) == 6 and len(pictures) == 1)
-    assert candidates[3:] == candidates[:3]
-    assert [item.iteration for item in heard] == [1, 2, 3]
-
-
-def test_replay_waits_for_enter_at_each_step(recorded, listen):
-    heard = listen(CemIteration, 'planner/cem')
     process = replaying(recorded[2], '--step')
     try:
+        for topic in (*topics, 'planner/cem/candidates'):  # it is found beside the planner
+            name = robot.node.resolve_topic_name(topic)
+            eventually(lambda name=name: robot.node.count_publishers(name) == 2)
+        time.sleep(1.0)  # the other way round cannot be asked from here
         for count in (1, 2, 3):
+            process.stdin.write('\n')
+            process.stdin.flush()
             eventually(lambda count=count: len(heard) == count)
             time.sleep(0.2)  # nothing more comes by itself
             assert len(heard) == count
-            if count < 3:
-                process.stdin.write('\n')
-                process.stdin.flush()
         assert process.wait(60) == 0
+        eventually(lambda: len(candidates) == 6 and len(pictures) == 1)
     finally:
         process.kill()
         process.communicate()
+    assert candidates[3:] == candidates[:3]
+    with Reader(recorded[2]) as bag:
+        assert [serialize_message(item) for item in heard] == [
+            bytes(data) for connection, _, data in bag.messages()
+            if connection.topic.endswith('/cem')]
+
+
+def test_replay_keeps_time(robot, plans_folder):
+    robot.model.delay = 0.1
+    robot.plan(iterations=4)
+    process = replaying(closed_plans(plans_folder)[0], '--rate', '0.5', '--wait', '0')
+    times = [time.monotonic() for line in process.stdout if line.startswith('iteration')]
+    assert process.wait(60) == 0, process.communicate()
+    assert len(times) == 4 and times[-1] - times[0] >= 0.9 * 3 * 0.1 / 0.5

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.serialization import deserialize_message
 from vjepa2_interfaces.action import ReplayPlan
@@ -32,6 +32,7 @@ class PlanServices:
         self._node = node
         self._publishers = topics.by_role
         self._replaying = threading.Lock()
+        self._closing = threading.Event()
         group = MutuallyExclusiveCallbackGroup()
         for kind, name, answer in ((ListPlans, '~/list_plans', self._list),
                                    (GetPlan, '~/get_plan', self._get),
@@ -41,9 +42,13 @@ class PlanServices:
                     answer, request, response), callback_group=group)
         self._server = ActionServer(
             node, ReplayPlan, '~/replay_plan', execute_callback=self._replay,
-            goal_callback=self._on_goal, cancel_callback=lambda handle: CancelResponse.ACCEPT,
+            cancel_callback=lambda handle: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
             result_timeout=node.get_parameter('result_timeout').value)
+
+    def close(self):
+        """End a replay that is under way."""
+        self._closing.set()
 
     def _store(self):
         folder = self._node.get_parameter('history.folder').value
@@ -81,30 +86,17 @@ class PlanServices:
     def _delete(self, request, response):
         response.message = self._store().delete(request.plan).name
 
-    # One replay at a time: it holds one of the executor's threads.
-
-    def _on_goal(self, goal):
-        if not (math.isfinite(goal.rate) and goal.rate >= 0.0):
-            reason = f'rate = {goal.rate}: allowed: a finite number, 0 or more'
-        elif not self._replaying.acquire(blocking=False):
-            reason = 'another plan is being replayed'
-        else:
-            return GoalResponse.ACCEPT
-        self._node.get_logger().warning(f'Replay rejected: {reason}')
-        return GoalResponse.REJECT
-
     def _replay(self, handle):
         result = ReplayPlan.Result()
         try:
             self._publish(handle, result)
         except (PlanNotFound, OSError, ValueError) as error:
             result.message = str(error)
-        finally:
-            self._replaying.release()
         if handle.is_cancel_requested:
             result.message = 'cancelled'
             handle.canceled()
         elif result.message:
+            self._node.get_logger().warning(f'Replay: {result.message}')
             handle.abort()
         else:
             result.success = True
@@ -112,6 +104,9 @@ class PlanServices:
         return result
 
     def _publish(self, handle, result):
+        rate = handle.request.rate
+        if not (math.isfinite(rate) and rate >= 0.0):
+            raise ValueError(f'rate = {rate}: allowed: a finite number, 0 or more')
         path = self._store().find(handle.request.plan)
         total = count_iterations(path)
 
@@ -124,14 +119,21 @@ class PlanServices:
 
         def wait(delay):
             until = time.monotonic() + delay
-            while not handle.is_cancel_requested and self._node.context.ok():
+            while not (handle.is_cancel_requested or self._closing.is_set()):
                 left = until - time.monotonic()
                 if left <= 0.0:
                     return True
-                time.sleep(min(left, POLL))
+                self._closing.wait(min(left, POLL))
             return False
 
-        replay(path, publish, wait, handle.request.rate or 1.0)
+        if not self._replaying.acquire(blocking=False):  # it holds a thread of the executor
+            raise ValueError('another plan is being replayed: allowed: one at a time')
+        try:
+            replay(path, publish, wait, rate or 1.0)
+        finally:
+            self._replaying.release()
+        if self._closing.is_set():
+            raise ValueError('the node is shut down')
 
 
 def _message(item):

@@ -138,6 +138,7 @@ class PlannerNode(LifecycleNode):
     def stop(self, timeout) -> bool:
         """End the running goal; return whether torch came to rest within timeout [s]."""
         at_rest = self._end_goals('finalized', timeout)
+        self._plan_services.close()
         self._recorder.close(timeout)
         if self._torch is None:
             return at_rest

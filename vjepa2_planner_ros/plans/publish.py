@@ -21,7 +21,7 @@ def publish_plan(folder, rate, step, settle):
     Publish a recording on the topics that it was recorded from; print each iteration.
 
     :param rate: times as fast as it was.
-    :param step: wait for Enter at each iteration after the first, instead of keeping time.
+    :param step: wait for Enter before each iteration instead of keeping time.
     :param settle: time for subscribers to find the topics first [s].
     """
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -40,16 +40,17 @@ def publish_plan(folder, rate, step, settle):
 
 def _replay(folder, publishers, rate, step):
     iterations = 0
+    if step:
+        input('Enter for iteration 1 ')
 
     def publish(item):
         nonlocal iterations
         if item.topic.role == CEM:
-            if step and iterations:
-                input(f'iteration {iterations} (Enter for the next) ')
             iterations += 1
-        publishers[item.topic].publish(item.data)
-        if item.topic.role == CEM and not step:
+            if step and iterations > 1:
+                input(f'Enter for iteration {iterations} ')
             print(f'iteration {iterations}', flush=True)
+        publishers[item.topic].publish(item.data)
 
     def wait(delay):
         time.sleep(0.0 if step else delay)

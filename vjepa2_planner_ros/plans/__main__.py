@@ -131,7 +131,7 @@ def _parser():
     replay = add('replay', replay_plan)
     replay.add_argument('--rate', type=float, default=1.0, metavar='R',
                         help='times as fast as it was')
-    replay.add_argument('--step', action='store_true', help='wait for Enter at each iteration')
+    replay.add_argument('--step', action='store_true', help='wait for Enter before each iteration')
     replay.add_argument('--wait', type=float, default=1.0, metavar='S',
                         help='time for subscribers to find the topics first [s]')
     return parser
