@@ -37,7 +37,7 @@ def test_a_recording_holds_what_was_on_the_topics(robot, plans_folder, listen):
     path, = closed_plans(plans_folder)
     assert path.name.endswith(result.plan_id.hex())
     recorded = read(robot, path)
-    assert set(recorded) == {'cem', 'cem/candidates', 'goal_image', 'model_input',
+    assert set(recorded) == {'cem', 'cem/candidates', 'goal_image', 'model_input', 'markers',
                              'current_image', 'plan_record'}
     assert recorded['cem'] == live and recorded['cem/candidates'] == candidates
     begun, record = recorded['plan_record']

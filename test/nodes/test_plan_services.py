@@ -16,6 +16,7 @@ from rclpy.action import ActionClient
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 from toy_world_model import ToyWorldModel
+from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
@@ -103,20 +104,20 @@ def test_services_say_that_recording_is_off(robot, call, replays):
 
 
 def test_a_replay_is_what_was_live(robot, plans_folder, listen, replays):
-    iterations, candidates = listen(CemIteration, 'planner/cem'), listen(
-        CemCandidates, 'planner/cem/candidates')
-    pictures = listen(Image, 'planner/model_input')
+    everything = [listen(kind, topic) for kind, topic in (
+        (CemIteration, 'planner/cem'), (CemCandidates, 'planner/cem/candidates'),
+        (MarkerArray, 'planner/markers'), (Image, 'planner/model_input'))]
     robot.plan(iterations=4, samples=30)
-    eventually(lambda: len(iterations) == 4 and len(candidates) == 4 and pictures)
+    eventually(lambda: [len(heard) for heard in everything] == [4, 4, 5, 1])
     closed_plans(plans_folder)
-    live = iterations[:], candidates[:], pictures[:]
-    for heard in (iterations, candidates, pictures):
+    live = [heard[:] for heard in everything]
+    for heard in everything:
         heard.clear()
     feedback = []
     status, result = end_of(replays(
         plan='latest', rate=10.0, feedback=lambda message: feedback.append(message.feedback)))
     assert status == GoalStatus.STATUS_SUCCEEDED and result.success and result.iterations == 4
-    eventually(lambda: (iterations, candidates, pictures) == live)
+    eventually(lambda: everything == live)
     # rclpy's client drops feedback that is still on its way when the result arrives.
     assert feedback and [(item.iteration, item.iterations_total) for item in feedback] == [
         (1, 4), (2, 4), (3, 4), (4, 4)][:len(feedback)]

@@ -19,7 +19,7 @@ from ..plans.bag import BagWriter, Item, Topic
 from ..plans.schemas import definition
 from ..plans.store import PlanStore
 from ..plans.topics import (
-    CANDIDATES, CEM, CURRENT_IMAGE, LATCHED, RECORD, type_name, TYPES)
+    CANDIDATES, CEM, CURRENT_IMAGE, LATCHED, MARKERS, RECORD, type_name, TYPES)
 from ..times import to_duration
 
 # What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
@@ -130,6 +130,9 @@ class NoRecording:
     def iteration(self, message, iteration):
         """Do nothing."""
 
+    def markers(self, make):
+        """Do nothing."""
+
 
 class Recording:
     """
@@ -155,6 +158,10 @@ class Recording:
         plan_id = self._record.plan_id
         self.put(CANDIDATES, lambda: to_candidates_message(iteration, plan_id),
                  iteration.actions.nbytes + iteration.energies.nbytes)
+
+    def markers(self, make):
+        """Record the MarkerArray that make() returns."""
+        self.put(MARKERS, make, 1)  # what it keeps in memory is the candidates', counted there
 
     def end(self, result, outcome):
         """Record how the plan ended, and close the bag."""

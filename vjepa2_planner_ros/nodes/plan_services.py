@@ -72,7 +72,8 @@ class PlanServices:
                 response.plans.append(_message(items[-1]))
 
     def _get(self, request, response):
-        for item in bag.read(self._store().find(request.plan)):
+        for item in bag.read(self._store().find(request.plan),
+                             (RECORD, CEM, CANDIDATES, *IMAGES)):
             role, message = item.topic.role, _message(item)
             if role == RECORD:
                 response.record = message
@@ -80,7 +81,7 @@ class PlanServices:
                 response.iterations.append(message)
             elif role == CANDIDATES:
                 response.candidates.append(message)
-            elif role in IMAGES:
+            else:
                 setattr(response, role, message)
 
     def _delete(self, request, response):

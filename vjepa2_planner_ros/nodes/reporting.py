@@ -15,7 +15,7 @@ from vjepa2_interfaces.msg import CemCandidates, CemIteration
 from .images import to_image
 from .markers import command_markers, iteration_markers
 from .messages import to_candidates_message, to_iteration_message
-from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MODEL_INPUT
+from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MARKERS, MODEL_INPUT
 
 
 class Topics:
@@ -31,7 +31,8 @@ class Topics:
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
         self.by_role = {CEM: self.iterations, CANDIDATES: self.candidates,
-                        GOAL_IMAGE: self.goal_image, MODEL_INPUT: self.model_input}
+                        GOAL_IMAGE: self.goal_image, MODEL_INPUT: self.model_input,
+                        MARKERS: self.markers}
 
     def tell(self, function, *args):
         """Call function(*args) soon, after what was to be told before; return its Future."""
@@ -121,3 +122,4 @@ class GoalReport(InputReport):
     def _markers(self, draw, what):
         if self._topics.markers.get_subscription_count():
             self._topics.markers.publish(draw(what, self._start, self._base_frame))
+        self._recording.markers(lambda: draw(what, self._start, self._base_frame))

@@ -43,7 +43,7 @@ class RecordedPlan:
 def load(folder) -> RecordedPlan:
     """Return a recording, as far as it can be read."""
     record, iterations, candidates, images = None, [], {}, {}
-    for item in bag.read(folder):
+    for item in bag.read(folder, (RECORD, CEM, CANDIDATES, *IMAGES)):
         role, message = item.topic.role, item.decode()
         if role == RECORD:
             record = message
@@ -51,7 +51,7 @@ def load(folder) -> RecordedPlan:
             iterations.append(message)
         elif role == CANDIDATES:
             candidates[message.iteration] = to_candidates(message)
-        elif role in IMAGES:
+        else:
             images[role] = np.frombuffer(message.data, np.uint8).reshape(
                 message.height, message.width, 3)
     return RecordedPlan(Path(folder), record, tuple(iterations), candidates, images,

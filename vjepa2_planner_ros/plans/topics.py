@@ -3,14 +3,16 @@
 """What a recording holds, by its role for the planner: a topic ~/ROLE, unless it is remapped."""
 
 from sensor_msgs.msg import Image
+from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, PlanRecord
 
 RECORD, CURRENT_IMAGE = 'plan_record', 'current_image'
 CEM, CANDIDATES, GOAL_IMAGE, MODEL_INPUT = 'cem', 'cem/candidates', 'goal_image', 'model_input'
+MARKERS = 'markers'
 
 TYPES = {RECORD: PlanRecord, CURRENT_IMAGE: Image, GOAL_IMAGE: Image, MODEL_INPUT: Image,
-         CEM: CemIteration, CANDIDATES: CemCandidates}
-LIVE = (CEM, CANDIDATES, GOAL_IMAGE, MODEL_INPUT)  # the planner publishes these
+         CEM: CemIteration, CANDIDATES: CemCandidates, MARKERS: MarkerArray}
+LIVE = (CEM, CANDIDATES, GOAL_IMAGE, MODEL_INPUT, MARKERS)  # the planner publishes these
 LATCHED = (GOAL_IMAGE, MODEL_INPUT)
 IMAGES = (CURRENT_IMAGE, MODEL_INPUT, GOAL_IMAGE)
 
