@@ -22,6 +22,9 @@ THREADS = 10
 
 def run(make_node, args=None) -> int:
     """Spin a node that has stop(timeout) until a signal; return the exit code."""
+    # Torch's threads spin while they wait for each other. Where cameras and drivers want the same
+    # cores that makes plans ten times slower. OpenMP reads this when torch is imported.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     # rclpy's handlers would shut the context down at once, before the running goal's client
     # has been told; so the signals are taken here.
     asked = threading.Event()
