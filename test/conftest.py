@@ -4,6 +4,7 @@
 
 import os
 import random
+import signal
 
 from file_server import server  # noqa: F401, a fixture
 
@@ -13,3 +14,5 @@ os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
 # Threads of torch that wait for each other stand still on a machine that has other work too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# A shell that starts the tests in the background has Ctrl-C ignored by them and their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -131,10 +131,12 @@ def test_malformed_goals_are_malformed_in_the_way_they_say():
             use_current_image=True, use_start_state=True, start_state=state_message(START),
             goal_image=Image(**image_fields(picture)),
             current_image=Image(**image_fields(picture)))
-        read_goal(goal, settings, 'toy')
+        read_goal(goal, settings)
         allowed = spoil(chance, goal)
+        if 'MODEL_NOT_FOUND' in allowed:
+            continue  # the loader knows which names there are
         try:
-            read_goal(goal, settings, 'toy')
+            read_goal(goal, settings)
         except GoalError as error:
             assert error.code.name in allowed and str(error)
         else:
