@@ -171,7 +171,7 @@ class _Throttle:
 
 def describe(model):
     """Return what the log says of a model, or of a LoadModel Result."""
-    return (f'{model.name} is on {model.device} in {dtype_name(model)}, '
+    return (f'{model.name} is loaded on {model.device} in {dtype_name(model)}, '
             f'{model.memory / 1e6:.0f} MB')
 
 
