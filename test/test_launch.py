@@ -62,7 +62,9 @@ def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(
     try:
         until = time.monotonic() + 180
         while time.monotonic() < until and (
-                not node.get_subscriptions_info_by_topic('/wrist/image')
+                # discovery tells of a subscription before it tells whose it is
+                [info.node_namespace for info in node.get_subscriptions_info_by_topic(
+                    '/wrist/image')] != ['/left']
                 or '/left/plan/_action/send_goal' not in dict(node.get_service_names_and_types())):
             time.sleep(0.1)
         services = dict(node.get_service_names_and_types())
