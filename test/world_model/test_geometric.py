@@ -107,6 +107,24 @@ def test_translations_add_up_and_nothing_else_matters():
     assert together.std(dim=0).mean() > 0.01
 
 
+def test_memory_that_runs_out_is_survived_once_and_reported(monkeypatch):
+    model = geometric(OBLIQUE)
+    context = model.observe(frames())
+    actions = torch.tensor(np.random.default_rng(1).uniform(-0.05, 0.05, (8, 1, 7))).float()
+    expected, warp = model.rollout(context, STATE[None], actions), model.warp
+
+    def in_a_small_room(frame, state, moves):
+        if len(moves) > 4:
+            torch.empty(1 << 60)  # the real error of the allocator
+        return warp(frame, state, moves)
+
+    monkeypatch.setattr(model, 'warp', in_a_small_room)
+    for _ in range(2):  # the second time it knows
+        torch.testing.assert_close(model.rollout(context, STATE[None], actions), expected,
+                                   rtol=0, atol=1e-4)
+        assert model.model.memory_shortages == 1
+
+
 def test_candidates_at_the_plane_are_left_out():
     low = STATE.copy()
     low[2] -= OBLIQUE.height(STATE) - CLEARANCE - 0.03

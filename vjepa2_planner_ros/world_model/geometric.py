@@ -101,9 +101,9 @@ class GeometricWorldModel:
         """
         state = torch.as_tensor(states, dtype=torch.float64)[-1]
         moves = torch.as_tensor(actions)[..., :3].cpu().double().sum(dim=1)
-        latents = torch.cat([
-            self.model.encode_pixels(self.warp(context[-1], state, some))
-            for some in moves.split(self.batch_size())])
+        latents = self.model.in_batches(
+            lambda some: self.model.encode_pixels(self.warp(context[-1], state, some)),
+            moves, self.batch_size())
         below = self.camera.height(state) + moves[:, 2] < CLEARANCE
         return latents.masked_fill(below.to(latents.device)[:, None, None], torch.nan)
 

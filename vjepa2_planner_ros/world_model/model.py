@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 import logging
 import traceback
@@ -148,9 +148,6 @@ class VJepa2WorldModel:
         Frames go through the predictor one at a time, each once: the context before the current
         frame once for all candidates, then one frame a step for each batch of candidates. Every
         frame sees all frames before it through the key/value cache, so no mask is needed.
-
-        Should memory run out all the same, it is tried once more with half the batch, which later
-        rollouts keep.
         """
         if self.predictor is None:
             raise WorldModelError(f"model '{self.name}' is an encoder alone: it cannot predict "
@@ -170,11 +167,22 @@ class VJepa2WorldModel:
         for t, action in enumerate(past_actions):
             _, cache = self.predictor.step(
                 context[t:t + 1], action[None], states[t:t + 1], t, cache)
-        batch = min(len(actions), self._largest_batch or len(actions),
-                    self.batch_size(len(context), actions.shape[1]))
-        arguments = context[-1:], states[-1:], actions, len(context), cache
+        return self.in_batches(
+            lambda some: self._rollout_batch(
+                context[-1:], states[-1:], some, len(context), cache),
+            actions, self.batch_size(len(context), actions.shape[1]))
+
+    def in_batches(self, predict: Callable[[Tensor], Tensor], candidates: Tensor,
+                   batch: int) -> Tensor:
+        """
+        Return predict(some) of candidates [S, ...], so many at once, put together.
+
+        Should memory run out all the same, it is tried once more with half the batch, which later
+        calls keep.
+        """
+        batch = min(len(candidates), self._largest_batch or len(candidates), batch)
         try:
-            return self._rollout_batches(batch, *arguments)
+            return torch.cat([predict(some) for some in candidates.split(batch)])
         except Exception as error:
             if batch == 1 or not is_out_of_memory(error):
                 raise
@@ -184,11 +192,7 @@ class VJepa2WorldModel:
         self.memory_shortages += 1
         self._largest_batch = batch // 2
         release_memory()
-        return self._rollout_batches(batch // 2, *arguments)
-
-    def _rollout_batches(self, batch, latents, state, actions, frames, cache) -> Tensor:
-        return torch.cat([self._rollout_batch(latents, state, some, frames, cache)
-                          for some in actions.split(batch)])
+        return torch.cat([predict(some) for some in candidates.split(batch // 2)])
 
     def _rollout_batch(self, latents, state, actions, frames, cache) -> Tensor:
         """Roll candidates [S, H, 7] out from the current frame, the last of ``frames``."""
