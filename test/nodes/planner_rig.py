@@ -87,6 +87,9 @@ def fill_pose(pose, state):
 
 def transition(robot, number, wait=True):
     """Ask for a lifecycle transition as a manager would; return whether it succeeded."""
+    if wait:  # the action is there just before the transition that makes it has ended
+        eventually(lambda: robot.planner._state_machine.current_state[1] in (
+            'unconfigured', 'inactive', 'active'))
     answer = robot.change.call_async(ChangeState.Request(transition=Transition(id=number)))
     if not wait:
         return answer

@@ -126,7 +126,7 @@ def test_replay_publishes_what_was_live_step_by_step(robot, recorded, listen):
     topics = {'planner/cem': CemIteration, 'planner/goal_image': Image}
     heard, pictures = (listen(kind, topic) for topic, kind in topics.items())
     candidates = recorded[1]  # live ones, and soon those of the replay
-    process = replaying(recorded[2], '--step')
+    process = replaying(recorded[2], '--step', '--wait', '5')
     try:
         for topic in (*topics, 'planner/cem/candidates'):  # it is found beside the planner
             name = robot.node.resolve_topic_name(topic)
