@@ -60,7 +60,7 @@ class PlanServices:
         try:
             answer(request, response)
             response.success = True
-        except (PlanNotFound, bag.BagInUse, OSError, ValueError) as error:
+        except (PlanNotFound, bag.BagInUse, ImportError, OSError, ValueError) as error:
             response.message = str(error)
         return response
 
@@ -91,7 +91,7 @@ class PlanServices:
         result = ReplayPlan.Result()
         try:
             self._publish(handle, result)
-        except (PlanNotFound, OSError, ValueError) as error:
+        except (PlanNotFound, ImportError, OSError, ValueError) as error:
             result.message = str(error)
         if handle.is_cancel_requested:
             result.message = 'cancelled'

@@ -16,7 +16,7 @@ from ..times import seconds
 def main(args=None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    return commands.run(options.run, options, (PlanNotFound, bag.BagInUse))
+    return commands.run(options.run, options, (PlanNotFound, bag.BagInUse, ImportError))
 
 
 def list_plans(options) -> None:

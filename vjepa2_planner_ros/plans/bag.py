@@ -16,19 +16,14 @@ from pathlib import Path
 import shutil
 import struct
 
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
-from mcap.writer import Writer
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 import yaml
-from zstandard import ZstdError
+
+# mcap and rosbags are imported where they are used: a planner that records nothing does not need
+# them, and starts sooner.
 
 MCAP, METADATA = 'plan_0.mcap', 'metadata.yaml'
 # The newest version of rosbag2's metadata that Humble reads; later ones read it too.
 METADATA_VERSION = 5
-DAMAGE = (McapError, ZstdError, struct.error, ValueError, KeyError)
 VOLATILE, TRANSIENT_LOCAL = 2, 1  # as rmw numbers them
 FOREVER = {'sec': 9223372036, 'nsec': 854775807}
 
@@ -66,6 +61,7 @@ class BagWriter:
     """Writes one bag into a folder that does not exist yet; locked against other processes."""
 
     def __init__(self, folder):
+        from mcap.writer import Writer
         self._folder = Path(folder)
         self._folder.mkdir(parents=True)
         self._file = open(self._folder / MCAP, 'xb')
@@ -152,6 +148,8 @@ def read(folder, roles=None):
 
     A bag that was not closed, or is damaged further on, is read as far as it is good.
     """
+    from mcap.exceptions import McapError
+    from zstandard import ZstdError
     with open(Path(folder, MCAP), 'rb') as file:
         try:
             messages = _indexed(file, roles) if is_complete(folder) else _from_the_start(file)
@@ -159,7 +157,7 @@ def read(folder, roles=None):
                 item = Item(_topic(schema, channel), message.log_time, message.data)
                 if roles is None or item.topic.role in roles:
                     yield item
-        except DAMAGE:
+        except (McapError, ZstdError, struct.error, ValueError, KeyError):
             return
 
 
@@ -204,6 +202,7 @@ def _lock(file):
 
 
 def _indexed(file, roles):
+    from mcap.reader import make_reader
     reader = make_reader(file)
     topics = [channel.topic for channel in reader.get_summary().channels.values()
               if roles is None or channel.metadata.get('role') in roles]
@@ -211,6 +210,8 @@ def _indexed(file, roles):
 
 
 def _from_the_start(file):
+    from mcap.records import Channel, Message, Schema
+    from mcap.stream_reader import StreamReader
     schemas, channels = {}, {}
     for record in StreamReader(file, validate_crcs=True).records:
         if isinstance(record, Schema):
@@ -230,6 +231,7 @@ def _topic(schema, channel):
 
 @lru_cache(maxsize=64)
 def _types(name, definition):
+    from rosbags.typesys import get_types_from_msg, get_typestore, Stores
     types = get_typestore(Stores.EMPTY)
     types.register(get_types_from_msg(definition, name))
     return types
