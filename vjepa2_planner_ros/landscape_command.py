@@ -79,18 +79,20 @@ def _ask(node, goal, options):
     if not client.wait_for_server(options.wait):
         raise OSError(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
                       f'{options.wait:g} s')
-    handle, bar = None, tqdm(total=100, unit='%', disable=None, leave=False)
+    bar = tqdm(total=100, unit='%', disable=None, leave=False)
 
     def on_feedback(message):
         bar.update(100.0 * message.feedback.progress - bar.n)
 
+    sent = client.send_goal_async(goal, on_feedback)
     try:
-        handle = _wait(node, client.send_goal_async(goal, on_feedback))
+        handle = _wait(node, sent)
         if not handle.accepted:
             raise RuntimeError(f'GOAL_REJECTED: {options.action!r}: the planner is not active')
         answer = _wait(node, handle.get_result_async())
     except KeyboardInterrupt:
-        if handle is not None:
+        handle = _wait(node, sent)
+        if handle.accepted:
             _wait(node, handle.cancel_goal_async())
         raise
     finally:
