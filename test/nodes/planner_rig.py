@@ -97,6 +97,18 @@ def transition(robot, number, wait=True):
     return answer.result().success
 
 
+def send_goal(node, client, goal, feedback=None):
+    """
+    Send a goal of an ActionClient; return the goal's handle.
+
+    On the thread that takes the answers, as PlannerClient does it and for its reason.
+    """
+    sent = node.executor.create_task(client.send_goal_async, goal, feedback)
+    eventually(sent.done)
+    eventually(sent.result().done)
+    return sent.result().result()
+
+
 class Toy(ToyWorldModel):
     """The toy world model, with switches for what can go wrong."""
 

@@ -7,7 +7,8 @@ import threading
 from action_msgs.msg import GoalStatus
 import numpy as np
 from planner_rig import (
-    DEACTIVATE, eventually, GOAL, START, to_image, to_state_message, transition)
+    DEACTIVATE, eventually, GOAL, send_goal, START, to_image, to_state_message, transition)
+from planner_wire import wait
 import pytest
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
@@ -26,20 +27,14 @@ SUCCEEDED, CANCELED, ABORTED = (
     GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED)
 
 
-def wait(future):
-    """Return a future's result."""
-    eventually(future.done)
-    return future.result()
-
-
 class Ask:
     """One goal of the action: sent, accepted, and later its end."""
 
-    def __init__(self, client, **fields):
+    def __init__(self, node, client, **fields):
         self.progress = []
-        self.handle = wait(client.send_goal_async(
-            ComputeEnergyLandscape.Goal(**fields),
-            feedback_callback=lambda message: self.progress.append(message.feedback.progress)))
+        self.handle = send_goal(
+            node, client, ComputeEnergyLandscape.Goal(**fields),
+            lambda message: self.progress.append(message.feedback.progress))
         self.later = self.handle.get_result_async() if self.handle.accepted else None
 
     def end(self):
@@ -58,7 +53,7 @@ def asker(robot):
     """Return (function that sends a goal, the client to destroy)."""
     client = ActionClient(robot.node, ComputeEnergyLandscape, 'compute_energy_landscape')
     assert client.wait_for_server(60.0)
-    return (lambda **fields: Ask(client, **fields)), client
+    return (lambda **fields: Ask(robot.node, client, **fields)), client
 
 
 @pytest.fixture

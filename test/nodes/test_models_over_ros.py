@@ -14,8 +14,8 @@ from file_server import serve
 from meta_checkpoints import meta_content, random_content
 import numpy as np
 from planner_rig import (
-    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, START, to_state_message,
-    transition)
+    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, send_goal, START,
+    to_state_message, transition)
 from planner_wire import wait
 import psutil
 import pytest
@@ -89,8 +89,8 @@ class Operator:
 
     def _send(self, name, feedback, fields):
         goal = LoadModel.Goal(name=name, **{'dtype': 'float32', **fields})
-        return wait(self._action.send_goal_async(goal, feedback_callback=lambda message: (
-            None if feedback is None else feedback.append(message.feedback))))
+        return send_goal(self.robot.node, self._action, goal, lambda message: (
+            None if feedback is None else feedback.append(message.feedback)))
 
     def outcome(self, handle):
         """Wait for the end of a LoadModel goal; return (status, Result)."""

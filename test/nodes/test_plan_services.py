@@ -10,7 +10,8 @@ import time
 
 from action_msgs.msg import GoalStatus
 import numpy as np
-from planner_rig import closed_plans, eventually, GOAL, START, to_image, to_state_message
+from planner_rig import (
+    closed_plans, eventually, GOAL, send_goal, START, to_image, to_state_message)
 import pytest
 from rclpy.action import ActionClient
 from rosbags.rosbag2 import Reader
@@ -51,9 +52,7 @@ def replays(robot):
     assert client.wait_for_server(60.0)
 
     def send(feedback=None, **fields):
-        future = client.send_goal_async(ReplayPlan.Goal(**fields), feedback_callback=feedback)
-        eventually(future.done)
-        return future.result()
+        return send_goal(robot.node, client, ReplayPlan.Goal(**fields), feedback)
 
     yield send
     client.destroy()
@@ -185,8 +184,7 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
     replaying = ActionClient(robot.node, ReplayPlan, '/doomed/planner/replay_plan')
     assert replaying.wait_for_server(60.0)
     seen = []
-    replaying.send_goal_async(ReplayPlan.Goal(plan='latest', rate=0.01),
-                              feedback_callback=seen.append)
+    send_goal(robot.node, replaying, ReplayPlan.Goal(plan='latest', rate=0.01), seen.append)
     eventually(lambda: seen)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10.0) == 0
