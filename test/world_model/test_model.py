@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 import torch
 
+from vjepa2_planner_ros.benchmark.peer import between, compose
 from vjepa2_planner_ros.planning import CemConfig, plan
 from vjepa2_planner_ros.world_model import build_networks, ModelSpec, VJepa2WorldModel
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
@@ -37,18 +38,6 @@ def random_actions(samples, horizon, seed=1):
     rng = np.random.default_rng(seed)
     return torch.tensor(
         rng.uniform(-1, 1, (samples, horizon, 7)) * TINY.action_bounds, dtype=torch.float32)
-
-
-def compose(state, action):
-    """Compose poses with SciPy, one at a time, as Meta's planner."""
-    turned = Rotation.from_euler('xyz', action[3:6]) * Rotation.from_euler('xyz', state[3:6])
-    return np.concatenate([state[:3] + action[:3], turned.as_euler('xyz'),
-                           np.clip(state[6:] + action[6:], 0, 1)])
-
-
-def between(state, after):
-    turn = Rotation.from_euler('xyz', after[3:6]) * Rotation.from_euler('xyz', state[3:6]).inv()
-    return np.concatenate([after[:3] - state[:3], turn.as_euler('xyz'), after[6:] - state[6:]])
 
 
 @torch.inference_mode()

@@ -83,7 +83,7 @@ class Peer:
         """Return the layer-normed latents [S, N, D] after H actions, as WorldModel.rollout."""
         samples, tokens = len(actions), context.shape[1]
         frames = context.flatten(0, 1).repeat(samples, 1, 1)
-        past = np.stack([_between(*pair) for pair in zip(states, states[1:])] or [np.zeros(7)])
+        past = np.stack([between(*pair) for pair in zip(states, states[1:])] or [np.zeros(7)])
         states = np.repeat(np.asarray(states)[None], samples, 0)
         taken = np.repeat(past[None, :states.shape[1] - 1], samples, 0)
         for h in range(actions.shape[1]):
@@ -91,7 +91,7 @@ class Peer:
             taken = np.concatenate([taken, action[:, None]], 1)
             predicted = self.predictor(frames, self._tensor(taken), self._tensor(states))
             frames = torch.cat([frames, _norm(predicted[:, -tokens:])], 1)
-            composed = np.stack([_compose(s, a) for s, a in zip(states[:, -1], action)])
+            composed = np.stack([compose(s, a) for s, a in zip(states[:, -1], action)])
             states = np.concatenate([states, composed[:, None]], 1)
         return frames[:, -tokens:]
 
@@ -124,12 +124,14 @@ def _norm(latents: Tensor) -> Tensor:
     return F.layer_norm(latents, latents.shape[-1:])
 
 
-def _compose(state, action):
+def compose(state, action):
+    """Return the state [7] after an action [7]; rotations about fixed axes."""
     turned = Rotation.from_euler('xyz', action[3:6]) * Rotation.from_euler('xyz', state[3:6])
     return np.concatenate([state[:3] + action[:3], turned.as_euler('xyz'),
                            np.clip(state[6:] + action[6:], 0, 1)])
 
 
-def _between(state, after):
+def between(state, after):
+    """Return the action [7] that leads from a state to the one after it."""
     turn = Rotation.from_euler('xyz', after[3:6]) * Rotation.from_euler('xyz', state[3:6]).inv()
     return np.concatenate([after[:3] - state[:3], turn.as_euler('xyz'), after[6:] - state[6:]])
