@@ -20,6 +20,7 @@ from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import EndEffectorState
 
 from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.solver import Solver
 
 PICTURE = to_image(ToyWorldModel.picture(GOAL))
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -249,10 +250,10 @@ def test_a_model_that_was_replaced_ends_it(robot, ask):
     asked = ask(goal_image=PICTURE)
     rollouts.reached()
     thread = robot.planner._torch
-    model, thread._model = thread._model, ToyWorldModel()
+    solver, thread._solver = thread._solver, Solver(ToyWorldModel())
     rollouts.release()
     code, text = asked.failure()
-    thread._model = model
+    thread._solver = solver
     assert code == ErrorCode.MODEL_NOT_FOUND and "'toy'" in text
 
 

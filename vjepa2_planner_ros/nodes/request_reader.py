@@ -14,7 +14,7 @@ def read_request(goal, observations, model, should_stop, deadline):
 
     GoalError if a stream has not what is needed in time; should_stop() raises.
     """
-    from .torch_thread import Request  # needs torch: not before the node is configured
+    from .solver import Request  # needs torch: not before the node is configured
     settings = goal.settings
     observations.prepare(settings, model.frame_period)
     frames, states, stamp = _observe(goal, observations, should_stop, deadline)

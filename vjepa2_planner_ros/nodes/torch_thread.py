@@ -4,54 +4,19 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 import math
 import threading
-import time
 import traceback
 import weakref
 
 import numpy as np
-import torch
 
 from .errors import GoalError, GoalStopped
+from .solver import Answer, goal_error, Request, Solver
 from ..error_codes import ErrorCode
-from ..planning import (
-    CemConfig, goal_energy, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout,
-    TrustRegionConfig)
-from ..planning.actions import to_command
-from ..planning.landscape import energies_in_batches
+from ..planning import CemConfig, goal_energy, plan, PlanCancelled
 from ..world_model import LoadCancelled
-from ..world_model.devices import is_out_of_memory, release_memory
-from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
-from ..world_model.poses import compose
-
-BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
-
-
-@dataclass(frozen=True)
-class Request:
-    """What one goal asks for, as arrays."""
-
-    goal: np.ndarray  # uint8 [H, W, 3]
-    frames: tuple  # of uint8 [H, W, 3], one or more of the context, the current one last
-    states: np.ndarray  # [T, 7] at the frames
-    settings: object  # Settings
-    allowance: float  # s, as asked for; 0 = none
-    deadline: float  # the same on time.monotonic(); inf = none
-    best_effort: bool  # at the deadline, the plan so far instead of an error
-    camera: tuple = None  # of a HandCamera; None where the model itself knows how things move
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A plan in the convention of ROS commands, with where it leads and how long it took."""
-
-    commands: np.ndarray  # [H, 7]
-    target: np.ndarray  # state [7] after the first command
-    plan: object  # planning.Plan
-    encoding_time: float  # s
-    optimization_time: float  # s
+from ..world_model.devices import release_memory
 
 
 class TorchThread:
@@ -69,9 +34,8 @@ class TorchThread:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix='torch')
         self._busy = threading.Event()
         self._turn = threading.Lock()
-        self._model = None
+        self._solver = None
         self._settings = None  # that the model was loaded with
-        self._last_goal = (None, None)  # closed loops send the same picture again and again
 
     @property
     def busy(self):
@@ -81,7 +45,8 @@ class TorchThread:
     @property
     def model(self):
         """Return the loaded world model or None; for its name, device and dtype."""
-        return self._model
+        solver = self._solver  # it may be let go of meanwhile
+        return None if solver is None else solver.model
 
     @property
     def settings(self):
@@ -123,7 +88,7 @@ class TorchThread:
         command convention), stopped() and raise_if_stopped(). GoalError or GoalStopped if there
         is no plan.
         """
-        return self._call(self._answered, self._encode_and_plan, request, report)
+        return self._call(self._answered, lambda: self._solver.plan(request, report))
 
     def energies(self, request: Request, commands_within, batch, report) -> np.ndarray:
         """
@@ -136,11 +101,11 @@ class TorchThread:
         :param report: as in plan, with evaluated(share) instead of iteration.
         """
         energies = []
-        model, total, batches = self._call(
+        solver, total, batches = self._call(
             self._answered, self._begin_energies, request, commands_within, batch, report)
         while sum(map(len, energies)) < total:
             energies.append(
-                self._call(self._answered, self._next_energies, model, batches, report))
+                self._call(self._answered, self._next_energies, solver, batches, report))
             report.evaluated(sum(map(len, energies)) / total)
         return np.concatenate(energies)
 
@@ -151,7 +116,8 @@ class TorchThread:
         They are encoded in calls of their own: a plan that begins meanwhile waits for one of them.
         GoalError if there is no energy.
         """
-        return self._call(self._energy, picture, *self._call(self._latents, goal))
+        target = self._call(self._answered, self._latents, goal)
+        return self._call(self._answered, self._energy, picture, *target)
 
     def close(self):
         """Stop the thread after what it does now."""
@@ -169,8 +135,8 @@ class TorchThread:
 
     def _load(self, settings, progress, should_stop, may_switch):
         try:
-            self._model = self._ready_model(settings, progress, should_stop, may_switch)
-            self._settings, self._last_goal = settings, (None, None)
+            self._solver = Solver(self._ready_model(settings, progress, should_stop, may_switch))
+            self._settings = settings
         except Exception as error:
             traceback.clear_frames(error.__traceback__)  # they hold what was loaded
             raise
@@ -195,7 +161,7 @@ class TorchThread:
         return model
 
     def _unload(self):
-        self._model, self._settings, self._last_goal = None, None, (None, None)
+        self._solver = self._settings = None
         release_memory()
 
     def _answered(self, function, *args):
@@ -207,145 +173,29 @@ class TorchThread:
         except PlanCancelled as error:
             raise GoalStopped from error
         except Exception as error:
-            raise _goal_error(error, self._model) from error
+            raise goal_error(error, self.model) from error
 
     def _latents(self, picture):
-        """Return the latents [N, D] of a picture and the model, weakly: it may be let go of."""
-        if self._model is None:
+        """Return the latents [N, D] of a picture and the solver, weakly: it may be let go of."""
+        if self._solver is None:
             raise GoalError(ErrorCode.NODE_DEACTIVATED, 'no model is loaded')
-        try:
-            return self._model.encode(picture[None])[0], weakref.ref(self._model)
-        except Exception as error:
-            raise _goal_error(error, self._model) from error
+        return self.model.encode(picture[None])[0], weakref.ref(self._solver)
 
-    def _energy(self, picture, target, model):
+    def _energy(self, picture, target, solver):
         latents, now = self._latents(picture)
-        if now() is not model():
+        if now() is not solver():
             raise GoalError(ErrorCode.UNKNOWN, 'the model was exchanged meanwhile: ask again')
         energy = goal_energy(latents[None], target).item()
         if not math.isfinite(energy):
             raise GoalError(ErrorCode.NON_FINITE_ENERGY, f'the energy is {energy}')
-        return energy, self._model.name
+        return energy, self.model.name
 
-    def _encode_and_plan(self, request, report):
-        began = time.perf_counter()
-        model = self._moving(request)
-        context, goal = self._encode(model, request, report)
-        encoded = time.perf_counter()
-        found = self._search(model, context, goal, request, report)
-        commands = to_command(found.actions)
-        target = compose(torch.as_tensor(request.states[-1]), torch.as_tensor(found.actions[0]))
-        return Answer(commands, target.numpy(), found, encoded - began,
-                      time.perf_counter() - encoded)
+    def _begin_energies(self, *args):
+        return self._solver, *self._solver.begin_energies(*args)
 
-    def _begin_energies(self, request, commands_within, batch, report):
-        """Return the model, the number of steps, and the iterator over batches of energies."""
-        model = self._moving(request)
-        try:
-            commands = commands_within(model.action_bounds)
-        except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
-        context, goal = self._encode(model, request, report)
-        return self._model, len(commands), energies_in_batches(
-            model, context, request.states, goal, commands, batch)
-
-    def _next_energies(self, model, batches, report):
+    def _next_energies(self, solver, batches, report):
         report.raise_if_stopped()
-        if model is not self._model:
+        if solver is not self._solver:
             raise GoalError(ErrorCode.MODEL_NOT_FOUND,
-                            f"model '{model.name}' was replaced meanwhile; ask again")
+                            f"model '{solver.model.name}' was replaced meanwhile; ask again")
         return next(batches)
-
-    def _encode(self, model, request, report):
-        """Return the context [T, ...] and the goal's latents [N, D]."""
-        report.raise_if_stopped()
-        report.encoding(0.0)
-        goal = self._encode_goal(request.goal)
-        report.goal_input(self._model.model_input(request.goal))
-        report.raise_if_stopped()
-        report.encoding(0.5)
-        context = torch.cat([model.observe(frame[None]) for frame in request.frames])
-        report.model_input(self._model.model_input(request.frames[-1]))
-        report.encoding(1.0)
-        return context, goal
-
-    def _moving(self, request):
-        """Return the model that knows where actions lead."""
-        if request.camera is None:
-            return self._model
-        camera = HandCamera(*request.camera)
-        height = camera.height(request.states[-1])
-        if not height >= CLEARANCE:
-            raise GoalError(ErrorCode.INVALID_STATE, (
-                f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} m: '
-                f'allowed: {CLEARANCE:g} m or more'))
-        return GeometricWorldModel(self._model, camera)
-
-    def _encode_goal(self, picture):
-        known, latents = self._last_goal
-        if known is None or not np.array_equal(known, picture):
-            latents = self._model.encode(picture[None])[0]
-            self._last_goal = picture, latents
-        return latents
-
-    def _search(self, model, context, goal, request, report):
-        done = 0
-
-        def on_iteration(iteration):
-            nonlocal done
-            done = iteration.iteration
-            report.iteration(replace(iteration, actions=to_command(iteration.actions),
-                                     mean=to_command(iteration.mean)))
-
-        left = request.deadline - time.monotonic()
-        try:
-            config = plan_config(request.settings, model.action_bounds,
-                                 None if math.isinf(left) else max(left, 1e-9),
-                                 request.best_effort)
-            bounds = np.array(config.bounds_for(model.action_bounds))
-            config.axes_for(model.action_bounds)
-        except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, f'cem.{error}') from error
-        try:
-            found = plan(model, context, request.states, goal, config,
-                         on_iteration=on_iteration, should_stop=report.stopped)
-        except PlanTimeout as error:
-            raise GoalError(ErrorCode.TIMEOUT, (
-                f'time_allowance = {request.allowance:g} s exceeded after {done} of '
-                f'{config.iterations} iterations')) from error
-        if not (np.isfinite(found.actions).all()
-                and (abs(found.actions) <= bounds + BOUNDS_TOLERANCE).all()):
-            raise GoalError(ErrorCode.UNKNOWN, (
-                f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
-                f'{bounds.tolist()}'))
-        return found
-
-
-def plan_config(settings, action_bounds, time_limit, best_effort):
-    """Return the optimizer's config of parameters; a bound of zero is the model's."""
-    bounds = tuple(bound or own for bound, own in zip(settings.cem_bounds, action_bounds))
-    common = {
-        'samples': settings.samples, 'iterations': settings.iterations,
-        'horizon': settings.cem_horizon, 'bounds': bounds if any(settings.cem_bounds) else None,
-        'search': settings.cem_search, 'gripper_deadband': settings.cem_gripper_deadband,
-        'seed': None if settings.cem_seed < 0 else settings.cem_seed, 'time_limit': time_limit,
-        'best_effort': best_effort}
-    if settings.optimizer == 'trust_region':
-        return TrustRegionConfig(**common)
-    return CemConfig(
-        elite_fraction=settings.cem_elite_fraction, momentum_mean=settings.cem_momentum_mean,
-        momentum_std=settings.cem_momentum_std, include_mean=settings.cem_include_mean,
-        keep_elites=settings.cem_keep_elites, **common)
-
-
-def _goal_error(error, model):
-    """Return the GoalError that an exception from below means."""
-    if is_out_of_memory(error):
-        traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
-        release_memory()
-        return GoalError(ErrorCode.OUT_OF_MEMORY, (
-            f'memory of {model.device} ran out: lower cem.samples or cem.horizon, or use a '
-            f'smaller model or dtype ({error})'))
-    if isinstance(error, NonFiniteEnergyError):
-        return GoalError(ErrorCode.NON_FINITE_ENERGY, str(error))
-    return GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')
