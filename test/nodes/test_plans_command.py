@@ -45,7 +45,7 @@ def plans(plans_folder, capsys):
 
 
 def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plans_folder):
-    second = robot.plan(iterations=2)
+    second = robot.plan(optimizer='trust_region', samples=12, iterations=2)
     closed_plans(plans_folder, 2)
     code, output, _ = plans('list')
     assert code == 0
@@ -53,7 +53,7 @@ def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plan
     assert [line.split()[2] for line in lines] == [
         second.plan_id.hex()[:8], recorded[0].plan_id.hex()[:8]]
     assert f'{second.start_energy:.4f} -> {second.energy:.4f}' in lines[0]
-    assert 'succeeded' in lines[0] and '25 x 3' in lines[1]
+    assert 'succeeded' in lines[0] and '12 x 2' in lines[0] and '25 x 3' in lines[1]
     assert len(plans('list', '--limit', '1')[1].splitlines()) == 2
 
 

@@ -91,8 +91,9 @@ def _line(path):
     if record is None:
         return f'{text}nothing readable'
     settings = {item.key: item.value for item in record.settings}
+    optimizer = settings['optimizer']
     text += (f'{record.outcome or "not ended":10} {record.model:15}'
-             f'{settings["cem.samples"]:>6} x{settings["cem.iterations"]:>2}')
+             f'{settings[f"{optimizer}.samples"]:>6} x{settings[f"{optimizer}.iterations"]:>2}')
     if record.outcome != 'succeeded':
         return text + f'{"":41}{size_of(path) / 1e6:6.2f} MB  {record.error_msg}'
     return text + (
