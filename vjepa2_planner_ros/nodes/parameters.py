@@ -40,9 +40,9 @@ class Settings:
         'auto', 'Precision of the model; used from the next configure.',
         choices=('auto', 'float32', 'bfloat16', 'float16'))
     optimizer: str = parameter(
-        'cem', 'How plans are searched: cem is the cross-entropy method; trust_region needs a '
-        'hundredth of its candidates and heeds cem.horizon, bounds, search, gripper_deadband '
-        'and seed alone.', choices=OPTIMIZERS)
+        'cem', 'How plans are searched: cem is the cross-entropy method; trust_region needs 67 '
+        'candidates where that takes 2502, and heeds cem.horizon, bounds, search, '
+        'gripper_deadband and seed alone.', choices=OPTIMIZERS)
     cem_samples: int = parameter(
         500, 'Candidates drawn in each iteration.', name='cem.samples', low=1, high=16384)
     cem_iterations: int = parameter(
