@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoding, rollouts and dtypes of a whole world model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -173,3 +174,26 @@ def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, dtype, mo
             most = max(most, held)
     reckoned = samples * model.candidate_bytes(frames, horizon)
     assert 0.25 * reckoned < most < reckoned
+
+
+def test_lanes_find_what_one_thread_finds_and_leave_torch_its_threads(tiny):
+    frames, states = random_scene(2)
+    actions = random_actions(45, 2)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert tiny.lanes == 1
+        context = tiny.encode(frames[:-1])
+        expected = tiny.rollout(context, states, actions)
+        torch.set_num_threads(3)
+        assert tiny.lanes == 3
+        torch.testing.assert_close(tiny.encode(frames[:-1]), context, rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-6)
+        with pytest.raises(ValueError, match='allowed: uint8'):
+            tiny.encode(frames[:-1].astype(np.float32))
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 import logging
+from math import ceil
 import traceback
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from .catalogue import ModelSpec
 from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
 from .fused import unfused_attention
+from .lanes import side_by_side
 from .networks import ActionConditionedPredictor, VisionTransformer
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class VJepa2WorldModel:
         self.predictor = predictor
         if predictor is not None:
             predictor.eval().requires_grad_(False)
+        self._small = self.device.type == 'cpu' and self.memory <= SMALL
         self.memory_shortages = 0
         self._largest_batch: int | None = None  # candidates; None until memory ran out
 
@@ -108,14 +111,22 @@ class VJepa2WorldModel:
         return sum(parameter.nbytes for module in (self.encoder, self.predictor)
                    if module is not None for parameter in module.parameters())
 
+    @property
+    def lanes(self) -> int:
+        """Return how many calls run side by side: torch's threads for small models on a CPU."""
+        return torch.get_num_threads() if self._small else 1
+
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
         return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
-        return self.encode_pixels(preprocessing.crop_and_resize(
-            frames, self.spec.image_size, self.spec.crop, self.device))
+        lanes = self.lanes
+        return side_by_side(
+            lambda some: self.encode_pixels(preprocessing.crop_and_resize(
+                some, self.spec.image_size, self.spec.crop, self.device)),
+            torch.as_tensor(frames).chunk(lanes), lanes)
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
@@ -180,9 +191,11 @@ class VJepa2WorldModel:
         Should memory run out all the same, it is tried once more with half the batch, which later
         calls keep.
         """
-        batch = min(len(candidates), self._largest_batch or len(candidates), batch)
+        lanes = max(1, min(self.lanes, len(candidates) // FEWEST))
+        rounds = ceil(len(candidates) / lanes / min(self._largest_batch or batch, batch))
+        batch = ceil(len(candidates) / lanes / rounds)
         try:
-            return torch.cat([predict(some) for some in candidates.split(batch)])
+            return side_by_side(predict, candidates.split(batch), lanes)
         except Exception as error:
             if batch == 1 or not is_out_of_memory(error):
                 raise
@@ -192,7 +205,7 @@ class VJepa2WorldModel:
         self.memory_shortages += 1
         self._largest_batch = batch // 2
         release_memory()
-        return torch.cat([predict(some) for some in candidates.split(batch // 2)])
+        return side_by_side(predict, candidates.split(batch // 2), lanes)
 
     def _rollout_batch(self, latents, state, actions, frames, cache) -> Tensor:
         """Roll candidates [S, H, 7] out from the current frame, the last of ``frames``."""
@@ -235,5 +248,7 @@ class VJepa2WorldModel:
         return tokens * channels * self.encoder.norm.weight.element_size()
 
 
-# Beyond it, tensors of a batch are pages that the system hands out anew at each operation.
-CPU_WORKING_SET = 16 << 20
+# Bytes of one batch on a CPU: bigger ones leave the caches, smaller ones wait for Python.
+CPU_WORKING_SET = 32 << 20
+SMALL = 64 << 20  # bytes of weights: the larger ones keep all threads busy with each operation
+FEWEST = 8  # candidates that are worth a lane of their own
