@@ -40,7 +40,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     """Return the attention [B, N, heads * hd] of q [B, heads, N, hd] to k, v [B, heads, M, hd]."""
     if mask is None and unfused_attention(q.dtype, q.device):
         queries, keys, values = (some.flatten(0, 1) for some in (q, k, v))
-        scores = torch.bmm(queries, keys.mT).mul_(q.shape[-1] ** -0.5)
+        scores = torch.baddbmm(q.new_empty(1, 1, 1), queries, keys.mT, beta=0,
+                               alpha=q.shape[-1] ** -0.5)
         out = torch.bmm(scores.softmax(dim=-1), values).view_as(q)
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
