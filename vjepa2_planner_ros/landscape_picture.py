@@ -12,7 +12,7 @@ COLOURS = 'viridis'  # also of the points and slices in 3D
 CONTOURS = 10
 
 
-def draw(landscape):
+def draw(landscape, dpi=DPI):
     """
     Return a picture, uint8 [H, W, 3] RGB: a heat map of each pair of axes, through the minimum.
 
@@ -23,7 +23,7 @@ def draw(landscape):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     slices = list(landscape.slices())
-    figure = Figure((PANEL[0] * len(slices), PANEL[1]), dpi=DPI, layout='constrained')
+    figure = Figure((PANEL[0] * len(slices), PANEL[1]), dpi=dpi, layout='constrained')
     canvas = FigureCanvasAgg(figure)
     low, high = np.nanmin(landscape.energies), np.nanmax(landscape.energies)
     for panel, (first, second, energies) in zip(figure.subplots(1, len(slices), squeeze=False)[0],

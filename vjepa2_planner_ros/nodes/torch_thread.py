@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything the node does with torch, on one thread of its own."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 import math
 import threading
@@ -124,7 +124,10 @@ class TorchThread:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _call(self, function, *args):
-        return self._pool.submit(self._run, function, *args).result()
+        try:
+            return self._pool.submit(self._run, function, *args).result()
+        except CancelledError as error:  # by close()
+            raise GoalStopped from error
 
     def _run(self, function, *args):
         self._busy.set()

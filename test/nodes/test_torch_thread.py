@@ -1,0 +1,35 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that torch runs on."""
+
+from concurrent.futures import ThreadPoolExecutor
+import threading
+
+import pytest
+
+from vjepa2_planner_ros.nodes.errors import GoalStopped
+from vjepa2_planner_ros.nodes.parameters import Settings
+from vjepa2_planner_ros.nodes.torch_thread import TorchThread
+
+
+def test_what_still_waits_when_the_thread_is_closed_was_stopped():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load_model(*args, **options):
+        begun.set()
+        assert go_on.wait(20.0)
+        raise ValueError('there is no model here')
+
+    torch = TorchThread(load_model)
+    with ThreadPoolExecutor(2) as callers:
+        loading = callers.submit(torch.load, Settings())
+        assert begun.wait(20.0)
+        waiting = callers.submit(torch.unload)
+        while not torch._pool._work_queue.qsize():
+            pass
+        torch.close()
+        with pytest.raises(GoalStopped):
+            waiting.result(20.0)
+        go_on.set()
+        with pytest.raises(ValueError, match='no model here'):
+            loading.result(20.0)
