@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 import math
 import threading
+import time
 import traceback
 import weakref
 
@@ -17,6 +18,8 @@ from ..error_codes import ErrorCode
 from ..planning import CemConfig, goal_energy, plan, PlanCancelled
 from ..world_model import LoadCancelled
 from ..world_model.devices import release_memory
+
+PATIENCE = 0.5  # s for those who look at a model that goes, such as diagnostics
 
 
 class TorchThread:
@@ -78,7 +81,7 @@ class TorchThread:
 
     def unload(self):
         """Forget the model and give its memory back."""
-        self._call(self._unload)
+        self._call(self._exchange, None, None)
 
     def plan(self, request: Request, report) -> Answer:
         """
@@ -138,13 +141,12 @@ class TorchThread:
 
     def _load(self, settings, progress, should_stop, may_switch):
         try:
-            self._solver = Solver(self._ready_model(settings, progress, should_stop, may_switch))
-            self._settings = settings
+            solver = Solver(self._ready_model(settings, progress, should_stop, may_switch))
         except Exception as error:
             traceback.clear_frames(error.__traceback__)  # they hold what was loaded
-            raise
-        finally:
             release_memory()
+            raise
+        self._exchange(solver, settings)
 
     def _ready_model(self, settings, progress, should_stop, may_switch):
         model = self._load_model(
@@ -163,9 +165,16 @@ class TorchThread:
             raise LoadCancelled(f"loading model '{settings.model}' was stopped")
         return model
 
-    def _unload(self):
-        self._solver = self._settings = None
+    def _exchange(self, solver, settings):
+        """Take a solver, or None, and give the memory of the one before back."""
+        old = None if self._solver is None else weakref.ref(self.model)
+        self._solver, self._settings = solver, settings
         release_memory()
+        until = time.monotonic() + PATIENCE
+        while old is not None and old() is not None and time.monotonic() < until:
+            time.sleep(0.01)
+            if old() is None:
+                release_memory()  # what is let go of after it stays with the process
 
     def _answered(self, function, *args):
         """Call a function for a goal; raise GoalError or GoalStopped whatever it raises."""
