@@ -169,12 +169,14 @@ class TorchThread:
         """Take a solver, or None, and give the memory of the one before back."""
         old = None if self._solver is None else weakref.ref(self.model)
         self._solver, self._settings = solver, settings
+        gone = old is None or old() is None
         release_memory()
+        if gone:
+            return
         until = time.monotonic() + PATIENCE
-        while old is not None and old() is not None and time.monotonic() < until:
+        while old() is not None and time.monotonic() < until:
             time.sleep(0.01)
-            if old() is None:
-                release_memory()  # what is let go of after it stays with the process
+        release_memory()  # what was let go of after the first one stayed with the process
 
     def _answered(self, function, *args):
         """Call a function for a goal; raise GoalError or GoalStopped whatever it raises."""
