@@ -131,7 +131,8 @@ def test_twenty_cycles_leave_neither_threads_nor_memory(make_robot):
             assert transition(robot, number)
         robot.plan(iterations=1)
         assert len(models) == cycle + 2
-        assert [model() is None for model in models] == [True] * (cycle + 1) + [False]
+        assert models[-1]() is not None
+        eventually(lambda: not any(model() for model in models[:-1]))  # diagnostics may look
         if cycle == 4:
             memory = process.memory_info().rss
     # The executor's pool may have filled up since; each of twenty cycles makes a torch thread.

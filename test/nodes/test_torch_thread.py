@@ -5,6 +5,7 @@
 from concurrent.futures import ThreadPoolExecutor
 import threading
 
+from planner_rig import eventually
 import pytest
 
 from vjepa2_planner_ros.nodes.errors import GoalStopped
@@ -25,8 +26,7 @@ def test_what_still_waits_when_the_thread_is_closed_was_stopped():
         loading = callers.submit(torch.load, Settings())
         assert begun.wait(20.0)
         waiting = callers.submit(torch.unload)
-        while not torch._pool._work_queue.qsize():
-            pass
+        eventually(torch._pool._work_queue.qsize)
         torch.close()
         with pytest.raises(GoalStopped):
             waiting.result(20.0)

@@ -6,7 +6,6 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 import math
 import threading
-import time
 import traceback
 import weakref
 
@@ -18,8 +17,6 @@ from ..error_codes import ErrorCode
 from ..planning import CemConfig, goal_energy, plan, PlanCancelled
 from ..world_model import LoadCancelled
 from ..world_model.devices import release_memory
-
-PATIENCE = 0.5  # s for those who look at a model that goes, such as diagnostics
 
 
 class TorchThread:
@@ -167,16 +164,10 @@ class TorchThread:
 
     def _exchange(self, solver, settings):
         """Take a solver, or None, and give the memory of the one before back."""
-        old = None if self._solver is None else weakref.ref(self.model)
-        self._solver, self._settings = solver, settings
-        gone = old is None or old() is None
+        old, self._solver, self._settings = self.model, solver, settings
+        if old is not None:
+            old.drop_weights()  # others, such as diagnostics, may look at it just now
         release_memory()
-        if gone:
-            return
-        until = time.monotonic() + PATIENCE
-        while old() is not None and time.monotonic() < until:
-            time.sleep(0.01)
-        release_memory()  # what was let go of after the first one stayed with the process
 
     def _answered(self, function, *args):
         """Call a function for a goal; raise GoalError or GoalStopped whatever it raises."""

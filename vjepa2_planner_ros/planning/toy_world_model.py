@@ -46,6 +46,9 @@ class ToyWorldModel:
         """Return the frame itself."""
         return np.asarray(frame)
 
+    def drop_weights(self):
+        """Do nothing: there are none."""
+
     @staticmethod
     def picture(state, height=32, width=32):
         """Return the uint8 [height, width, 3] picture that encodes a state, to 0.01."""

@@ -58,6 +58,9 @@ class WorldModel(Protocol):
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
 
+    def drop_weights(self) -> None:
+        """Let go of the weights, whoever still holds the model: it cannot be used any more."""
+
 
 def layer_norm(latents: Tensor) -> Tensor:
     """Normalise each token over its channels without affine (eps 1e-5), as V-JEPA 2-AC does."""
@@ -74,10 +77,12 @@ class VJepa2WorldModel:
     def __init__(self, spec: ModelSpec, encoder: VisionTransformer,
                  predictor: ActionConditionedPredictor | None):
         self.spec = spec
-        self.encoder = encoder.eval().requires_grad_(False)
-        self.predictor = predictor
-        if predictor is not None:
-            predictor.eval().requires_grad_(False)
+        self.encoder, self.predictor = encoder, predictor
+        for network in self._networks:
+            network.eval().requires_grad_(False)
+        self.device, self.dtype = encoder.norm.weight.device, encoder.norm.weight.dtype
+        self.memory = sum(parameter.nbytes for module in self._networks
+                          for parameter in module.parameters())
         self._small = self.device.type == 'cpu' and self.memory <= SMALL
         self.memory_shortages = 0
         self._largest_batch: int | None = None  # candidates; None until memory ran out
@@ -99,17 +104,8 @@ class VJepa2WorldModel:
         return self.spec.frame_period
 
     @property
-    def device(self) -> torch.device:
-        return self.encoder.norm.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.encoder.norm.weight.dtype
-
-    @property
-    def memory(self) -> int:
-        return sum(parameter.nbytes for module in (self.encoder, self.predictor)
-                   if module is not None for parameter in module.parameters())
+    def _networks(self):
+        return [network for network in (self.encoder, self.predictor) if network is not None]
 
     @property
     def lanes(self) -> int:
@@ -119,6 +115,11 @@ class VJepa2WorldModel:
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
         return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
+
+    def drop_weights(self) -> None:
+        """Let go of the weights, whoever still holds the model: it cannot be used any more."""
+        for network in self._networks:
+            network.to('meta')
 
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
@@ -245,7 +246,7 @@ class VJepa2WorldModel:
             channels += size.depth * size.dim * (2 * kept + (2 * kept if horizon > 2 else 3))
         if self.device.type == 'mps' or unfused_attention(self.dtype, self.device):
             channels += 2 * size.heads * tokens * (frames + horizon)
-        return tokens * channels * self.encoder.norm.weight.element_size()
+        return tokens * channels * self.dtype.itemsize
 
 
 # Bytes of one batch on a CPU: bigger ones leave the caches, smaller ones wait for Python.
