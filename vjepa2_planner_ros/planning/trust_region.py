@@ -25,7 +25,8 @@ from .config import TrustRegionConfig
 CONSTANT, LINEAR, QUADRATIC = 1e4, 8.0, 0.7
 POINTS = 128  # the nearest so many are fitted: memory and time stay bounded with many samples
 NEWTON_STEPS = 10
-STEP_LENGTHS = (0.0, 1.0, 0.5, 0.25, 0.1)
+STEP_LENGTHS = (0.3, 1.0, 2.0, 4.0, 8.0)
+SETTLED = 1e-4  # share of the energy that another step must remove
 INSIDE = 0.7  # of the radius; a minimum nearer than that shrinks the region
 SHRINK = 0.5
 SMALLEST_RADIUS = 0.02
@@ -95,10 +96,11 @@ class TrustRegion:
         misses = misses[good.to(misses.device)].float()
         if self._misses is not None:
             misses = torch.cat([self._misses, misses])
-        distances = (points - points[energies.argmin()]).square().sum(1)
-        near = lowest(distances, POINTS)
-        self._points, self._energies = points[near], energies[near]
-        self._misses = misses[near.to(misses.device)]
+        if len(points) > POINTS:
+            distances = (points - points[energies.argmin()]).square().sum(1)
+            near = lowest(distances, POINTS)
+            points, energies, misses = points[near], energies[near], misses[near.to(misses.device)]
+        self._points, self._energies, self._misses = points, energies, misses
 
 
 class LatentModel:
@@ -140,23 +142,25 @@ class LatentModel:
         Return the point [P] between low and high that is expected nearest to the goal.
 
         Newton's method from the origin; the absolute values in the energy are replaced by the
-        parabolas that touch them from above, so a full step seldom goes too far.
+        parabolas that touch them from above. A full step never goes too far, but mostly falls
+        short: longer ones are tried with it.
         """
         low, high = low.double(), high.double()
-        point, energy = torch.zeros_like(low), float('inf')
+        point, miss = torch.zeros_like(low), self.predict(torch.zeros_like(low)[None])[0]
+        energy = float(miss.abs().mean())
         lengths = torch.tensor(STEP_LENGTHS, dtype=low.dtype)[:, None]
         for _ in range(NEWTON_STEPS):
-            step = self._newton_step(point, low, high)
-            tries = (point + lengths * step).clamp(low, high)
-            energies = self.predict(tries).abs().mean(1)
+            tries = (point + lengths * self._newton_step(point, miss, low, high)).clamp(low, high)
+            misses = self.predict(tries)
+            energies = misses.abs().mean(1)
             chosen = int(energies.argmin())
-            if not float(energies[chosen]) < (1.0 - 1e-6) * energy:
+            if not float(energies[chosen]) < (1.0 - SETTLED) * energy:
                 break
-            point, energy = tries[chosen], float(energies[chosen])
+            point, miss, energy = tries[chosen], misses[chosen], float(energies[chosen])
         return point.float()
 
-    def _newton_step(self, point: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        miss, slopes = self.predict(point[None])[0], self.slopes(point)
+    def _newton_step(self, point: Tensor, miss: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        slopes = self.slopes(point)
         weighted = slopes / miss.abs().clamp(min=1e-3)
         gradient = (weighted @ miss).double().cpu()
         curvature = (weighted @ slopes.T).double().cpu()

@@ -192,9 +192,10 @@ class VJepa2WorldModel:
         Should memory run out all the same, it is tried once more with half the batch, which later
         calls keep.
         """
-        lanes = max(1, min(self.lanes, len(candidates) // FEWEST))
-        rounds = ceil(len(candidates) / lanes / min(self._largest_batch or batch, batch))
-        batch = ceil(len(candidates) / lanes / rounds)
+        lanes = self.lanes
+        used = max(1, min(lanes, len(candidates) // FEWEST))
+        rounds = ceil(len(candidates) / used / min(self._largest_batch or batch, batch))
+        batch = ceil(len(candidates) / used / rounds)
         try:
             return side_by_side(predict, candidates.split(batch), lanes)
         except Exception as error:
