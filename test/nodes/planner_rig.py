@@ -175,7 +175,7 @@ class Robot:
         overrides = [Parameter(name, value=value) for name, value in {
             # Patient: a busy machine may stand still for seconds.
             'image_timeout': 50.0, 'max_image_age': 5.0, 'max_state_age': 5.0, 'max_skew': 5.0,
-            'cem.samples': 200, 'cem.seed': 1, **dict(parameters)}.items()]
+            'optimizer': 'cem', 'cem.samples': 200, 'cem.seed': 1, **dict(parameters)}.items()]
         self.planner = PlannerNode(
             load_model=lambda *args, **options: self.load(*args, **options),
             context=context, parameter_overrides=overrides, use_global_arguments=False,

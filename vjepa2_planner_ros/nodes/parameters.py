@@ -40,9 +40,9 @@ class Settings:
         'auto', 'Precision of the model; used from the next configure.',
         choices=('auto', 'float32', 'bfloat16', 'float16'))
     optimizer: str = parameter(
-        'cem', 'How plans are searched: cem is the cross-entropy method; trust_region needs 67 '
-        'candidates where that takes 2502, and heeds cem.horizon, bounds, search, '
-        'gripper_deadband and seed alone.', choices=OPTIMIZERS)
+        'trust_region', 'How plans are searched: trust_region needs 67 candidates where cem, the '
+        'cross-entropy method, takes 2502; of the parameters of cem it heeds horizon, bounds, '
+        'search, gripper_deadband and seed.', choices=OPTIMIZERS)
     cem_samples: int = parameter(
         500, 'Candidates drawn in each iteration.', name='cem.samples', low=1, high=16384)
     cem_iterations: int = parameter(

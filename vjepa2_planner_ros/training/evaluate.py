@@ -28,6 +28,7 @@ from ..world_model import build_networks, load_world_model, model_spec, poses, V
 
 FIRST_SEED = 1_000_000
 MAX_STEPS = 12
+CEM = CemConfig(samples=200, seed=0)
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,23 @@ def methods(sim, world_model, config, pixel_samples: int):
     }
 
 
+def add_optimizer(parser, cem: CemConfig) -> None:
+    """Let the command line choose how to plan; cem holds the defaults of that optimizer."""
+    other = TrustRegionConfig()
+    parser.add_argument('--optimizer', choices=('cem', 'trust_region'), default='cem')
+    parser.add_argument('--samples', type=int, help='candidates an iteration (default: '
+                        f'{cem.samples}, trust_region {other.samples})')
+    parser.add_argument('--iterations', type=int, help=(
+        f'(default: {cem.iterations}, trust_region {other.iterations})'))
+
+
+def chosen_optimizer(options, cem: CemConfig) -> CemConfig | TrustRegionConfig:
+    """Return what the command line has chosen."""
+    config = TrustRegionConfig(seed=0) if options.optimizer == 'trust_region' else cem
+    return replace(config, **{name: value for name, value in (
+        ('samples', options.samples), ('iterations', options.iterations)) if value})
+
+
 def main(args=None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
@@ -192,20 +210,14 @@ def main(args=None) -> None:
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
     parser.add_argument('--dtype', default='auto')
-    parser.add_argument('--optimizer', choices=('cem', 'trust_region'), default='cem')
-    parser.add_argument('--samples', type=int,
-                        help='candidates an iteration (default: 200, trust_region 16)')
-    parser.add_argument('--iterations', type=int, help='(default: 5, trust_region 4)')
+    add_optimizer(parser, CEM)
     parser.add_argument('--pixel-samples', type=int, default=32,
                         help='rendered candidates an iteration of the pixel row')
     parser.add_argument('--json', type=Path, help='write every episode there')
     options = parser.parse_args(args)
     world_model = load_world_model(
         options.model, checkpoint=options.checkpoint, dtype=options.dtype)
-    config = TrustRegionConfig(seed=0) if options.optimizer == 'trust_region' else CemConfig(
-        samples=200, seed=0)
-    config = replace(config, **{name: value for name, value in (
-        ('samples', options.samples), ('iterations', options.iterations)) if value})
+    config = chosen_optimizer(options, CEM)
     report = {}
     for mode in options.modes:
         with PandaSim(mode=mode) as sim:

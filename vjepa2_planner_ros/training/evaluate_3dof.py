@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .evaluate import fixed, oracle, Outcome, planned, run_episode
-from ..planning import CemConfig
+from .evaluate import (
+    add_optimizer, chosen_optimizer, fixed, oracle, Outcome, planned, run_episode)
+from ..planning import CemConfig, TrustRegionConfig
 from ..planning.closed_loop import StopRule
 from ..simulation import Episode, PandaSim, sample_episode
 from ..simulation.scene import WRIST_MOUNT
@@ -29,6 +30,7 @@ from ..world_model.geometric import GeometricWorldModel, HandCamera
 
 FIRST_SEED = 1_000_000
 DISTANCE = (0.03, 0.10)  # m
+CEM = CemConfig(samples=60, iterations=4, seed=0)  # three axes need fewer than four
 
 
 class Pixels:
@@ -71,7 +73,7 @@ def hand_camera(sim: PandaSim, plane_height: float = 0.0) -> HandCamera:
                       plane_height)
 
 
-def methods(world_model, camera: HandCamera, config: CemConfig):
+def methods(world_model, camera: HandCamera, config: CemConfig | TrustRegionConfig):
     """Return name -> (make_policy(goal_picture, episode), whether the stop rule applies)."""
     pixels = GeometricWorldModel(Pixels(world_model.spec), camera)
     encoder = GeometricWorldModel(world_model, camera)
@@ -101,9 +103,7 @@ def main(args=None) -> None:
     parser.add_argument('--first-seed', type=int, default=FIRST_SEED)
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
-    parser.add_argument('--samples', type=int, default=60,
-                        help='candidates an iteration (default: 60; three axes need fewer)')
-    parser.add_argument('--iterations', type=int, default=4)
+    add_optimizer(parser, CEM)
     parser.add_argument('--plane-height', type=float, default=0.0,
                         help='height of the plane that is assumed [m] (default: the table, 0)')
     parser.add_argument('--shadow', action='store_true',
@@ -112,7 +112,7 @@ def main(args=None) -> None:
     options = parser.parse_args(args)
     world_model = load_world_model(
         options.model, checkpoint=options.checkpoint, dtype=options.dtype)
-    config = CemConfig(samples=options.samples, iterations=options.iterations, seed=0)
+    config = chosen_optimizer(options, CEM)
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     report = {}
     for mode in options.modes:
