@@ -150,9 +150,8 @@ def _parser():
     parser.add_argument('--no-spawn', action='store_true',
                         help='the nodes are running already, in the ROS domain of this shell')
     parser.add_argument('--max-steps', type=int, default=12, help='an episode (default: 12)')
-    parser.add_argument('--samples', type=int, default=200,
-                        help='candidates an iteration (default: 200, enough for the small '
-                        'model; 0 = as the planner is set)')
+    parser.add_argument('--samples', type=int, default=0,
+                        help='candidates an iteration (default: as the planner is set)')
     parser.add_argument('--min-confidence', type=float, default=StopRule().min_confidence,
                         help='stop when a plan has less (default: %(default)s)')
     parser.add_argument('--patience', type=int, default=StopRule().patience,

@@ -58,7 +58,8 @@ def _run(options, stack):
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     pace = PACES[options.model]
     server = stack.enter_context(Server(options.model, {
-        'cem.samples': pace.samples, 'cem.iterations': pace.iterations}))
+        'optimizer': 'cem', 'cem.samples': pace.samples, 'cem.iterations': pace.iterations,
+        'trust_region.iterations': pace.iterations}))
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     stack.callback(rclpy.try_shutdown)
     robot = stack.enter_context(Robot(options.seed))

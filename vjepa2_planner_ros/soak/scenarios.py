@@ -76,7 +76,9 @@ class Scenarios:
         if inputs == 'given':
             start[:3] += self._hundredths(5, 5, 5)
         action = np.array([*self._hundredths(4, 4, 4), 0.0, 0.0, 0.0, *self._hundredths(20)])
-        message = PlanAction.Goal(cem=CemSettings(**settings))
+        by_region = self.random.random() < 0.3
+        message = PlanAction.Goal(cem=CemSettings(
+            optimizer='trust_region' if by_region else '', **settings))
         self._put_goal_picture(message, start + action)
         if inputs == 'given':
             message.use_current_image = message.use_start_state = True
@@ -86,7 +88,8 @@ class Scenarios:
         else:
             message.camera = camera or self.random.choice(('', 'main', 'wrist'))
         goal = self.robot.send(message, kind or inputs, allowed)
-        return goal, action, settings.get('iterations', self._iterations)
+        own = self.pace.iterations if by_region else self._iterations
+        return goal, action, settings.get('iterations', own)
 
     def finish(self, plan):
         """Wait for a plan and check it against what is known."""
