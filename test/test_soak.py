@@ -125,7 +125,7 @@ def test_malformed_pictures_are_malformed():
 
 def test_malformed_goals_are_malformed_in_the_way_they_say():
     chance, picture = random.Random(0), np.zeros((48, 64, 3), np.uint8)
-    settings = Settings(cameras=('main', 'wrist'), cem_samples=200)
+    settings = Settings(cameras=('main', 'wrist'), optimizer='cem', cem_samples=200)
     for _ in range(3000):
         goal = PlanAction.Goal(
             use_current_image=True, use_start_state=True, start_state=state_message(START),

@@ -6,16 +6,20 @@ import threading
 import time
 
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
 import numpy as np
 from planner_rig import eventually, Gate, GOAL, START, to_image
 import psutil
 import pytest
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
 from toy_world_model import ToyWorldModel
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.sampler import PERIOD
 
 PICTURE = ToyWorldModel.picture(GOAL)
 
@@ -139,3 +143,56 @@ def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
     warnings = robot.logged('dropped')
     assert 1 <= len(warnings) <= 1 + (time.monotonic() - began) // 10.0
     assert "'yuyv'" in warnings[0] and '/planner/image' in warnings[0]
+
+
+@pytest.fixture
+def poses(make_robot):
+    """Return a Robot and the planner's subscription of its poses."""
+    robot = make_robot()
+    return robot, next(subscription for subscription in robot.planner.subscriptions
+                       if subscription.topic_name.endswith('/pose'))
+
+
+def test_fast_states_are_sampled(poses):
+    robot, subscription = poses
+    robot.ready().sending = {'image'}
+    take, taken = subscription.callback, []
+    subscription.callback = lambda pose: (take(pose), taken.append(pose.pose.position.x))
+    began, pose = time.monotonic(), PoseStamped()
+    for count in range(3000):
+        pose.pose.position.x = float(count)
+        robot.poses.publish(pose)
+        time.sleep(0.0002)
+    eventually(lambda: taken[-1] == 2999.0)
+    assert len(taken) < 2 + (time.monotonic() - began) / PERIOD < 3000
+    assert taken == sorted(taken)
+
+
+def test_an_error_in_a_stream_is_logged_and_the_next_message_read(poses):
+    robot, subscription = poses
+    take = subscription.callback
+
+    def fail_once(pose):
+        subscription.callback = take
+        raise RuntimeError('unexpected')
+
+    subscription.callback = fail_once
+    eventually(lambda: robot.logged('unexpected'))
+    assert np.isfinite(robot.ready().plan().command).all()
+
+
+@pytest.mark.case(39, 43)
+def test_why_a_stream_brings_nothing(make_robot):
+    robot = make_robot(sending=['state'], image_timeout=0.3, camera__main__topic='/picky', **{
+        'qos_overrides./picky.subscription.reliability': 'reliable'}).ready()
+
+    def message():
+        with pytest.raises(PlanFailed) as failure:
+            robot.plan()
+        assert failure.value.code == ErrorCode.NO_IMAGE
+        return failure.value.message
+
+    assert "no image on '/picky'" in message() and 'nobody publishes it' in message()
+    robot.node.create_publisher(Image, '/picky', qos_profile_sensor_data)
+    eventually(lambda: 'the QoS of robot does not fit' in message())
+    assert 'Best effort publisher and reliable subscription' in message()

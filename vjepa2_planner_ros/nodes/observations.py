@@ -7,8 +7,8 @@ import threading
 import time
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.qos import qos_profile_sensor_data, QoSProfile
+from rclpy.qos import (
+    qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
@@ -19,7 +19,7 @@ from .states import check_frame, to_closedness, to_state
 from ..error_codes import ErrorCode
 from ..times import nanoseconds
 
-STATE_SPACING = 0.002  # s; states arrive up to 1 kHz
+STATE_SPACING = 0.002  # s
 # Of the time between the frames of a context: how near together frames are kept, and how far one
 # may be from where it should be.
 FRAME_SPACING = 1 / 5
@@ -30,6 +30,7 @@ class Observations:
     """Subscribes to cameras and states; keeps them a while, and hands out what is fresh."""
 
     def __init__(self, node, cameras, settings):
+        self._node = node
         self._clock = node.get_clock()
         self._logger = node.get_logger()
         self._joint = settings.gripper_joint
@@ -40,7 +41,7 @@ class Observations:
         self._cameras = cameras
         self._infos = {name: History() for name in cameras}
         self.prepare(settings, 0.0)
-        self._topics = {}
+        self._topics, self._qos = {}, {}
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
             self._subscribe(node, name, kind, camera.topic,
@@ -74,7 +75,7 @@ class Observations:
         if newest is None:
             raise GoalError(ErrorCode.NO_IMAGE, (
                 f"no image on '{self._topics[camera]}' within image_timeout = "
-                f'{settings.image_timeout:g} s'))
+                f'{settings.image_timeout:g} s{self._why_not(camera)}'))
         self._check_age(newest, settings.max_image_age, 'max_image_age', camera,
                         ErrorCode.IMAGE_STALE)
         try:
@@ -95,7 +96,8 @@ class Observations:
             if newest is None:
                 raise GoalError(ErrorCode.NO_STATE, (
                     f"no state on '{self._topics[part]}' within image_timeout = "
-                    f'{settings.image_timeout:g} s{self._joint_hint(part)}'))
+                    f'{settings.image_timeout:g} s{self._joint_hint(part)}'
+                    f'{self._why_not(part)}'))
             self._check_age(newest, settings.max_state_age, 'max_state_age', part,
                             ErrorCode.STATE_STALE)
             if frame_stamp is not None:
@@ -151,7 +153,8 @@ class Observations:
         topic, parameter = self._topics[f'{name} info'], f'camera.{name}.intrinsics'
         if info is None:
             raise GoalError(ErrorCode.NO_IMAGE, (
-                f"no CameraInfo on '{topic}' within image_timeout, and {parameter} is not set"))
+                f"no CameraInfo on '{topic}' within image_timeout, and {parameter} is not set"
+                f"{self._why_not(f'{name} info')}"))
         fx, _, cx, _, fy, cy, *_ = info.message.k
         if not (fx > 0.0 and fy > 0.0 and math.isfinite(fx + fy + cx + cy)):
             raise GoalError(ErrorCode.INVALID_SETTINGS, (
@@ -179,9 +182,9 @@ class Observations:
             depth=1, reliability=qos_profile_sensor_data.reliability,
             durability=qos_profile_sensor_data.durability)
         subscription = node.create_subscription(
-            kind, topic, callback, qos, callback_group=MutuallyExclusiveCallbackGroup(),
+            kind, topic, callback, qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
-        self._topics[name] = subscription.topic_name
+        self._topics[name], self._qos[name] = subscription.topic_name, subscription.qos_profile
 
     def _on_frame(self, camera, message):
         try:
@@ -263,6 +266,17 @@ class Observations:
 
     def _joint_hint(self, part):
         return f" with a joint '{self._joint}'" if part == 'gripper' else ''
+
+    def _why_not(self, part):
+        """Return why a stream may bring nothing; '' if its publishers look right."""
+        publishers = self._node.get_publishers_info_by_topic(self._topics[part])
+        if not publishers:
+            return ': nobody publishes it'
+        for publisher in publishers:
+            fit, reason = qos_check_compatible(publisher.qos_profile, self._qos[part])
+            if fit == QoSCompatibility.ERROR:
+                return f': the QoS of {publisher.node_name} does not fit: {reason}'
+        return ''
 
 
 def picture(message):

@@ -28,6 +28,7 @@ from .plan_services import PlanServices
 from .process import run
 from .reporting import GoalReport, Topics
 from .request_reader import read_request
+from .sampler import Sampler
 
 
 def _load_world_model(*args, **kwargs):
@@ -46,6 +47,7 @@ class PlannerNode(LifecycleNode):
     """
 
     def __init__(self, *, load_model=_load_world_model, **node_options):
+        self._sampler = Sampler()
         super().__init__('planner', **node_options)
         settings, cameras = parameters.declare(self)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -72,10 +74,20 @@ class PlannerNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, self._observations, self._plans, lambda: (
             self._state, self._failure, self._torch))
         EnergyService(self, self._observations, lambda: self._torch)
+        self._sampler.start(self.get_logger())
         if settings.autostart:
             # A group of its own, so that services answer while the model is loaded.
             self._starter = self.create_timer(
                 0.0, self._autostart, callback_group=MutuallyExclusiveCallbackGroup())
+
+    def create_subscription(self, *args, **options):
+        """Return a new Subscription, read at the Sampler's pace: also that of /clock."""
+        return super().create_subscription(*args, **options, callback_group=self._sampler)
+
+    def destroy_node(self):
+        """Destroy the node and what it has."""
+        self._sampler.stop()
+        super().destroy_node()
 
     # Lifecycle. rclpy swallows what a transition raises, so everything is caught here.
 
