@@ -19,7 +19,6 @@ from .states import check_frame, to_closedness, to_state
 from ..error_codes import ErrorCode
 from ..times import nanoseconds
 
-STATE_SPACING = 0.002  # s
 # Of the time between the frames of a context: how near together frames are kept, and how far one
 # may be from where it should be.
 FRAME_SPACING = 1 / 5
@@ -61,7 +60,6 @@ class Observations:
                 kept.spacing = round(FRAME_SPACING * period * 1e9)
                 kept.span = round((past + FRAME_TOLERANCE * period) * 1e9) if past else 0
             for kept in (self._poses, self._grippers):
-                kept.spacing = round(STATE_SPACING * 1e9)
                 kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
 
     def frame(self, camera, settings, should_stop, deadline):

@@ -74,7 +74,7 @@ class PlannerNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, self._observations, self._plans, lambda: (
             self._state, self._failure, self._torch))
         EnergyService(self, self._observations, lambda: self._torch)
-        self._sampler.start(self.get_logger())
+        self._sampler.start(self)
         if settings.autostart:
             # A group of its own, so that services answer while the model is loaded.
             self._starter = self.create_timer(

@@ -5,8 +5,8 @@ Subscriptions that are read at a steady pace instead of by the executor.
 
 For each message rclpy's executor gathers all entities of its nodes several times over: some
 milliseconds of Python, for which a plan waits. States at 100 Hz left it a fifth of its speed, at
-1 kHz next to nothing. Here a message that is not read in time is replaced by the next one before
-Python sees it, however many there are.
+1 kHz next to nothing. Here a message that is not read in time is replaced by the next one, as the
+depth of the subscription says, before Python sees it.
 """
 
 import threading
@@ -30,11 +30,11 @@ class Sampler(CallbackGroup):
     def __init__(self):
         super().__init__()
         self._stopped = threading.Event()
-        self._logger = None
+        self._node = None
 
-    def start(self, logger):
-        """Read from now on; what callbacks raise is logged."""
-        self._logger = logger
+    def start(self, node):
+        """Read what is subscribed to, from now on; what callbacks raise is logged."""
+        self._node = node
         threading.Thread(target=self._run, name='sampler', daemon=True).start()
 
     def can_execute(self, entity):
@@ -53,7 +53,7 @@ class Sampler(CallbackGroup):
         self._stopped.set()
 
     def _run(self):
-        while not self._stopped.wait(PERIOD):
+        while not self._stopped.wait(PERIOD) and self._node.context.ok():
             for reference in list(self.entities):
                 entity = reference()
                 if isinstance(entity, Subscription):
@@ -61,12 +61,15 @@ class Sampler(CallbackGroup):
 
     def _read(self, subscription):
         try:
-            with subscription.handle:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            if taken is not None:
+            for _ in range(max(1, subscription.qos_profile.depth)):  # what may have queued up
+                with subscription.handle:
+                    taken = subscription.handle.take_message(
+                        subscription.msg_type, subscription.raw)
+                if taken is None:
+                    break
                 subscription.callback(taken[0])
         except InvalidHandle:
             pass  # it is being destroyed
         except Exception:
-            if not self._stopped.is_set():
-                self._logger.error(traceback.format_exc(), throttle_duration_sec=10.0)
+            if self._node.context.ok():
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=10.0)

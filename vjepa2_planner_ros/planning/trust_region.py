@@ -142,8 +142,8 @@ class LatentModel:
         Return the point [P] between low and high that is expected nearest to the goal.
 
         Newton's method from the origin; the absolute values in the energy are replaced by the
-        parabolas that touch them from above. A full step never goes too far, but mostly falls
-        short: longer ones are tried with it.
+        parabolas that touch them from above. So a full step seldom goes too far and mostly falls
+        short: longer ones are tried beside it.
         """
         low, high = low.double(), high.double()
         point, miss = torch.zeros_like(low), self.predict(torch.zeros_like(low)[None])[0]
