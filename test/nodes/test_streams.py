@@ -153,6 +153,7 @@ def poses(make_robot):
                        if subscription.topic_name.endswith('/pose'))
 
 
+@pytest.mark.case(45)
 def test_fast_states_are_sampled(poses):
     robot, subscription = poses
     robot.ready().sending = {'image'}
