@@ -62,6 +62,8 @@ def measure(contest: speed.Contest) -> dict:
     report.print_lines(found['lines'])
     found['plans'] = contest.plans(best)
     report.print_rows('Whole plans, two pictures encoded in each', found['plans'])
+    found['region_plans'] = contest.region_plans(best)
+    report.print_rows('The same by the trust region', found['region_plans'])
     found['peak_memory'] = peak_memory(contest.device)
     return found
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import operations, peer
 from .timing import in_turn, line
-from ..planning import CemConfig, plan
+from ..planning import CemConfig, plan, TrustRegionConfig
 from ..world_model import (
     build_networks, load_world_model, MODELS, ModelSpec, VJepa2WorldModel)
 from ..world_model.devices import pick_dtype
@@ -149,6 +149,21 @@ class Contest:
             row['same_elites'] = sum(set(map(int, mine)) == set(map(int, reference))
                                      for mine, reference in zip(elites[row['who']], elites[PEER]))
         return rows
+
+    def region_plans(self, ceiling) -> list[dict]:
+        """Time plans of the trust region, two pictures encoded in each; the peer has none."""
+        config, spec = TrustRegionConfig(seed=0), self.size.spec
+
+        def ours(model):
+            frame, goal = model.encode(self.frames[:1]), model.encode(self.frames[-1:])
+            plan(model, frame, self.states[:1], goal[0], config)
+
+        times = in_turn({name(dtype): partial(ours, model) for dtype, model in self.ours.items()},
+                        self.device)
+        work = (config.iterations * operations.rollout(spec, config.samples, 1, 1)
+                + operations.rollout(spec, 3, 1, 1) + 2 * operations.encode(spec))
+        return _rows(times, work, ceiling, {
+            'samples': config.samples, 'iterations': config.iterations, 'horizon': 1})
 
 
 def name(dtype: torch.dtype) -> str:

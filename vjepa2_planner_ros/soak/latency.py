@@ -80,7 +80,7 @@ def overhead(robot, pace, name, repeats):
     direct, action = [], []
     settings = {'samples': pace.samples, 'iterations': pace.iterations}
     for _ in range(repeats + 1):
-        message, _, picture = _goal(robot, 480, 640, **settings)
+        message, _, picture = _goal(robot, 480, 640, optimizer='cem', **settings)
         frame = robot.picture(START, *FRAME_SIZE)
         began = time.monotonic()
         plan(model, model.encode(frame[None]), START[None], model.encode(picture[None])[0],
