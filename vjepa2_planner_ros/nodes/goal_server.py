@@ -7,12 +7,12 @@ import time
 import traceback
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import QoSProfile
 
 from .errors import GoalError, GoalStopped
 from .goal_end import end_goal
-from .goal_slot import GoalSlot, StopReason
+from .goal_slot import GoalSlot, Job, StopReason
 from ..error_codes import ErrorCode
 
 # The default depth of 10 silently drops what goes beyond: feedback of fast plans, and requests of
@@ -56,7 +56,10 @@ class GoalServer:
                 self._node, self._kind, self._name,
                 execute_callback=lambda handle: self._kind.Result(),
                 goal_callback=self._on_goal, handle_accepted_callback=self._on_accepted,
-                cancel_callback=self._on_cancel, callback_group=ReentrantCallbackGroup(),
+                cancel_callback=self._on_cancel,
+                # Requests are served one after the other: goals cannot overtake each other.
+                # What takes long is not among them: rclpy executes goals outside the group.
+                callback_group=MutuallyExclusiveCallbackGroup(),
                 goal_service_qos_profile=DEEP, result_service_qos_profile=DEEP,
                 cancel_service_qos_profile=DEEP, feedback_pub_qos_profile=DEEP,
                 result_timeout=self._node.get_parameter('result_timeout').value)
@@ -68,17 +71,19 @@ class GoalServer:
 
     def _on_goal(self, goal):
         if not self._inactive:
-            self.slot.announce(goal)
             return GoalResponse.ACCEPT
         self._node.get_logger().warning(
             f'Goal rejected: the node is {self._inactive}, not active')
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle):
-        self.slot.submit(self.slot.job_of(handle))
+        handle.job = Job(handle)
+        self.slot.submit(handle.job)
 
     def _on_cancel(self, handle):
-        job = self.slot.job_of(handle)
+        job = getattr(handle, 'job', None)
+        if job is None:  # its client went away before rclpy could tell it of the acceptance
+            return CancelResponse.REJECT
         job.stop(StopReason.CANCELLED)
         # Yes also for a goal that another reason stops: it ends, and of several goals in one
         # request rclpy passes over the one after a goal that says no.

@@ -3,7 +3,6 @@
 """One goal at a time, the newest wins, and the first reason to stop wins."""
 
 from enum import Enum
-import itertools
 import threading
 
 from rclpy.action.server import RCLError
@@ -71,28 +70,12 @@ class GoalSlot:
         self._changed = threading.Condition()
         self._running = None
         self._waiting = None
-        self._numbers = itertools.count(1)
-        self._arrivals = {}  # id of a goal message: its number
-        self._newest = 0
-
-    def announce(self, goal):
-        """
-        Note that a goal message has arrived.
-
-        rclpy accepts goals on several threads, so that one may overtake another before submit.
-        """
-        with self._changed:
-            self._arrivals[id(goal)] = next(self._numbers)
 
     def submit(self, job: Job):
         """Run the goal now, or as soon as the running one has stopped for it."""
         with self._changed:
             free, dropped = self._running is None, None
-            number = self._arrivals.pop(id(job.handle.request))
-            overtaken, self._newest = number < self._newest, max(number, self._newest)
-            if overtaken:
-                free, dropped = False, job
-            elif free:
+            if free:
                 self._running = job
             else:
                 self._running.stop(StopReason.PREEMPTED)
@@ -102,13 +85,6 @@ class GoalSlot:
             self._start(dropped)  # it was never in the slot: it only reports why it ended
         if free:
             self._start(job)
-
-    def job_of(self, handle):
-        """Return the Job of a goal handle; it may be asked for before the goal is submitted."""
-        with self._changed:
-            if not hasattr(handle, 'job'):
-                handle.job = Job(handle)
-            return handle.job
 
     def stop_all(self, reason: StopReason):
         """Ask every goal in the slot to stop."""
