@@ -14,6 +14,7 @@ import torch
 from vjepa2_planner_ros.benchmark.peer import between, compose
 from vjepa2_planner_ros.planning import CemConfig, plan
 from vjepa2_planner_ros.world_model import build_networks, ModelSpec, VJepa2WorldModel
+from vjepa2_planner_ros.world_model.lanes import alone, FEW, side_by_side
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 TINY = ModelSpec(
@@ -174,6 +175,34 @@ def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, dtype, mo
             most = max(most, held)
     reckoned = samples * model.candidate_bytes(frames, horizon)
     assert 0.25 * reckoned < most < reckoned
+
+
+@pytest.mark.parametrize('parts', (1, 2, 6))
+def test_each_lane_computes_in_one_thread(parts):
+    def threads(part):
+        (part @ part).softmax(0)  # torch settles a thread's number when it first computes there
+        return torch.tensor([torch.get_num_threads()])
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        found = side_by_side(threads, torch.rand(parts, 300, 300), 2)
+        assert found.tolist() == [1] * parts and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('numbers, threads', ((FEW, 1), (FEW + 1, 2)))
+def test_few_numbers_are_left_to_one_thread(numbers, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ArithmeticError), alone(numbers):
+            assert torch.get_num_threads() == threads
+            raise ArithmeticError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_lanes_find_what_one_thread_finds_and_leave_torch_its_threads(tiny):

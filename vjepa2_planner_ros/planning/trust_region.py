@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .cem import lowest
 from .config import TrustRegionConfig
+from ..world_model.lanes import alone
 
 # Variances of the model's constant, linear and quadratic part over the trust region, in units of
 # what it cannot explain there.
@@ -78,7 +79,12 @@ class TrustRegion:
 
     def tell(self, actions: Tensor, energies: Tensor, misses: Tensor):
         """Move to where the latents' model comes nearest to the goal; see plan()."""
-        self._keep(actions.flatten(1) / self._scale, energies, misses.flatten(1))
+        with alone(POINTS * misses[0].numel()):
+            self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
+        return actions, energies, lowest(energies, self._config.elites)
+
+    def _move(self, points: Tensor, energies: Tensor, misses: Tensor):
+        self._keep(points, energies, misses)
         best = self._points[self._energies.argmin()]
         model = LatentModel((self._points - best) / self._radius, self._misses)
         low, high = ((limit - best) / self._radius for limit in (-1.0, 1.0))
@@ -86,7 +92,6 @@ class TrustRegion:
         self._center = (best + self._radius * step).clamp(-1.0, 1.0)
         if bool(((step.abs() < INSIDE) | (self._center.abs() > 0.999)).all()):
             self._radius = max(SHRINK * self._radius, SMALLEST_RADIUS)
-        return actions, energies, lowest(energies, self._config.elites)
 
     def _keep(self, points: Tensor, energies: Tensor, misses: Tensor):
         """Add what is finite to the points known; forget the farthest from the best."""

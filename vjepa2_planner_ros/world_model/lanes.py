@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from threading import Barrier
 
@@ -22,17 +23,41 @@ from torch import Tensor
 def side_by_side(function: Callable[[Tensor], Tensor], parts: Iterable[Tensor],
                  lanes: int) -> Tensor:
     """Return function(part) of each part, so many at once, put together; in inference mode."""
-    each = _pool(lanes).map if lanes > 1 else map
-    return torch.cat(list(each(torch.inference_mode()(function), parts)))
+    function, parts = torch.inference_mode()(function), list(parts)
+    if lanes == 1:
+        return torch.cat([function(part) for part in parts])
+    if len(parts) == 1:
+        with alone():
+            return function(*parts)
+    return torch.cat(list(_pool(lanes).map(function, parts)))
 
 
 @lru_cache
 def _pool(lanes: int) -> ThreadPoolExecutor:
     """Return a pool of threads in each of which torch has no other threads."""
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix='lane',
-                              initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(lanes, thread_name_prefix='lane', initializer=_work_alone)
     all_are_there = Barrier(lanes)
     for one in [pool.submit(all_are_there.wait) for _ in range(lanes)]:
         one.result()
     torch.set_num_threads(lanes)  # or threads that are still to come would begin with 1, too
     return pool
+
+
+@contextmanager
+def alone(numbers: int = 0):
+    """Keep torch's operations in this thread, unless they are on more than FEW numbers at once."""
+    threads = torch.get_num_threads()
+    if numbers <= FEW:
+        _work_alone()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _work_alone():
+    torch.get_num_threads()  # the first look gives the thread everybody's number
+    torch.set_num_threads(1)
+
+
+FEW = 1 << 21  # numbers in a tensor that one thread has done before others are awake
