@@ -145,3 +145,25 @@ def test_dependencies_point_one_way(folder, forbidden):
         for name in imported_modules(file):
             for refused in forbidden:
                 assert name != refused and not name.startswith(refused + '.'), (file, name)
+
+
+# Prints the bytes of each file in shared memory that a node has mapped.
+SHARE = """
+import os, rclpy
+rclpy.init()
+node = rclpy.create_node('shares')
+for path in {line.split()[-1] for line in open('/proc/self/maps') if '/dev/shm/' in line}:
+    print(os.path.getsize(path))
+"""
+
+
+def test_fast_dds_shares_enough_memory_for_raw_pictures(monkeypatch):
+    rclpy = pytest.importorskip('rclpy')
+    if rclpy.get_rmw_implementation_identifier() != 'rmw_fastrtps_cpp':
+        pytest.skip('another middleware than Fast DDS')
+    for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        monkeypatch.setenv(name, str(ROOT / 'config' / 'fastdds.xml'))
+    done = subprocess.run(
+        [sys.executable, '-c', SHARE], capture_output=True, text=True, timeout=60)
+    assert 'XMLPARSER' not in done.stderr
+    assert max(map(int, done.stdout.split())) > 4 * 1920 * 1080 * 3, done.stderr
