@@ -137,6 +137,22 @@ def is_out_of_memory(error: BaseException) -> bool:
         is not None)
 
 
+def keep_freed_memory() -> None:
+    """
+    Let the C library keep what is freed until release_memory(), within limits.
+
+    The tensors of a small model come and go thousands of times a second. By default their pages go
+    back to the system each time, and come from it anew: a tenth of the time in bfloat16.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'malloc_trim'):  # glibc
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the highest that it takes
+        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
 def release_memory() -> None:
     """Give the memory of tensors that nobody holds any more back to devices and system."""
     gc.collect()

@@ -19,6 +19,8 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
+from .devices import keep_freed_memory
+
 
 def side_by_side(function: Callable[[Tensor], Tensor], parts: Iterable[Tensor],
                  lanes: int) -> Tensor:
@@ -35,6 +37,7 @@ def side_by_side(function: Callable[[Tensor], Tensor], parts: Iterable[Tensor],
 @lru_cache
 def _pool(lanes: int) -> ThreadPoolExecutor:
     """Return a pool of threads in each of which torch has no other threads."""
+    keep_freed_memory()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix='lane', initializer=_work_alone)
     all_are_there = Barrier(lanes)
     for one in [pool.submit(all_are_there.wait) for _ in range(lanes)]:
