@@ -76,6 +76,18 @@ def test_the_oldest_go_first_beyond_a_size(store):
     assert [path.name[-2:] for path in store.prune(100, 1)] == ['ac']  # the newest stays
 
 
+def test_what_a_recording_grows_to_counts(store):
+    writer = bag.BagWriter(store.new(bytes([0xdd] * 16)))
+    writer.write(ITEM)
+    assert store.prune(100, 10 ** 9) == []  # it looks at the sizes while one is small
+    for _ in range(20):
+        writer.write(ITEM)
+    writer.close()
+    size = sum(map(size_of, store.plans()))
+    assert store.prune(100, size) == []
+    assert [path.name[-2:] for path in store.prune(100, size - 1)] == ['ab']
+
+
 def test_a_recording_that_is_being_written_stays(store):
     writer = bag.BagWriter(store.new(bytes([0xdd] * 16)))
     writer.write(ITEM)

@@ -4,6 +4,7 @@
 
 from copy import copy
 from dataclasses import fields
+from functools import lru_cache
 import queue
 import threading
 
@@ -39,6 +40,7 @@ class PlanRecorder:
     def __init__(self, node, settings):
         self._clock, self._logger = node.get_clock(), node.get_logger()
         self._topics = {role: _topic(node, role) for role in TYPES}
+        self._store = lru_cache(1)(PlanStore)  # it remembers sizes
         self._recordings = {}  # by Job
         self._work = queue.SimpleQueue()  # (function, bytes) for the writer's thread
         self._waiting = 0  # bytes
@@ -58,7 +60,7 @@ class PlanRecorder:
         settings = goal.settings
         if not settings.history_folder:
             return NoRecording()
-        store = PlanStore(settings.history_folder)
+        store = self._store(settings.history_folder)
         path = store.new(bytes(job.handle.goal_id.uuid))
         record = PlanRecord(
             header=header, plan_id=job.handle.goal_id, folder=path.name, model=model.name,

@@ -124,17 +124,23 @@ def write_metadata(folder, summary):
         'compression_format': '', 'compression_mode': '', 'relative_file_paths': [MCAP],
         'files': [{'path': MCAP, **times}]}}
     temporary = Path(folder, METADATA + '.new')
-    temporary.write_text(yaml.safe_dump(metadata, sort_keys=False))
+    temporary.write_text(_yaml(metadata))
     os.replace(temporary, Path(folder, METADATA))
 
 
+@lru_cache
 def qos_text(latched):
     """Return the offered QoS as rosbag2 writes it: keep last and reliable are 1."""
-    return yaml.safe_dump([{
+    return _yaml([{
         'history': 1, 'depth': 1 if latched else 10, 'reliability': 1,
         'durability': TRANSIENT_LOCAL if latched else VOLATILE, 'deadline': FOREVER,
         'lifespan': FOREVER, 'liveliness': 1, 'liveliness_lease_duration': FOREVER,
-        'avoid_ros_namespace_conventions': False}], sort_keys=False)
+        'avoid_ros_namespace_conventions': False}])
+
+
+def _yaml(data):
+    # Written in Python, a bag's YAML would take most of the time that recording takes.
+    return yaml.dump(data, Dumper=getattr(yaml, 'CSafeDumper', yaml.SafeDumper), sort_keys=False)
 
 
 def is_complete(folder) -> bool:

@@ -3,6 +3,7 @@
 """The folder of recorded plans: one rosbag2 folder a plan, named by time (UTC) and plan id."""
 
 from datetime import datetime, timezone
+import os
 from pathlib import Path
 import re
 import shutil
@@ -22,6 +23,7 @@ class PlanStore:
 
     def __init__(self, folder):
         self.folder = Path(folder).expanduser()
+        self._sizes = {}  # of closed recordings [bytes], by path
 
     def new(self, plan_id: bytes) -> Path:
         """Return the folder for a plan that begins now; it does not exist yet."""
@@ -32,8 +34,9 @@ class PlanStore:
         """Return the folders of all recordings, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(path for path in self.folder.iterdir()
-                      if NAME.fullmatch(path.name) and (path / bag.MCAP).is_file())
+        names = sorted(filter(NAME.fullmatch, os.listdir(self.folder)))
+        return [self.folder / name for name in names
+                if os.path.isfile(f'{self.folder}/{name}/{bag.MCAP}')]
 
     def find(self, plan) -> Path:
         """
@@ -72,7 +75,10 @@ class PlanStore:
     def prune(self, max_plans, max_bytes) -> list:
         """Delete the oldest recordings beyond a count and a size; return what is gone."""
         plans = self.plans()
-        sizes = {path: size_of(path) for path in plans}
+        # A closed recording stays as it is: with many of them a look at each would take long.
+        sizes = {path: self._sizes.get(path) or size_of(path) for path in plans}
+        self._sizes = {path: size for path, size in sizes.items()
+                       if path in self._sizes or bag.is_complete(path)}
         total, gone = sum(sizes.values()), []
         for path in plans[:-1]:  # the newest stays, however big it is
             if len(plans) - len(gone) <= max_plans and total <= max_bytes:
