@@ -87,10 +87,7 @@ class LandscapeServer:
         command = None if last is None else np.array(last.result.command)
         report = LandscapeReport(
             job, self._topics, Header(stamp=header.stamp, frame_id=camera))
-        try:
-            landscape = self._evaluate(job, torch, request, command, report)
-        finally:
-            report.finish()  # feedback comes before the goal's end
+        landscape = self._evaluate(job, torch, request, command, report)
         job.raise_if_stopped()
         self._publish(landscape, request.states[-1], header)
         return to_landscape_result(

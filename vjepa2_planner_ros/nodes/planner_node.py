@@ -223,11 +223,8 @@ class PlannerNode(LifecycleNode):
         report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
                             Header(stamp=header.stamp, frame_id=goal.camera),
                             request.states[-1], recording)
-        try:
-            answer = self._torch.plan(request, report)
-            report.answer(answer)
-        finally:
-            report.finish()  # feedback comes before the goal's end
+        answer = self._torch.plan(request, report)
+        report.answer(answer)
         self._diagnostics.meter.iteration_rate = (
             len(answer.plan.iteration_energies) / answer.optimization_time)
         result = to_result_message(

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others see of a plan while it is made: feedback, the search, the encoder's pictures."""
 
-from concurrent.futures import ThreadPoolExecutor
 import traceback
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -19,10 +18,9 @@ from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MARKERS, MODEL_INPUT
 
 
 class Topics:
-    """The planner's publishers, and the thread that serves them: no plan waits for a reader."""
+    """The planner's publishers."""
 
     def __init__(self, node):
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix='report')
         self._logger = node.get_logger()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.iterations = node.create_publisher(CemIteration, '~/cem', 10)
@@ -35,10 +33,12 @@ class Topics:
                         MARKERS: self.markers}
 
     def tell(self, function, *args):
-        """Call function(*args) soon, after what was to be told before; return its Future."""
-        return self._pool.submit(self._tell, function, *args)
+        """
+        Call function(*args), and log what it raises: no plan ends because it could not be shown.
 
-    def _tell(self, function, *args):
+        Publishing waits for no reader, and takes less of a plan's time where it is planned than
+        on a thread beside it, which the search would have to share Python's lock with.
+        """
         try:
             function(*args)
         except Exception:
@@ -46,11 +46,7 @@ class Topics:
 
 
 class InputReport:
-    """
-    Shows everybody on the topics which pictures a goal is computed from.
-
-    Everything but finish() returns at once.
-    """
+    """Shows everybody on the topics which pictures a goal is computed from."""
 
     def __init__(self, job, topics, image_header):
         self._job = job
@@ -66,10 +62,6 @@ class InputReport:
     def model_input(self, rgb):
         """Publish the frame planned from as the encoder sees it."""
         self._topics.tell(self._image, MODEL_INPUT, rgb)
-
-    def finish(self):
-        """Wait until everything is told."""
-        self._topics.tell(lambda: None).result()
 
     def _image(self, role, rgb):
         message = to_image(rgb, self._image_header)
