@@ -70,7 +70,9 @@ class Server:
                 [sys.executable, '-m', __name__, '--ros-args', '-r', f'__ns:={NAMESPACE}',
                  *(part for name, value in values.items() for part in ('-p', f'{name}:={value}'))],
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, 'ROS_LOG_DIR': self._folder.name})
+                # This module imports torch, so what the planner itself does would come too late.
+                env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ,
+                     'ROS_LOG_DIR': self._folder.name})
 
     def __enter__(self):
         return self
