@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from .timing import in_turn
+from .timing import in_turn, seconds
 
 SIDE = {'cpu': 2048, 'cuda': 8192, 'mps': 4096}  # of the matrices
 COPY_BYTES = {'cpu': 256 << 20, 'cuda': 4 << 30, 'mps': 256 << 20}  # beyond every cache
@@ -29,7 +30,9 @@ def measure(device: torch.device, dtypes) -> Ceiling:
     matrices = {dtype: torch.randn(side, side, device=device).to(dtype) for dtype in dtypes}
     source = torch.empty(COPY_BYTES[device.type] // 2, dtype=torch.uint8, device=device).zero_()
     target = torch.empty_like(source)
-    calls = {dtype: lambda m=m: m @ m for dtype, m in matrices.items()}
-    times = in_turn({**calls, 'copy': lambda: target.copy_(source)}, device, repeats=15)
+    work = {dtype: lambda m=m: m @ m for dtype, m in matrices.items()}
+    work['copy'] = lambda: target.copy_(source)
+    times = in_turn({what: partial(seconds, call, device) for what, call in work.items()},
+                    repeats=15)
     return Ceiling({dtype: 2 * side ** 3 / times[dtype].lowest for dtype in matrices},
                    2 * source.nbytes / times['copy'].lowest)

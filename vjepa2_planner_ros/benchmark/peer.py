@@ -11,18 +11,21 @@ arXiv 2506.09985 and from the behaviour of the released one.
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 import sys
 import types
+from typing import Callable
 from unittest import mock
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 import torch
-from torch import nn, Tensor
+from torch import multiprocessing, nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from .timing import seconds
 from ..world_model import VJepa2WorldModel
 from ..world_model.preprocessing import preprocess
 
@@ -71,6 +74,7 @@ class Peer:
                              (world_model.predictor, self.predictor)):
             theirs.load_state_dict(ours.state_dict(), assign=True)
             theirs.eval().requires_grad_(False)
+        self.elites = []  # [K] of every iteration of the last plan
 
     @torch.inference_mode()
     def encode(self, frames) -> Tensor:
@@ -98,26 +102,61 @@ class Peer:
     def _tensor(self, values) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
-    def plan(self, context: Tensor, states, goal: Tensor, *, samples: int, iterations: int,
-             topk: int, horizon: int, seed: int):
+    def plan(self, frame, states, goal, *, samples: int, iterations: int, topk: int, horizon: int,
+             seed: int) -> Tensor:
         """
-        Return the plan [H, 4] on x, y, z, gripper and the elites [K] of every iteration.
+        Return the plan [H, 4] on x, y, z, gripper between pictures, uint8 [1, H, W, 3].
 
         Momenta are zero; bounds are the model's.
         """
+        context, target = self.encode(frame), self.encode(goal)[0]
         bounds = torch.tensor(self.spec.action_bounds)[[0, 1, 2, 6]]
         mean, std = torch.zeros(horizon, 4), bounds.repeat(horizon, 1)
-        generator, elites = torch.Generator().manual_seed(seed), []
+        generator, self.elites = torch.Generator().manual_seed(seed), []
         for _ in range(iterations):
             noise = torch.randn(samples, horizon, 4, generator=generator)
             searched = (noise * std + mean).clamp(-bounds, bounds)
             actions = torch.zeros(samples, horizon, 7)
             actions[..., [0, 1, 2, 6]] = searched
             predicted = self.rollout(context, states, actions)
-            energies = (predicted - goal).abs().mean(dim=(1, 2)).cpu()
-            elites.append(energies.topk(topk, largest=False).indices)
-            mean, std = searched[elites[-1]].mean(0), searched[elites[-1]].std(0)
-        return mean, elites
+            energies = (predicted - target).abs().mean(dim=(1, 2)).cpu()
+            self.elites.append(energies.topk(topk, largest=False).indices)
+            elites = searched[self.elites[-1]]
+            mean, std = elites.mean(0), elites.std(0)
+        return mean
+
+
+class PeerProcess:
+    """The peer in a process of its own: threads and memory of ours are set up for ours."""
+
+    def __init__(self, world_model: VJepa2WorldModel, threads: int):
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), _begin,
+                                         (world_model, threads))
+
+    def seconds(self, call: Callable[[Peer], object]) -> float:
+        """Return how long a call takes, one that can be pickled."""
+        return self._pool.submit(_seconds, call).result()
+
+    def elites(self) -> list[np.ndarray]:
+        """Return the elites [K] of every iteration of the last plan."""
+        return self._pool.submit(_elites).result()
+
+
+_peer = None  # in the peer's process
+
+
+def _begin(world_model, threads):
+    global _peer
+    torch.set_num_threads(threads)
+    _peer = Peer(world_model)
+
+
+def _seconds(call):
+    return seconds(partial(call, _peer), _peer.device)
+
+
+def _elites():
+    return [some.numpy() for some in _peer.elites]
 
 
 def _norm(latents: Tensor) -> Tensor:

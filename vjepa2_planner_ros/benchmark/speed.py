@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import operations, peer
-from .timing import in_turn, line
+from .timing import in_turn, line, seconds
 from ..planning import CemConfig, plan, TrustRegionConfig
 from ..world_model import (
     build_networks, load_world_model, MODELS, ModelSpec, VJepa2WorldModel)
@@ -66,7 +66,7 @@ class Contest:
         self.ours = {torch.float32: full}
         if fast != torch.float32:
             self.ours[fast] = self._load(spec, fast)
-        self.peer = peer.Peer(full) if peer.available() else None
+        self.peer = peer.PeerProcess(full, torch.get_num_threads()) if peer.available() else None
         rng = np.random.default_rng(0)
         self.frames = rng.integers(0, 256, (max(CONTEXTS) + 1, 480, 640, 3), dtype=np.uint8)
         self.states = rng.uniform(0.1, 0.4, (max(CONTEXTS), 7))
@@ -81,16 +81,19 @@ class Contest:
             networks = build_networks(spec, self.device)
         return VJepa2WorldModel(spec, *(network.to(dtype) for network in networks))
 
-    def _calls(self, ours, theirs) -> dict:
-        """Return the calls to time in turn; each of ours takes a world model."""
-        calls = {name(dtype): partial(ours, model) for dtype, model in self.ours.items()}
-        return {**calls, PEER: theirs} if self.peer else calls
+    def _in_turn(self, ours, theirs=None, **limits):
+        """Return the Times of ours(world model) and of theirs(Peer), which can be pickled."""
+        calls = {name(dtype): partial(seconds, partial(ours, model), self.device)
+                 for dtype, model in self.ours.items()}
+        if self.peer and theirs:
+            calls[PEER] = partial(self.peer.seconds, theirs)
+        return in_turn(calls, **limits)
 
     def encode(self, ceiling) -> list[dict]:
         """Time encoding one picture of 640x480, from uint8 in host memory to latents."""
         frame = self.frames[:1]
-        times = in_turn(self._calls(lambda model: model.encode(frame),
-                                    lambda: self.peer.encode(frame)), self.device)
+        times = self._in_turn(lambda model: model.encode(frame),
+                              partial(peer.Peer.encode, frames=frame))
         return _rows(times, operations.encode(self.size.spec), ceiling, {})
 
     def rollouts(self, ceiling) -> list[dict]:
@@ -105,9 +108,9 @@ class Contest:
         latents = {model: model.encode(self.frames[:context]) for model in self.ours.values()}
         known = latents[self.ours[torch.float32]]
         states, actions = self.states[:context], self._actions(samples, horizon)
-        times = in_turn(self._calls(
-            lambda model: model.rollout(latents[model], states, actions),
-            lambda: self.peer.rollout(known, states, actions)), self.device)
+        times = self._in_turn(lambda model: model.rollout(latents[model], states, actions),
+                              partial(peer.Peer.rollout, context=known, states=states,
+                                      actions=actions))
         return _rows(times, operations.rollout(self.size.spec, samples, horizon, context), ceiling,
                      {'samples': samples, 'horizon': horizon, 'context': context})
 
@@ -125,41 +128,41 @@ class Contest:
         searched = tuple(b if i < 3 or i == 6 else 0.0 for i, b in enumerate(bounds))
         config = CemConfig(samples=samples, iterations=iterations, horizon=horizon, seed=0,
                            bounds=searched, include_mean=False)
-        elites = {}
+        frame, goal, states, elites = *self._pictures, self.states[:1], {}
 
         def ours(model):
             found = elites[name(model.dtype)] = []
-            frame, goal = model.encode(self.frames[:1]), model.encode(self.frames[-1:])
-            plan(model, frame, self.states[:1], goal[0], config,
+            plan(model, model.encode(frame), states, model.encode(goal)[0], config,
                  on_iteration=lambda iteration: found.append(iteration.elites))
 
-        def theirs():
-            frame, goal = self.peer.encode(self.frames[:1]), self.peer.encode(self.frames[-1:])
-            _, elites[PEER] = self.peer.plan(
-                frame, self.states[:1], goal[0], samples=samples, iterations=iterations,
-                topk=config.elites, horizon=horizon, seed=0)
-
-        times = in_turn(self._calls(ours, theirs), self.device, repeats=3, warm_up=False)
+        theirs = partial(
+            peer.Peer.plan, frame=frame, states=states, goal=goal, samples=samples,
+            iterations=iterations, topk=config.elites, horizon=horizon, seed=0)
+        times = self._in_turn(ours, theirs, repeats=3, warm_up=False)
         spec = self.size.spec
         work = (iterations * operations.rollout(spec, samples, horizon, 1)
                 + operations.rollout(spec, 2, horizon, 1) + 2 * operations.encode(spec))
         rows = _rows(times, work, ceiling, {'samples': samples, 'iterations': iterations,
                                             'horizon': horizon})
-        for row in rows if self.peer else ():
+        if self.peer is None:
+            return rows
+        elites[PEER] = self.peer.elites()
+        for row in rows:
             row['same_elites'] = sum(set(map(int, mine)) == set(map(int, reference))
                                      for mine, reference in zip(elites[row['who']], elites[PEER]))
         return rows
 
+    @property
+    def _pictures(self):
+        """Return the frame and the goal of plans, each [1, H, W, 3]."""
+        return self.frames[:1], self.frames[-1:]
+
     def region_plans(self, ceiling) -> list[dict]:
         """Time plans of the trust region, two pictures encoded in each; the peer has none."""
         config, spec = TrustRegionConfig(seed=0), self.size.spec
-
-        def ours(model):
-            frame, goal = model.encode(self.frames[:1]), model.encode(self.frames[-1:])
-            plan(model, frame, self.states[:1], goal[0], config)
-
-        times = in_turn({name(dtype): partial(ours, model) for dtype, model in self.ours.items()},
-                        self.device)
+        frame, goal = self._pictures
+        times = self._in_turn(lambda model: plan(
+            model, model.encode(frame), self.states[:1], model.encode(goal)[0], config))
         work = (config.iterations * operations.rollout(spec, config.samples, 1, 1)
                 + operations.rollout(spec, 3, 1, 1) + 2 * operations.encode(spec))
         return _rows(times, work, ceiling, {

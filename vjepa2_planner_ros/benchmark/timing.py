@@ -22,30 +22,36 @@ class Times:
     repeats: int
 
 
-def in_turn(calls: dict[str, Callable], device: torch.device, *, repeats: int = 7,
-            budget: float = 6.0, warm_up: bool = True) -> dict[str, Times]:
+def in_turn(calls: dict[str, Callable[[], float]], *, repeats: int = 7, budget: float = 6.0,
+            warm_up: bool = True) -> dict[str, Times]:
     """
-    Time calls alternately, so that whatever else the machine does meets them alike.
+    Make calls alternately, so that whatever else the machine does meets them alike.
 
+    :param calls: each returns the seconds it took.
     :param repeats: of each call, at most.
     :param budget: s for all of them; no round begins after it, but two are always made.
     :param warm_up: call each once before, untimed.
     """
     for call in calls.values() if warm_up else ():
         call()
-    synchronise(device)
     taken = {name: [] for name in calls}
     began = perf_counter()
     for done in range(repeats):
         if done >= 2 and perf_counter() - began > budget:
             break
         for name, call in calls.items():
-            start = perf_counter()
-            call()
-            synchronise(device)
-            taken[name].append(perf_counter() - start)
+            taken[name].append(call())
     return {name: Times(float(np.median(some)), min(some), max(some), len(some))
             for name, some in taken.items()}
+
+
+def seconds(call: Callable, device: torch.device) -> float:
+    """Return how long a call takes on a device that has nothing else to do."""
+    synchronise(device)
+    start = perf_counter()
+    call()
+    synchronise(device)
+    return perf_counter() - start
 
 
 def synchronise(device: torch.device) -> None:
