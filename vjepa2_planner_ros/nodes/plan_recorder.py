@@ -72,7 +72,7 @@ class PlanRecorder:
         limits = settings.history_max_plans, settings.history_max_size * 10 ** 6
         recording = Recording(self, record, path, lambda: store.prune(*limits))
         frame, camera = request.frames[-1], Header(stamp=header.stamp, frame_id=goal.camera)
-        recording.put(CURRENT_IMAGE, lambda: to_image(frame, camera), frame.nbytes)
+        recording.put({CURRENT_IMAGE: lambda: to_image(frame, camera)}, frame.nbytes)
         self._recordings[job] = recording
         return recording
 
@@ -129,7 +129,7 @@ class NoRecording:
     def image(self, role, message):
         """Do nothing."""
 
-    def iteration(self, message, iteration):
+    def iteration(self, message, iteration, make_markers):
         """Do nothing."""
 
     def markers(self, make):
@@ -148,22 +148,22 @@ class Recording:
         self._bag = None
         self._dropped = 0
         recorder.submit(self._open)
-        self.put(RECORD, lambda: record)
+        self.put({RECORD: lambda: record})
 
     def image(self, role, message):
         """Record an Image."""
-        self.put(role, lambda: message, len(message.data))
+        self.put({role: lambda: message}, len(message.data))
 
-    def iteration(self, message, iteration):
-        """Record a CemIteration message and the candidates of its planning.CemIteration."""
-        self.put(CEM, lambda: message, iteration.energies.nbytes)
+    def iteration(self, message, iteration, make_markers):
+        """Record a CemIteration message, the candidates of its planning.CemIteration, markers."""
         plan_id = self._record.plan_id
-        self.put(CANDIDATES, lambda: to_candidates_message(iteration, plan_id),
-                 iteration.actions.nbytes + iteration.energies.nbytes)
+        self.put({CEM: lambda: message,
+                  CANDIDATES: lambda: to_candidates_message(iteration, plan_id),
+                  MARKERS: make_markers}, iteration.actions.nbytes + 2 * iteration.energies.nbytes)
 
     def markers(self, make):
         """Record the MarkerArray that make() returns."""
-        self.put(MARKERS, make, 1)  # what it keeps in memory is the candidates', counted there
+        self.put({MARKERS: make})
 
     def end(self, result, outcome):
         """Record how the plan ended, and close the bag."""
@@ -171,23 +171,24 @@ class Recording:
         record.outcome, record.dropped = outcome, self._dropped
         for name in OF_RESULT:
             setattr(record, name, getattr(result, name))
-        self.put(RECORD, lambda: record)
+        self.put({RECORD: lambda: record})
         self._recorder.submit(self._close)
 
-    def put(self, role, make, size=0):
-        """Record the message that make() returns; size [bytes] is what it keeps in memory."""
+    def put(self, makes, size=0):
+        """Record the message of each role that makes[role]() returns; they keep size [bytes]."""
         time = self._recorder.now()
-        if not self._recorder.submit(lambda: self._write(role, time, make), size):
-            self._dropped += 1
+        if not self._recorder.submit(lambda: self._write(makes, time), size):
+            self._dropped += len(makes)
 
     def _open(self):
         self._bag = BagWriter(self._path)
 
-    def _write(self, role, time, make):
+    def _write(self, makes, time):
         if self._bag is None:
             return  # it went wrong before, and was logged then
+        items = [self._recorder.item(role, time, make()) for role, make in makes.items()]
         try:
-            self._bag.write(self._recorder.item(role, time, make()))
+            self._bag.write(*items)
         except OSError:
             self._bag.abandon()
             self._bag = None

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others see of a plan while it is made: feedback, the search, the encoder's pictures."""
 
+from functools import cache
 import traceback
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -93,7 +94,7 @@ class GoalReport(InputReport):
 
     def answer(self, answer):
         """Show the command that was found."""
-        self._topics.tell(self._markers, command_markers, answer)
+        self._topics.tell(self._answer, answer)
 
     def _image(self, role, rgb):
         self._recording.image(role, super()._image(role, rgb))
@@ -105,13 +106,18 @@ class GoalReport(InputReport):
         self._topics.iterations.publish(message)
         if self._topics.candidates.get_subscription_count():
             self._topics.candidates.publish(to_candidates_message(iteration, plan_id))
-        self._recording.iteration(message, iteration)
         self._feedback(PlanAction.Feedback(
             phase=PlanAction.Feedback.OPTIMIZING, iteration=message,
             progress=iteration.iteration / iteration.iterations))
-        self._markers(iteration_markers, iteration)
+        markers = self._markers(iteration_markers, iteration)
+        self._recording.iteration(message, iteration, markers)
+
+    def _answer(self, answer):
+        self._recording.markers(self._markers(command_markers, answer))
 
     def _markers(self, draw, what):
+        """Publish markers if somebody looks at them; return a function that returns them."""
+        markers = cache(lambda: draw(what, self._start, self._base_frame))
         if self._topics.markers.get_subscription_count():
-            self._topics.markers.publish(draw(what, self._start, self._base_frame))
-        self._recording.markers(lambda: draw(what, self._start, self._base_frame))
+            self._topics.markers.publish(markers())
+        return markers

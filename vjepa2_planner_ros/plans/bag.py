@@ -61,22 +61,23 @@ class BagWriter:
     """Writes one bag into a folder that does not exist yet; locked against other processes."""
 
     def __init__(self, folder):
-        from mcap.writer import Writer
+        from mcap.writer import CompressionType, Writer
         self._folder = Path(folder)
         self._folder.mkdir(parents=True)
         self._file = open(self._folder / MCAP, 'xb')
         _lock(self._file)
-        self._mcap = Writer(self._file)
+        self._mcap = Writer(self._file, compression=CompressionType.LZ4)  # quicker than zstd
         self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
         self._channels = {}  # Topic: id
         self._summary = Summary()
 
-    def write(self, item: Item):
-        """Write a message; it is in the file when this returns."""
-        channel = self._channels.get(item.topic) or self._add(item.topic)
-        self._mcap.add_message(channel, item.time, item.data, item.time)
+    def write(self, *items: Item):
+        """Write messages; they are in the file when this returns."""
+        for item in items:
+            channel = self._channels.get(item.topic) or self._add(item.topic)
+            self._mcap.add_message(channel, item.time, item.data, item.time)
+            self._summary.add(item)
         self._mcap.flush()
-        self._summary.add(item)
 
     def close(self):
         """Write what comes at the end: the index, and metadata.yaml."""
@@ -163,8 +164,8 @@ def read(folder, roles=None):
                 item = Item(_topic(schema, channel), message.log_time, message.data)
                 if roles is None or item.topic.role in roles:
                     yield item
-        except (McapError, ZstdError, struct.error, ValueError, KeyError):
-            return
+        except (McapError, ZstdError, RuntimeError, struct.error, ValueError, KeyError):
+            return  # lz4 raises RuntimeError
 
 
 def recover(folder) -> int:
