@@ -52,8 +52,9 @@ def eventually(condition, timeout=60.0):
 
 def closed_plans(folder, count=1):
     """Wait until so many recordings are closed; return them, oldest first."""
-    eventually(lambda: len(list(folder.glob('*/metadata.yaml'))) == count)
-    return sorted(folder.iterdir())
+    # Hidden is what recovering a recording has not put in its place yet.
+    eventually(lambda: len(list(folder.glob('[!.]*/metadata.yaml'))) == count)
+    return sorted(folder.glob('[!.]*'))
 
 
 def to_image(rgb, stamp=None):
