@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated arm as the demo sees it: processes, topics and when the arm is at rest."""
 
+from contextlib import ExitStack
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,6 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
 from std_srvs.srv import Trigger
@@ -19,7 +19,7 @@ from vjepa2_interfaces.msg import EndEffectorCommand
 
 from .nodes.images import to_rgb
 from .nodes.messages import to_command_message
-from .nodes.process import spin_until
+from .nodes.process import spinning
 from .times import nanoseconds
 
 FINGER_TRAVEL = 0.04  # m, of one Panda finger
@@ -72,7 +72,7 @@ class SpawnedNodes:
 
 
 class DemoArm:
-    """The simulation's topics and services; blocking calls from outside the executor."""
+    """The simulation's topics and services; a context manager, its calls block."""
 
     def __init__(self, node):
         self._node = node
@@ -90,21 +90,15 @@ class DemoArm:
         self.planner_failure = ''  # what the planner says if it cannot load its model
         self._commands = node.create_publisher(EndEffectorCommand, 'command', 10)
         self._next = node.create_client(Trigger, 'next_episode')
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(node)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=spin_until, args=(self._executor, node, self._closing), daemon=True)
-        self._thread.start()
+        self._stack = ExitStack()
 
     def __enter__(self):
+        self._stack.callback(self._node.destroy_node)
+        self._stack.enter_context(spinning(self._node))
         return self
 
     def __exit__(self, *error):
-        self._closing.set()
-        self._thread.join(2.0)
-        self._executor.shutdown()
-        self._node.destroy_node()
+        self._stack.close()
 
     @property
     def goal_image(self):

@@ -5,6 +5,7 @@
 import argparse
 from pathlib import Path
 import sys
+import threading
 
 from action_msgs.msg import GoalStatus
 import rclpy
@@ -18,6 +19,7 @@ from .landscape import AXES
 from .landscape_picture import draw
 from .nodes.images import to_image
 from .nodes.landscape_messages import to_landscape
+from .nodes.process import spinning
 from .pictures import read_picture, write_picture
 from .plan_command import image_from_topic
 from .plan_result import known_code
@@ -76,37 +78,48 @@ def _goal(options):
 def _ask(node, goal, options):
     """Return the Result; RuntimeError or ValueError with what the server says if there is none."""
     client = ActionClient(node, ComputeEnergyLandscape, options.action)
-    if not client.wait_for_server(options.wait):
-        raise OSError(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
-                      f'{options.wait:g} s')
-    bar = tqdm(total=100, unit='%', disable=None, leave=False)
-
-    def on_feedback(message):
-        bar.update(100.0 * message.feedback.progress - bar.n)
-
-    sent = client.send_goal_async(goal, on_feedback)
     try:
-        handle = _wait(node, sent)
-        if not handle.accepted:
-            raise RuntimeError(f'GOAL_REJECTED: {options.action!r}: the planner is not active')
-        answer = _wait(node, handle.get_result_async())
-    except KeyboardInterrupt:
-        handle = _wait(node, sent)
-        if handle.accepted:
-            _wait(node, handle.cancel_goal_async())
-        raise
+        with spinning(node) as executor:
+            if not client.wait_for_server(options.wait):
+                raise OSError(f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
+                              f'{options.wait:g} s')
+            answer = _result(executor, client, goal)
     finally:
-        bar.close()
         client.destroy()
+    if answer is None:
+        raise RuntimeError(f'GOAL_REJECTED: {options.action!r}: the planner is not active')
     if answer.status != GoalStatus.STATUS_SUCCEEDED:
         code = known_code(answer.result.error_code)
         raise RuntimeError(f'{code.name}: {answer.result.error_msg}')
     return answer.result
 
 
-def _wait(node, future):
-    rclpy.spin_until_future_complete(node, future)
-    return future.result()
+def _result(executor, client, goal):
+    """Return what the server answers to a goal, None if it rejects it; Ctrl-C cancels it."""
+    with tqdm(total=100, unit='%', disable=None, leave=False) as bar:
+        # Sent on the thread that takes the answers, as PlannerClient does it.
+        sent = executor.create_task(client.send_goal_async, goal, lambda message: bar.update(
+            100.0 * message.feedback.progress - bar.n))
+        try:
+            handle = _wait(sent)
+            if not handle.accepted:
+                return None
+            return _wait(executor.create_task(handle.get_result_async))
+        except KeyboardInterrupt:
+            handle = _wait(sent)
+            if handle.accepted:
+                _wait(executor.create_task(handle.cancel_goal_async))
+            raise
+
+
+def _wait(task):
+    """Return the result of the future that a task returns."""
+    for _ in range(2):
+        done = threading.Event()
+        task.add_done_callback(lambda _, done=done: done.set())
+        done.wait()
+        task = task.result()
+    return task
 
 
 def _output(text):

@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
@@ -20,6 +19,7 @@ from vjepa2_interfaces.action import PlanAction
 from .client import PlannerClient
 from .follow_chart import FollowChart
 from .nodes.images import to_rgb
+from .nodes.process import spinning
 from .pictures import read_picture, write_picture
 from .plan_result import AXES, goal_yaml, PlanFailed
 
@@ -139,8 +139,6 @@ def _fail(message, code=1):
 def image_from_topic(topic, timeout):
     """Return the next Image on a topic, or the latched one; OSError if none comes."""
     node = rclpy.create_node('plan_goal')
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     arrived, images = threading.Event(), []
 
     def keep(image):
@@ -154,11 +152,9 @@ def image_from_topic(topic, timeout):
                 depth=1, durability=durability, reliability=(
                     ReliabilityPolicy.BEST_EFFORT if durability == DurabilityPolicy.VOLATILE
                     else ReliabilityPolicy.RELIABLE)))
-        until = node.get_clock().now().nanoseconds + timeout * 1e9
-        while not arrived.is_set() and node.get_clock().now().nanoseconds < until:
-            executor.spin_once(timeout_sec=0.1)
+        with spinning(node):
+            arrived.wait(timeout)
     finally:
-        executor.shutdown()
         node.destroy_node()
     if not images:
         raise OSError(f"no image on '{topic}' within {timeout:g} s")

@@ -70,5 +70,5 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     eventually(lambda: robot.planner._torch.busy)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and 'cancelled' in errors
+    assert process.returncode == 130 and 'cancelled' in errors, errors
     eventually(lambda: goals.outcomes['cancelled'] == cancelled + 1)

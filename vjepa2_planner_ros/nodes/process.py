@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start a node as a process and end it on SIGINT or SIGTERM within two seconds."""
 
+from contextlib import contextmanager
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import time
 import traceback
 
 import rclpy
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 # Every goal that runs and every service that waits for torch takes one: plan, landscape, loading,
@@ -71,6 +72,27 @@ def spin_until(executor, node, ended):
             # One callback's mistake must not take the whole server away.
             node.get_logger().error(traceback.format_exc())
     time.sleep(0.05)  # for the callbacks that are under way in the executor's threads
+
+
+@contextmanager
+def spinning(node):
+    """
+    Spin a node on a thread of its own; yield its executor.
+
+    For commands that Ctrl-C may end: it raises KeyboardInterrupt on the main thread, and where
+    rclpy takes a message there, that comes out as a TypeError and the message is lost.
+    """
+    executor, ended = SingleThreadedExecutor(context=node.context), threading.Event()
+    executor.add_node(node)
+    thread = threading.Thread(target=spin_until, args=(executor, node, ended), daemon=True)
+    thread.start()
+    try:
+        yield executor
+    finally:
+        ended.set()
+        executor.wake()
+        thread.join(5.0)
+        executor.shutdown(timeout_sec=2.0)
 
 
 def free_domain():

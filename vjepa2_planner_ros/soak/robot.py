@@ -3,6 +3,7 @@
 """The planner's whole surroundings over DDS: cameras, state, goals, cancels, parameters."""
 
 from array import array
+from contextlib import ExitStack
 import threading
 import time
 
@@ -11,7 +12,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 import rclpy
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -24,7 +24,7 @@ from .goals import count, Goal, outcome_of, REJECTED
 from .server import NAMESPACE
 from ..client import DEEP
 from ..nodes.messages import to_pose_message
-from ..nodes.process import spin_until
+from ..nodes.process import spinning
 from ..planning.toy_world_model import ToyWorldModel
 
 PERIOD = 0.05  # s between frames and states
@@ -68,22 +68,15 @@ class Robot:
             'gripper': self._node.create_publisher(
                 JointState, 'planner/gripper', qos_profile_sensor_data)}
         self._node.create_timer(PERIOD, self._send_streams)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=spin_until, args=(self._executor, self._node, self._closing), daemon=True)
-        self._thread.start()
+        self._stack = ExitStack()
 
     def __enter__(self):
+        self._stack.callback(self._node.destroy_node)
+        self._executor = self._stack.enter_context(spinning(self._node))
         return self
 
     def __exit__(self, *error):
-        self._closing.set()
-        self._executor.wake()
-        self._thread.join(5.0)
-        self._executor.shutdown(timeout_sec=2.0)
-        self._node.destroy_node()
+        self._stack.close()
 
     def wait_until_ready(self, check, timeout=300.0):
         """Wait until the planner accepts goals; check() raises if it has ended."""
