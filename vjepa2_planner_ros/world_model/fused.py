@@ -10,6 +10,8 @@ none, the plain ones give the same.
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -39,13 +41,34 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Return the attention [B, N, heads * hd] of q [B, heads, N, hd] to k, v [B, heads, M, hd]."""
     if mask is None and unfused_attention(q.dtype, q.device):
-        queries, keys, values = (some.flatten(0, 1) for some in (q, k, v))
-        scores = torch.baddbmm(q.new_empty(1, 1, 1), queries, keys.mT, beta=0,
-                               alpha=q.shape[-1] ** -0.5)
-        out = torch.bmm(scores.softmax(dim=-1), values).view_as(q)
+        out = _multiplied_out(*(some.flatten(0, 1) for some in (q, k, v))).view_as(q)
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return out.transpose(1, 2).flatten(2)
+
+
+def _multiplied_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """
+    Return the attention [B, N, hd] of q [B, N, hd] to k, v [B, M, hd] by way of its scores.
+
+    A softmax first looks for each row's largest score, lest the powers leave the range of numbers.
+    bfloat16 has the range of float32, so they hardly ever do, and are simply watched.
+    """
+    scale = q.shape[-1] ** -0.5
+    weights = _products(q, k, scale / log(2)).exp2_()
+    total = weights.sum(-1, keepdim=True)
+    least, most = total.aminmax()
+    if 1 / IN_RANGE < least and most < IN_RANGE:
+        return torch.bmm(weights, v).div_(total)
+    return torch.bmm(_products(q, k, scale).softmax(-1), v)
+
+
+def _products(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """Return the products [B, N, M] of q [B, N, hd] and k [B, M, hd], times scale."""
+    return torch.baddbmm(q.new_empty(1, 1, 1), q, k.mT, beta=0, alpha=scale)
+
+
+IN_RANGE = 2.0 ** 96  # bfloat16 reaches to 2 ** 128
 
 
 def unfused_attention(dtype: torch.dtype, device: torch.device) -> bool:

@@ -227,7 +227,9 @@ class VJepa2WorldModel:
 
     def working_memory(self) -> int:
         """Return the bytes that one batch may take."""
-        return CPU_WORKING_SET if self.device.type == 'cpu' else free_memory(self.device) // 2
+        if self.device.type == 'cpu':
+            return CPU_WORKING_SET
+        return min(GPU_WORKING_SET, free_memory(self.device) // 2)
 
     def picture_bytes(self) -> int:
         """Return an upper bound of the memory that a picture takes while it is encoded."""
@@ -252,5 +254,6 @@ class VJepa2WorldModel:
 
 # Bytes of one batch on a CPU: bigger ones leave the caches, smaller ones wait for Python.
 CPU_WORKING_SET = 32 << 20
+GPU_WORKING_SET = 6 << 30  # 130,000 tokens of vit-giant-ac fill any card; others need memory too
 SMALL = 64 << 20  # bytes of weights: the larger ones keep all threads busy with each operation
 FEWEST = 8  # candidates that are worth a lane of their own

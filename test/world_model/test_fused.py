@@ -1,0 +1,27 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The operations of a block equal their definitions, whichever form of them is chosen."""
+
+import pytest
+import torch
+
+from vjepa2_planner_ros.world_model.fused import attention
+
+
+@pytest.mark.parametrize('dtype, error', [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize('largest', [1.0, 30.0, 100.0, 1000.0])
+@pytest.mark.parametrize('sign', [1.0, -1.0], ids=['above', 'below'])
+def test_attention_equals_softmax_in_float64(dtype, error, largest, sign):
+    # The scores of one row are about +- largest; e^89 leaves the range of bfloat16.
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, tokens, 16, generator=generator).to(dtype)
+               for tokens in (5, 7, 7))
+    k[..., 0] = 1.0 + 0.1 * k[..., 0].tanh()
+    q[1, 2, 3] = 0.0
+    q[1, 2, 3, 0] = sign * largest * 4.0
+    scores = q.double() @ k.double().mT / 4.0
+    expected = (scores.softmax(-1) @ v.double()).transpose(1, 2).flatten(2)
+    with torch.inference_mode():
+        found = attention(q, k, v)
+    assert found.dtype == dtype and found.shape == (2, 5, 48)
+    assert float((found.double() - expected).abs().max()) < error * float(v.abs().max())
