@@ -12,6 +12,7 @@ from uuid import uuid4
 from action_msgs.msg import GoalStatus
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -26,6 +27,8 @@ from .error_codes import ErrorCode
 from .plan_result import known_code, picture_message, PlanFailed, PlanResult, to_result
 from .times import to_duration
 
+ENDED = 'the client was closed, or ROS was shut down'
+MAX_UINT32, MAX_UINT64 = 2 ** 32 - 1, 2 ** 64 - 1
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
 
 
@@ -62,9 +65,12 @@ class PlannerClient:
             # Ctrl-C stays with the script: a cancel is still to be sent then.
             rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         self._context = context
+        name = f'plan_client_{id(self):x}'
         self._node = Node(
-            f'plan_client_{id(self):x}', context=context, parameter_overrides=[],
-            namespace=None if node is None else node.get_namespace())
+            name, context=context, parameter_overrides=[],
+            namespace=None if node is None else node.get_namespace(),
+            # A __node of the process, as launch files set it, is not for this one.
+            cli_args=['--ros-args', '-r', f'__node:={name}'])
         self._client = ActionClient(
             self._node, PlanAction, action, goal_service_qos_profile=DEEP,
             result_service_qos_profile=DEEP, cancel_service_qos_profile=DEEP)
@@ -77,10 +83,11 @@ class PlannerClient:
         self._lock = threading.Lock()
         self._pending = {}  # goal id -> _Pending
         self._missing = 0
-        self._node.create_timer(0.1, self._watch)
+        # A steady clock: simulated time may stand still.
+        self._node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
-        self._closing = threading.Event()
+        self._closing, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -97,7 +104,7 @@ class PlannerClient:
         self._closing.set()
         self._executor.wake()
         self._thread.join(2.0)
-        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'the client was closed')
+        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)
         self._executor.shutdown()
         self._client.destroy()
         self._node.destroy_node()
@@ -105,7 +112,11 @@ class PlannerClient:
             rclpy.try_shutdown(context=self._context)
 
     def wait_until_ready(self, timeout=None) -> bool:
-        """Wait until the planner has loaded its model; False if that takes over timeout [s]."""
+        """
+        Wait until the planner has been active; False if that takes over timeout [s].
+
+        One that was deactivated since then is still there: its goals fail with GOAL_REJECTED.
+        """
         return self._client.wait_for_server(timeout)
 
     def plan(self, goal_image, *, timeout=None, on_feedback=None, **goal_fields) -> PlanResult:
@@ -115,6 +126,9 @@ class PlannerClient:
         Raise PlanFailed if there is no command; after timeout [s] the goal is cancelled and the
         code is TIMEOUT.
         """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError('plan() in a callback of the client would wait for itself: '
+                               'use plan_async()')
         future = self.plan_async(goal_image, on_feedback=on_feedback, **goal_fields)
         try:
             return future.result(timeout)
@@ -132,6 +146,9 @@ class PlannerClient:
         """
         Send a goal; return a concurrent.futures.Future of PlanResult or PlanFailed.
 
+        The future itself cannot be cancelled: cancel() ends goals. ValueError for a number that no
+        goal can have.
+
         :param goal_image: uint8 array [H, W, 3] RGB, Image, CompressedImage or a file's path.
         :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
         :param current_image: picture to start from, as goal_image but not compressed; None = live.
@@ -142,6 +159,11 @@ class PlannerClient:
         :param time_allowance: s, 0 = none.
         :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
         """
+        for name, value, largest in (
+                ('samples', samples, MAX_UINT32), ('iterations', iterations, MAX_UINT32),
+                ('horizon', horizon, MAX_UINT32), ('seed', seed or 0, MAX_UINT64)):
+            if not 0 <= value <= largest:
+                raise ValueError(f'{name} = {value}: allowed: 0 to {largest}')
         goal = PlanAction.Goal(
             camera=camera, model=model, use_seed=seed is not None, seed=seed or 0,
             cem=CemSettings(optimizer=optimizer, samples=samples, iterations=iterations,
@@ -187,9 +209,10 @@ class PlannerClient:
 
     def _send(self, goal, on_feedback):
         future = Future()
-        if not self._client.server_is_ready() and not self._client.wait_for_server(2.0):
-            future.set_exception(PlanFailed(
-                ErrorCode.SEND_GOAL_FAILURE, f"no action server '{self._name}' within 2 s"))
+        future.set_running_or_notify_cancel()
+        failure = self._why_not_send()
+        if failure:
+            future.set_exception(PlanFailed(ErrorCode.SEND_GOAL_FAILURE, failure))
             return future
         uuid = UUID(uuid=list(uuid4().bytes))
         pending = _Pending(future, on_feedback)
@@ -198,7 +221,17 @@ class PlannerClient:
         # On the thread that takes the answers: rclpy 9.1 makes its future a second time after
         # sending and loses an answer that another thread has taken before.
         self._executor.create_task(self._send_now, goal, uuid, pending)
+        if self._ended.is_set():  # meanwhile
+            self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)
         return future
+
+    def _why_not_send(self):
+        """Return why a goal cannot be sent now, '' if it can."""
+        if self._ended.is_set():
+            return ENDED
+        if not self._client.server_is_ready() and not self._client.wait_for_server(2.0):
+            return f"no action server '{self._name}' within 2 s"
+        return ''
 
     def _send_now(self, goal, uuid, pending):
         try:
@@ -279,8 +312,12 @@ class PlannerClient:
 
     def _spin(self):
         # Not spin(): shutting an executor down under it leaves callbacks without their handles.
-        while not self._closing.is_set():
-            if not self._context.ok():
-                self._fail_all(ErrorCode.SEND_GOAL_FAILURE, 'ROS was shut down')
-                return
-            self._executor.spin_once(timeout_sec=0.2)
+        while not self._closing.is_set() and self._context.ok():
+            try:
+                self._executor.spin_once(timeout_sec=0.2)
+            except Exception:
+                if self._context.ok():  # else it is that ROS was shut down
+                    self._node.get_logger().error(
+                        traceback.format_exc(), throttle_duration_sec=10.0)
+        self._ended.set()
+        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)

@@ -1,0 +1,93 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""PlannerClient: none of its callers waits for ever, whatever happens around it."""
+
+import threading
+
+from planner_rig import eventually, Gate, GOAL
+import pytest
+import rclpy
+from toy_world_model import ToyWorldModel
+
+from vjepa2_planner_ros.client import PlanFailed, PlannerClient
+from vjepa2_planner_ros.error_codes import ErrorCode
+
+PICTURE = ToyWorldModel.picture(GOAL)
+
+
+@pytest.fixture
+def foreign(robot):
+    """Return a client in a ROS context of its own, and the context."""
+    context = rclpy.Context()
+    rclpy.init(context=context, args=['--ros-args', '-r', '__node:=launched'])
+    node = rclpy.create_node('foreign', context=context, namespace=robot.node.get_namespace())
+    client = PlannerClient(node)
+    assert client.wait_until_ready(60.0)
+    yield client, context
+    client.close()
+    if context.ok():
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_goals_fail_when_ros_is_shut_down(robot, foreign):
+    client, context = foreign
+    with Gate(robot) as gate:
+        future = client.plan_async(PICTURE)
+        gate.reached()
+        rclpy.shutdown(context=context)
+        failure = future.exception(30.0)
+    assert failure.code == ErrorCode.SEND_GOAL_FAILURE and 'ROS was shut down' in failure.message
+    with pytest.raises(PlanFailed, match='ROS was shut down'):
+        client.plan(PICTURE, timeout=30.0)
+
+
+def test_name_of_the_process_is_not_the_clients(robot, foreign):
+    names = robot.node.get_node_names()
+    eventually(lambda: 'launched' in robot.node.get_node_names())
+    assert robot.node.get_node_names().count('launched') == 1, names
+
+
+def test_future_cannot_be_cancelled_behind_the_clients_back(robot):
+    with Gate(robot) as gate:
+        future = robot.client.plan_async(PICTURE)
+        gate.reached()
+        assert not future.cancel()
+    assert future.result(60.0).energy < 1.0
+    assert robot.plan().energy < 1.0
+
+
+def test_waiting_in_a_callback_is_refused(robot):
+    raised, done = [], threading.Event()
+
+    def on_feedback(feedback):
+        try:
+            robot.client.plan(PICTURE)
+        except RuntimeError as error:
+            raised.append(str(error))
+        done.set()
+
+    robot.plan(on_feedback=on_feedback)
+    assert done.is_set() and 'use plan_async()' in raised[0]
+
+
+def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
+    spin_once, failed = robot.client._executor.spin_once, threading.Event()
+
+    def fail_once(**options):
+        if failed.is_set():
+            return spin_once(**options)
+        failed.set()
+        raise RuntimeError('unexpected')
+
+    monkeypatch.setattr(robot.client._executor, 'spin_once', fail_once)
+    eventually(failed.is_set)
+    assert robot.plan().energy < 1.0
+
+
+@pytest.mark.parametrize('field, value, largest', [
+    ('samples', -5, 2 ** 32 - 1), ('iterations', 2 ** 32, 2 ** 32 - 1),
+    ('horizon', -1, 2 ** 32 - 1), ('seed', -1, 2 ** 64 - 1)])
+def test_number_that_no_goal_can_have(robot, field, value, largest):
+    with pytest.raises(ValueError, match=f'{field} = {value}: allowed: 0 to {largest}'):
+        robot.client.plan_async(PICTURE, **{field: value})
