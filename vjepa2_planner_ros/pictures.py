@@ -8,15 +8,25 @@ from pathlib import Path
 import re
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
 
 def read_picture(path) -> np.ndarray:
-    """Return a picture file, anything that Pillow opens; OSError or ValueError if it cannot."""
+    """
+    Return a picture file, anything that Pillow opens; OSError or ValueError if it cannot.
+
+    Turned as its EXIF data says; of 16 bits a channel the upper eight.
+    """
     try:
         with Image.open(Path(path)) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith('I;16'):  # convert() would clip
+                picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
+            if picture.mode in ('I', 'F'):
+                raise ValueError(f'{path}: mode is {picture.mode!r}, numbers without a range: '
+                                 'allowed: 8 or 16 bits a channel')
             return np.array(picture.convert('RGB'))
     except (SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path}: {error}') from error

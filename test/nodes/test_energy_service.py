@@ -118,6 +118,13 @@ def test_without_a_frame_or_a_model(make_robot, ask):
     assert ask(robot, **two).energy == pytest.approx(distance(NEARER, GOAL), abs=1e-6)
 
 
+def test_after_the_end_of_torch_it_says_so(make_robot, ask):
+    robot = make_robot().ready()
+    robot.planner._torch.close()
+    answer = ask(robot, goal_image=image(GOAL))
+    assert answer.error_code == ErrorCode.NODE_DEACTIVATED and 'shut down' in answer.error_msg
+
+
 def test_a_plan_waits_for_one_picture_at_most(make_robot, ask, send, monkeypatch):
     robot = make_robot().ready()
     encode, seen, entered, release = robot.model.encode, [], threading.Event(), threading.Event()

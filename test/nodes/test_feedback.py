@@ -3,10 +3,11 @@
 """What is told while a plan is made."""
 
 import os
+import threading
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
-from planner_rig import CONFIGURE, eventually, GOAL, START, Toy, transition
+from planner_rig import CONFIGURE, eventually, Gate, GOAL, START, Toy, transition
 from plot_fields import plottable, value_at
 import psutil
 import pytest
@@ -16,9 +17,17 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, Metrics
 
 from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes import reporting
 
 ITERATIONS, SAMPLES = 6, 50
+KEYS = {
+    'state', 'model', 'device', 'dtype', 'model memory [MB]', 'memory shortages', 'last plan [s]',
+    'iterations a second', 'plans a second', 'image age [s]', 'state age [s]', 'frames dropped',
+    'goals succeeded', 'goals aborted', 'goals cancelled', 'goals preempted',
+    'CPU [% of one core]', 'CPU of all processes [%]', 'memory [MB]',
+    'memory of all processes [MB]', 'GPU [%]', 'GPU memory [MB]',
+    'GPU memory of all processes [MB]'}
 
 
 @pytest.mark.case(21)
@@ -163,6 +172,7 @@ def test_diagnostics(robot, listen):
     assert values['state'] == 'active' and values['model'] == 'toy'
     assert values['device'] == 'cpu' and values['dtype'] == 'torch.float32'
     assert 50.0 < float(values['memory [MB]']) < 10_000.0
+    assert set(values) == KEYS
     done = int(values['goals succeeded'])
     result = robot.plan()
     with_failure = int(values['goals aborted'])
@@ -181,6 +191,48 @@ def test_diagnostics(robot, listen):
     eventually(lambda: newest().level == DiagnosticStatus.WARN)
     assert 'image' in newest().message
     robot.planner.set_parameters([Parameter('max_image_age', value=5.0)])
+
+
+@pytest.mark.case(58)
+def test_diagnostics_tell_of_every_camera_and_where_the_clock_stands_still(make_robot):
+    robot = make_robot(cameras=['main', 'wrist'], use_sim_time=True)  # and nobody sends /clock
+    robot.sending, reports = {'image', 'state'}, []
+    robot.node.create_subscription(DiagnosticArray, '/diagnostics', reports.append, 50)
+    name = f'{robot.planner.get_fully_qualified_name()}: planner'
+    eventually(lambda: (name, "no image of camera 'wrist' has arrived") in [
+        (status.name, status.message) for report in reports for status in report.status])
+
+
+@pytest.mark.case(58)
+def test_diagnostics_count_how_goals_end(robot, listen):
+    reports = listen(DiagnosticArray, '/diagnostics')
+    name = f'{robot.planner.get_fully_qualified_name()}: planner'
+
+    def counted():
+        values = [{item.key: item.value for item in report.status[0].values}
+                  for report in reports if report.status[0].name == name]
+        return [int(values[-1][f'goals {end}']) for end in ('cancelled', 'preempted')]
+
+    eventually(lambda: any(report.status[0].name == name for report in reports))
+    cancelled, preempted = counted()
+    with Gate(robot) as gate:
+        old = robot.client.plan_async(ToyWorldModel.picture(GOAL))
+        gate.reached()
+        new = robot.client.plan_async(ToyWorldModel.picture(GOAL))
+        eventually(lambda: robot.planner._plans.slot._waiting is not None)
+        gate.release()
+        assert old.exception(60.0).code == ErrorCode.PREEMPTED
+        assert np.isfinite(new.result(60.0).command).all()
+    with Gate(robot) as gate:
+        future = robot.client.plan_async(ToyWorldModel.picture(GOAL))
+        gate.reached()
+        asked = threading.Thread(target=robot.client.cancel)
+        asked.start()
+        eventually(robot.planner._plans.slot._running.stopped)
+        gate.release()
+        assert future.exception(60.0).cancelled
+        asked.join()
+    eventually(lambda: counted() == [cancelled + 1, preempted + 1])
 
 
 @pytest.mark.case(58)

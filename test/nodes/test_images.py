@@ -14,6 +14,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
 from vjepa2_planner_ros.nodes import images
+from vjepa2_planner_ros.pictures import read_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ALPHA = np.full((5, 7, 1), 77, np.uint8)
@@ -118,3 +119,20 @@ def _file(picture, kind):
     buffer = io.BytesIO()
     picture.save(buffer, kind)
     return buffer.getvalue()
+
+
+def test_files_of_sixteen_bits_keep_their_upper_eight(tmp_path):
+    grey = RGB[..., 0].astype(np.uint16) * 256 + 200
+    Picture.fromarray(grey).save(tmp_path / 'deep.png')
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / 'deep.png'), np.repeat(RGB[..., :1], 3, axis=-1))
+    Picture.fromarray(grey.astype(np.float32)).save(tmp_path / 'deep.tiff')
+    with pytest.raises(ValueError, match="deep.tiff: mode is 'F'.*8 or 16 bits"):
+        read_picture(tmp_path / 'deep.tiff')
+
+
+def test_files_are_turned_as_the_camera_was(tmp_path):
+    exif = Picture.Exif()
+    exif[0x0112] = 6  # Orientation: the first row is the right side
+    Picture.fromarray(RGB).save(tmp_path / 'turned.png', exif=exif)
+    np.testing.assert_array_equal(read_picture(tmp_path / 'turned.png'), np.rot90(RGB, -1))

@@ -4,7 +4,9 @@
 
 from array import array
 import io
+import time
 
+from builtin_interfaces.msg import Time
 import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START, to_image
@@ -45,7 +47,17 @@ def test_no_state(impatient):
     impatient.sending = {'image'}
     failure = failure_of(impatient.ready(), current_image=ToyWorldModel.picture(START))
     assert failure.code == ErrorCode.NO_STATE
-    assert '/planner/pose' in failure.message
+    assert "/planner/pose'" in failure.message
+    assert "/planner/gripper' with a joint 'panda_finger_joint1'" in failure.message
+
+
+def test_a_state_that_comes_later_than_the_frame_is_waited_for(make_robot):
+    robot = make_robot(sending=['image'], max_skew=0.25)
+    future = robot.ready().client.plan_async(ToyWorldModel.picture(GOAL))
+    eventually(lambda: robot.planner._plans.slot._running is not None)
+    time.sleep(0.6)  # far more than max_skew
+    robot.sending = {'image', 'state'}
+    assert np.isfinite(future.result(60.0).command).all()
 
 
 def test_first_image_is_waited_for(make_robot):
@@ -88,7 +100,7 @@ def test_streams_out_of_sync(make_robot):
 @pytest.mark.parametrize('axis, value, words', [
     (0, 400.0, ['pose.position.x = 400', 'millimetres']),
     (1, float('nan'), ['pose.position.y = nan']),
-    (6, -40.0, ['gripper', 'closedness'])])
+    (6, -40.0, ["'panda_finger_joint1' = 1.64", 'gripper.open_position = 0.04 to'])])
 def test_impossible_state(make_robot, axis, value, words):
     robot = make_robot(sending=())  # its own: states are kept for a while
     robot.state = START.copy()
@@ -105,8 +117,12 @@ def test_zero_stamp_counts_from_arrival(robot):
     robot.sending = {'state'}
     picture = to_image(ToyWorldModel.picture(START))
     timer = robot.node.create_timer(0.02, lambda: robot.pictures.publish(picture))
+    stamp = robot.planner._observations
+    eventually(lambda: stamp._frames['main'].newest.message.header.stamp == Time())
     before = robot.node.get_clock().now().nanoseconds
-    eventually(lambda: robot.plan(iterations=1).stamp.sec * 10 ** 9 > before - 10 ** 9)
+    after = robot.plan(iterations=1).stamp
+    assert after.sec * 10 ** 9 + after.nanosec > before - 5 * 10 ** 9  # the rig's max_image_age
+    eventually(lambda: robot.plan(iterations=1).stamp.sec * 10 ** 9 > before)
     robot.node.destroy_timer(timer)
 
 
@@ -168,6 +184,13 @@ def test_history_survives_late_messages_and_a_clock_set_back():
     second = 10 ** 9
     assert stamps_kept(0, 10 * second, [5, 9, 7])[1] == [5, 9]
     assert stamps_kept(0, 10 * second, [50 * second, 51 * second, 3])[1] == [3]
+
+
+def test_history_of_a_clock_that_stands_still():
+    history, kept = stamps_kept(0, 10 ** 9, [3, 5] + 1000 * [7])
+    assert kept == [3, 5, 7]
+    history.add(Stamped('newer', 7))
+    assert history.newest.message == 'newer'
 
 
 @pytest.mark.case(43)

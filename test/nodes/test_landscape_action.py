@@ -100,6 +100,16 @@ def test_energies_over_the_live_picture_and_the_command_of_the_last_plan(robot, 
     eventually(lambda: asked.progress and asked.progress[-1] == 1.0)
 
 
+def test_pictures_of_a_goal_are_not_kept_after_its_end(robot, ask, monkeypatch):
+    servers, handles = robot.planner._landscapes.goals, []
+    execute = servers._execute
+    monkeypatch.setattr(servers.slot, '_execute', lambda job: (
+        handles.append(job.handle), execute(job))[1])
+    picture = to_image(ToyWorldModel.picture(GOAL))
+    assert ask(goal_image=picture, axes=['x', 'y'], resolution=[2, 2]).end()[0] == SUCCEEDED
+    assert len(handles) == 1 and not handles[0].request.goal_image.data
+
+
 def test_three_axes_and_a_step_on_another(robot, ask):
     _, result = ask(goal_image=PICTURE, axes=['x', 'y', 'z'], lowest=[0.0, -0.04, 0.0],
                     highest=[0.04, 0.0, 0.04], resolution=[3, 2, 4],
@@ -133,7 +143,7 @@ def test_the_last_plan_can_be_looked_at_when_the_arm_has_moved_on(make_robot):
     robot.plan()
     robot.state = START + [0.2, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0]
     eventually(lambda: robot.planner._observations.state(
-        None, robot.planner._landscapes._last.request.settings, lambda: None, 1e9)[0] > 0.55)
+        None, robot.planner._landscapes._last.request.settings)[0] > 0.55)
     _, after = ask(use_last_plan=True).end()
     assert after.energies == before.energies and after.has_command
     assert np.isclose(after.command_energy, 0.0, atol=0.01)

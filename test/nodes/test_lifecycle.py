@@ -21,6 +21,7 @@ import rclpy
 from rclpy.parameter import Parameter
 from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import EndEffectorState
+from vjepa2_interfaces.srv import ListModels
 
 from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.error_codes import ErrorCode
@@ -95,6 +96,38 @@ def test_failed_configure_can_be_tried_again(make_robot):
     assert np.isfinite(robot.ready().plan().command).all()
 
 
+@pytest.mark.case(52)
+@pytest.mark.parametrize('number', [DEACTIVATE, CLEANUP])
+def test_a_transition_that_raises_leads_back_to_unconfigured(make_robot, monkeypatch, number):
+    robot = make_robot().ready()
+    if number == CLEANUP:
+        assert transition(robot, DEACTIVATE)
+    with monkeypatch.context() as patch:
+        def fail(*args):
+            patch.undo()
+            raise RuntimeError('unexpected')
+
+        patch.setattr(robot.planner, '_end_goals', fail)
+        assert not transition(robot, number)
+    assert state_of(robot) == 'unconfigured'
+    eventually(lambda: any('unexpected' in line for line in robot.errors()))
+    assert robot.planner._torch is None
+    assert transition(robot, CONFIGURE) and transition(robot, ACTIVATE)
+    assert np.isfinite(robot.ready().plan().command).all()
+
+
+def test_weights_that_cannot_be_given_back_do_not_keep_the_node(make_robot):
+    robot = make_robot().ready()
+    robot.model.drop_weights = lambda: 1 / 0
+    assert transition(robot, DEACTIVATE)
+    assert not transition(robot, CLEANUP)
+    eventually(lambda: any('ZeroDivisionError' in line for line in robot.errors()))
+    assert state_of(robot) == 'unconfigured' and robot.planner._torch is None
+    robot.model = Toy()
+    assert transition(robot, CONFIGURE) and transition(robot, ACTIVATE)
+    assert np.isfinite(robot.ready().plan().command).all()
+
+
 def test_parameters_reach_the_loader(make_robot):
     asked = {}
 
@@ -155,7 +188,7 @@ sys.exit(main())
 
 
 @pytest.mark.case(56)
-def test_without_torch_the_node_says_what_to_run_and_stays():
+def test_without_torch_the_node_says_what_to_run_and_stays(robot):
     process = subprocess.Popen(
         [sys.executable, '-c', WITHOUT_TORCH, '--ros-args', '-r', '__ns:=/bare'],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -168,6 +201,11 @@ def test_without_torch_the_node_says_what_to_run_and_stays():
                 break
         assert "No module named 'torch" in seen[-1] and 'pip install torch' in seen[-1], seen
         assert process.poll() is None
+        ask = robot.node.create_client(ListModels, '/bare/planner/list_models')
+        assert ask.wait_for_service(60.0)
+        answer = ask.call_async(ListModels.Request())
+        eventually(answer.done)
+        assert not answer.result().models
         process.send_signal(signal.SIGTERM)
         rest = process.communicate(timeout=60.0)[0]
         assert process.returncode == 0 and 'Traceback' not in ''.join(seen) + rest, rest
@@ -180,6 +218,12 @@ def test_without_torch_the_node_says_what_to_run_and_stays():
 @pytest.mark.parametrize('number, model', [
     (signal.SIGTERM, 'toy'), (signal.SIGINT, 'endless')])
 def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
+    # A machine that is busy may stand still for a while: the quickest of three counts.
+    assert min(time_to_end(number, model) for _ in range(3)) < 2.0
+
+
+def time_to_end(number, model):
+    """Start a planner and send it a signal; return the time [s] until it has ended."""
     process = start_process(model, '/signals')
     try:
         expected = 'loading' if model == 'endless' else 'Goals are accepted'
@@ -192,11 +236,10 @@ def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
         began = time.monotonic()
         process.send_signal(number)
         rest = process.communicate(timeout=60.0)[0]
+        taken = time.monotonic() - began
         assert process.returncode == 0, rest
-        # Two seconds on a machine that is free; on a busy one it tells at least that neither
-        # the load nor the plan was waited for.
-        assert time.monotonic() - began < 30.0
         assert 'Traceback' not in rest, rest
+        return taken
     finally:
         process.kill()
         process.wait()
@@ -216,8 +259,9 @@ def test_signal_in_the_middle_of_a_plan_tells_the_client(context):
             iterating = threading.Event()
             future = client.plan_async(
                 picture, current_image=picture, start_state=state, iterations=100,
+                # Feedback may come before the acceptance, after which the result is asked for.
                 on_feedback=lambda feedback: iterating.set()
-                if feedback.phase == feedback.OPTIMIZING else None)
+                if feedback.iteration.iteration == 10 else None)
             assert iterating.wait(60.0)
             process.send_signal(signal.SIGINT)
             failure = future.exception(60.0)

@@ -138,11 +138,27 @@ def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
     began = time.monotonic()
     eventually(lambda: robot.pictures.publish(broken) or arrived.count('yuyv') >= 20)
     eventually(lambda: robot.logged('dropped'))
+    robot.planner.set_parameters([Parameter('image_timeout', value=0.1)])
+    with pytest.raises(PlanFailed, match='what arrives cannot be used, image.encoding') as failure:
+        robot.ready().plan()
+    assert failure.value.code == ErrorCode.NO_IMAGE
+    robot.planner.set_parameters([Parameter('image_timeout', value=50.0)])
     robot.sending = {'image', 'state'}
     assert np.isfinite(robot.ready().plan().command).all()
     warnings = robot.logged('dropped')
     assert 1 <= len(warnings) <= 1 + (time.monotonic() - began) // 10.0
     assert "'yuyv'" in warnings[0] and '/planner/image' in warnings[0]
+
+
+@pytest.mark.case(47)
+def test_a_broken_camera_does_not_silence_the_warning_of_another(make_robot):
+    robot = make_robot(sending=['state'], cameras=['main', 'wrist'])
+    wrist = robot.node.create_publisher(Image, 'planner/wrist/image', qos_profile_sensor_data)
+    broken = to_image(ToyWorldModel.picture(START))
+    broken.encoding = 'yuyv'
+    for camera, topic in ((robot.pictures, '/planner/image'), (wrist, '/planner/wrist/image')):
+        eventually(lambda camera=camera, topic=topic: camera.publish(broken) or robot.logged(
+            f"{topic}' dropped"))
 
 
 @pytest.fixture

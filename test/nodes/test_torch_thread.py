@@ -8,12 +8,13 @@ import threading
 from planner_rig import eventually
 import pytest
 
-from vjepa2_planner_ros.nodes.errors import GoalStopped
+from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.errors import GoalError
 from vjepa2_planner_ros.nodes.parameters import Settings
 from vjepa2_planner_ros.nodes.torch_thread import TorchThread
 
 
-def test_what_still_waits_when_the_thread_is_closed_was_stopped():
+def test_what_still_waits_when_the_thread_is_closed_is_told_so():
     begun, go_on = threading.Event(), threading.Event()
 
     def load_model(*args, **options):
@@ -28,8 +29,10 @@ def test_what_still_waits_when_the_thread_is_closed_was_stopped():
         waiting = callers.submit(torch.unload)
         eventually(torch._pool._work_queue.qsize)
         torch.close()
-        with pytest.raises(GoalStopped):
-            waiting.result(20.0)
+        for call in (waiting, callers.submit(torch.unload)):  # and what comes later
+            with pytest.raises(GoalError, match='the node was shut down') as failure:
+                call.result(20.0)
+            assert failure.value.code == ErrorCode.NODE_DEACTIVATED
         go_on.set()
         with pytest.raises(ValueError, match='no model here'):
             loading.result(20.0)

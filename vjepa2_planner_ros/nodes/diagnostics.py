@@ -4,11 +4,12 @@
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import Metrics
 
 from . import parameters
-from .metrics import Meter, UNKNOWN
+from .metrics import known, Meter, UNKNOWN
 
 # Fields of Metrics as /diagnostics shows them: name, decimals.
 SHOWN = {
@@ -38,14 +39,19 @@ class Diagnostics:
         self.meter = Meter(node.get_clock(), plans)
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
-        node.create_timer(1.0, self._publish, callback_group=MutuallyExclusiveCallbackGroup())
+        # A steady clock: where simulated time stands still, that is what diagnostics must tell.
+        node.create_timer(1.0, self._publish, callback_group=MutuallyExclusiveCallbackGroup(),
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _publish(self):
         settings = parameters.read(self._node)
         state, failure, torch_thread = self._status()
         model = torch_thread.model if torch_thread else None
-        ages = {'image': self._observations.age_of_frame(settings.cameras[0]),
+        first, *others = settings.cameras
+        ages = {'image': self._observations.age_of_frame(first),
                 'state': self._observations.age_of_state()}
+        of_others = {f"image of camera '{name}'": self._observations.age_of_frame(name)
+                     for name in others}
         metrics = self.meter.measure(ages, model)
         self._metrics.publish(metrics)
         values = {
@@ -55,10 +61,12 @@ class Diagnostics:
             'model memory [MB]': f'{getattr(model, "memory", 0) / 1e6:.0f}',
             'memory shortages': getattr(model, 'memory_shortages', 0),
             **{name: _shown(getattr(metrics, field), decimals)
-               for field, (name, decimals) in SHOWN.items()}}
+               for field, (name, decimals) in SHOWN.items()},
+            **{f'{name}, age [s]': _shown(known(age), 3) for name, age in of_others.items()},
+            'frames dropped': self._observations.dropped.total()}
         self._health.publish(to_diagnostics(
             metrics.header.stamp, self._node.get_fully_qualified_name(),
-            judge(state, failure, ages, settings), values))
+            judge(state, failure, {**ages, **of_others}, settings), values))
 
 
 def to_diagnostics(stamp, name, health, values):
@@ -80,11 +88,10 @@ def judge(state, failure, ages, settings):
         return DiagnosticStatus.ERROR, failure
     if state != 'active':
         return DiagnosticStatus.WARN, f'{state}: goals are rejected'
-    limits = {'image': settings.max_image_age, 'state': settings.max_state_age}
     for name, age in ages.items():
         if age is None:
             return DiagnosticStatus.WARN, f'no {name} has arrived'
-        if abs(age) > limits[name]:
+        if abs(age) > (settings.max_state_age if name == 'state' else settings.max_image_age):
             return DiagnosticStatus.WARN, f'the newest {name} is {age:.1f} s old'
     return DiagnosticStatus.OK, 'ready'
 

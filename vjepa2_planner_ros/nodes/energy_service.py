@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service ~/compute_energy: how far a picture is from a goal; see ComputeEnergy.srv."""
 
-from concurrent.futures import CancelledError
 import math
 import traceback
 
@@ -37,9 +36,6 @@ class EnergyService:
             self._compute(request, response)
         except GoalError as error:
             response.error_code, response.error_msg = int(error.code), str(error)
-        except CancelledError:
-            response.error_code = int(ErrorCode.NODE_DEACTIVATED)
-            response.error_msg = 'the node was shut down meanwhile'
         except Exception as error:
             self._node.get_logger().error(traceback.format_exc())
             response.error_code = int(ErrorCode.UNKNOWN)
@@ -62,8 +58,9 @@ class EnergyService:
                 message = request.current_image_compressed
             return picture, message.header.stamp
         check_camera(request.camera, settings)
-        picture, stamp = self._observations.frame(
-            request.camera or settings.cameras[0], settings, self._loaded, math.inf)
+        camera = request.camera or settings.cameras[0]
+        self._observations.wait(camera, False, settings, self._loaded, math.inf)
+        picture, stamp = self._observations.frame(camera, settings)
         return picture, to_stamp(stamp)
 
     def _loaded(self):

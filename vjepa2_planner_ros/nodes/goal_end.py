@@ -13,6 +13,7 @@ from .goal_slot import StopReason
 from ..error_codes import ErrorCode
 
 OUTCOMES = ('succeeded', 'aborted', 'cancelled', 'preempted')
+PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': CompressedImage}
 STOPPED = {  # what a goal that was stopped from outside ends with
     StopReason.CANCELLED: (ErrorCode.NONE, 'cancelled'),
     StopReason.PREEMPTED: (ErrorCode.PREEMPTED, 'preempted'),
@@ -49,15 +50,15 @@ def end_goal(job, kind, result, failure, elapsed, summary, logger):
         _make_transition(job.handle, outcome)
     except RCLError as error:
         logger.error(f'Goal {job.name}: {error}')
-    if kind is PlanAction:
-        _forget_pictures(job.handle.request)
+    _forget_pictures(job.handle.request)
     return result, outcome
 
 
 def _forget_pictures(goal):
     # rclpy keeps the goal as long as its result, result_timeout: megabytes for each.
-    goal.goal_image = goal.current_image = Image()
-    goal.goal_image_compressed = CompressedImage()
+    for field, kind in goal.get_fields_and_field_types().items():
+        if kind in PICTURES:
+            setattr(goal, field, PICTURES[kind]())
 
 
 def _make_transition(handle, outcome):

@@ -73,7 +73,7 @@ class GoalServer:
         if not self._inactive:
             return GoalResponse.ACCEPT
         self._node.get_logger().warning(
-            f'Goal rejected: the node is {self._inactive}, not active')
+            f'Goal rejected: the node is {self._inactive}, not active', throttle_duration_sec=1.0)
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle):

@@ -36,13 +36,19 @@ class History:
         return self._items[-1] if self._items else None
 
     def add(self, item):
-        """Take a Stamped in; one that comes late, after newer ones, is left out."""
+        """
+        Take a Stamped in; one that comes late, after newer ones, is left out.
+
+        One with the stamp of the newest takes its place: simulated time, or the clock of a driver,
+        may stand still.
+        """
         items = self._items
         if items and item.stamp < items[-1].stamp:
             if items[-1].stamp - item.stamp < REORDERED:
                 return
             items.clear()
-        if len(items) > 1 and items[-1].stamp - items[-2].stamp < self.spacing:
+        if items and item.stamp == items[-1].stamp or (
+                len(items) > 1 and items[-1].stamp - items[-2].stamp < self.spacing):
             items.pop()
         items.append(item)
         while items[0].stamp < item.stamp - self.span:

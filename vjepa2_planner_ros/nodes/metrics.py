@@ -49,8 +49,8 @@ class Meter:
             system_memory=(memory.total - memory.available) / MB,
             gpu_utilization=utilization, process_gpu_memory=own_gpu_memory,
             gpu_memory=gpu_memory, plan_rate=self._plan_rate(),
-            plan_time=_known(self._plans.last_time), iteration_rate=_known(self.iteration_rate),
-            image_age=_known(ages['image']), state_age=_known(ages['state']),
+            plan_time=known(self._plans.last_time), iteration_rate=known(self.iteration_rate),
+            image_age=known(ages['image']), state_age=known(ages['state']),
             **{f'goals_{outcome}': ended[outcome] for outcome in OUTCOMES})
 
     def _system_cpu(self):
@@ -78,9 +78,10 @@ def _gpu(model):
         return UNKNOWN, UNKNOWN, UNKNOWN
     from ..world_model import devices  # needs torch: with a model it is there
     memory = (devices.used_memory(model.device), devices.memory_in_use(model.device))
-    return (_known(devices.gpu_utilization(model.device)),
+    return (known(devices.gpu_utilization(model.device)),
             *(UNKNOWN if amount is None else amount / MB for amount in memory))
 
 
-def _known(value):
+def known(value):
+    """Return a figure as a float, UNKNOWN if it is None or NaN."""
     return UNKNOWN if value is None or math.isnan(value) else float(value)

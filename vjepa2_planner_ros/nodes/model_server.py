@@ -5,6 +5,7 @@
 from contextlib import contextmanager
 import math
 import time
+import traceback
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from vjepa2_interfaces.action import LoadModel, PlanAction
@@ -128,11 +129,18 @@ class ModelServer:
                 torch.unload()
         except GoalError as error:
             response.message = str(error)
+        except Exception as error:
+            self._node.get_logger().error(traceback.format_exc())
+            response.message = f'{type(error).__name__}: {error}'
         self._node.get_logger().info(f'unload_model: {response.message}')
         return response
 
     def _on_list(self, request, response):
-        from ..world_model import MODELS
+        try:
+            from ..world_model import MODELS
+        except ImportError as error:  # the node stays up without torch, and says what to run
+            self._node.get_logger().error(f'list_models: {error}', throttle_duration_sec=10.0)
+            return response
         torch, cache = self._torch(), parameters.read(self._node).model_cache or None
         loaded = (None, None) if torch is None else (torch.model, torch.settings)
         response.models = [self._info(spec, cache, *loaded) for spec in MODELS.values()]

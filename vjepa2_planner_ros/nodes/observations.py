@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The newest frame of each camera, the end-effector state that belongs to it, and the past."""
 
+from collections import Counter
 import math
 import threading
 import time
@@ -31,7 +32,8 @@ class Observations:
     def __init__(self, node, cameras, settings):
         self._node = node
         self._clock = node.get_clock()
-        self._logger = node.get_logger()
+        # One each: what is throttled for one camera is not for another.
+        self._loggers = {name: node.get_logger().get_child(name) for name in cameras}
         self._joint = settings.gripper_joint
         self._arrived = threading.Condition()
         self._period = 0.0
@@ -41,6 +43,8 @@ class Observations:
         self._infos = {name: History() for name in cameras}
         self.prepare(settings, 0.0)
         self._topics, self._qos = {}, {}
+        self.dropped = Counter()  # frames that could not be used, by camera
+        self._refusals = {}  # why, the last time
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
             self._subscribe(node, name, kind, camera.topic,
@@ -62,14 +66,30 @@ class Observations:
             for kept in (self._poses, self._grippers):
                 kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
 
-    def frame(self, camera, settings, should_stop, deadline):
+    def wait(self, camera, with_state, settings, should_stop, deadline):
         """
-        Return (uint8 RGB [H, W, 3], stamp [ns]) of the newest frame, once it is fresh.
+        Wait until what is needed is fresh, all of it at once; image_timeout at most.
 
-        GoalError NO_IMAGE or IMAGE_STALE if none is by image_timeout; should_stop() raises.
+        :param camera: whose frame is needed; None = no frame is.
+        :param with_state: whether a state is.
+
+        GoalError TIMEOUT after the deadline, on time.monotonic(); should_stop() raises.
         """
-        newest = self._wait(self._frames[camera], settings.max_image_age,
-                            settings, should_stop, deadline)
+        needed = [] if camera is None else [(self._frames[camera], settings.max_image_age)]
+        if with_state:
+            needed += [(kept, settings.max_state_age) for kept in (self._poses, self._grippers)]
+        self._wait_until(lambda: all(
+            kept.newest is not None and abs(self._age(kept.newest)) <= max_age
+            for kept, max_age in needed), settings, should_stop, deadline)
+
+    def frame(self, camera, settings):
+        """
+        Return (uint8 RGB [H, W, 3], stamp [ns]) of the newest frame.
+
+        GoalError NO_IMAGE or IMAGE_STALE if it is not fresh; wait() waits for that.
+        """
+        with self._arrived:
+            newest = self._frames[camera].newest
         if newest is None:
             raise GoalError(ErrorCode.NO_IMAGE, (
                 f"no image on '{self._topics[camera]}' within image_timeout = "
@@ -82,28 +102,30 @@ class Observations:
             raise GoalError(ErrorCode.NO_IMAGE, (
                 f"the frame on '{self._topics[camera]}' is damaged: {error}")) from error
 
-    def state(self, frame_stamp, settings, should_stop, deadline):
+    def state(self, frame_stamp, settings):
         """
         Return the state [7] taken nearest to frame_stamp [ns]; the newest if that is None.
 
-        GoalError NO_STATE, STATE_STALE, STREAMS_OUT_OF_SYNC or INVALID_STATE.
+        GoalError NO_STATE, STATE_STALE, STREAMS_OUT_OF_SYNC or INVALID_STATE; see frame().
         """
-        parts = []
-        for part, kept in (('pose', self._poses), ('gripper', self._grippers)):
-            newest = self._wait(kept, settings.max_state_age, settings, should_stop, deadline)
-            if newest is None:
-                raise GoalError(ErrorCode.NO_STATE, (
-                    f"no state on '{self._topics[part]}' within image_timeout = "
-                    f'{settings.image_timeout:g} s{self._joint_hint(part)}'
-                    f'{self._why_not(part)}'))
-            self._check_age(newest, settings.max_state_age, 'max_state_age', part,
+        with self._arrived:
+            newest = {'pose': self._poses.newest, 'gripper': self._grippers.newest}
+            nearest = newest if frame_stamp is None else {
+                'pose': self._poses.nearest(frame_stamp),
+                'gripper': self._grippers.nearest(frame_stamp)}
+        silent = [f"'{self._topics[part]}'{self._joint_hint(part)}{self._why_not(part)}"
+                  for part, item in newest.items() if item is None]
+        if silent:
+            raise GoalError(ErrorCode.NO_STATE, (
+                f'no state within image_timeout = {settings.image_timeout:g} s on '
+                f"{' and on '.join(silent)}"))
+        for part, item in newest.items():
+            self._check_age(item, settings.max_state_age, 'max_state_age', part,
                             ErrorCode.STATE_STALE)
-            if frame_stamp is not None:
-                with self._arrived:
-                    newest = kept.nearest(frame_stamp)
-                self._check_skew(newest, part, frame_stamp, settings.max_skew)
-            parts.append(newest)
-        return _state(*parts, settings)
+        if frame_stamp is not None:
+            for part, item in nearest.items():
+                self._check_skew(item, part, frame_stamp, settings.max_skew)
+        return _state(*nearest.values(), settings)
 
     def past(self, camera, stamp, settings):
         """
@@ -143,8 +165,9 @@ class Observations:
                 'the hand, without which a model that is an encoder alone cannot plan'))
         intrinsics = camera.intrinsics
         if not any(intrinsics):
-            info = self._wait(self._infos[name], float('inf'), settings, should_stop, deadline)
-            intrinsics = self._intrinsics(name, info, shape)
+            info = self._infos[name]
+            self._wait_until(lambda: info.newest is not None, settings, should_stop, deadline)
+            intrinsics = self._intrinsics(name, info.newest, shape)
         return intrinsics, camera.mount, camera.plane_height
 
     def _intrinsics(self, name, info, shape):
@@ -191,8 +214,11 @@ class Observations:
             else:
                 check_compressed(message)
         except ValueError as error:
-            self._logger.warning(f"Frame on '{self._topics[camera]}' dropped: {error}",
-                                 throttle_duration_sec=10.0)
+            self.dropped[camera] += 1
+            self._refusals[camera] = str(error)
+            self._loggers[camera].warning(
+                f"Frame on '{self._topics[camera]}' dropped: {error}",
+                throttle_duration_sec=10.0)
             return
         with self._arrived:
             self._frames[camera].add(Stamped(message, self._stamp(message)))
@@ -228,23 +254,22 @@ class Observations:
             return None
         return (self._clock.now().nanoseconds - item.stamp) * 1e-9
 
-    def _wait(self, kept, max_age, settings, should_stop, deadline):
-        """Return the newest of a History when it is fresh, or whatever it is at image_timeout."""
+    def _wait_until(self, condition, settings, should_stop, deadline):
+        """Wait until a condition holds, image_timeout at most; see wait()."""
         until = min(time.monotonic() + settings.image_timeout, deadline)
         with self._arrived:
-            while True:
-                item = kept.newest
-                fresh = item is not None and abs(self._age(item)) <= max_age
+            while not condition():
                 left = until - time.monotonic()
-                if fresh or left <= 0.0:
+                if left <= 0.0:
                     break
                 self._arrived.wait(min(left, 0.02))
                 should_stop()
-        if not fresh and time.monotonic() >= deadline:
+            else:
+                return
+        if time.monotonic() >= deadline:
             raise GoalError(ErrorCode.TIMEOUT, (
                 'time_allowance exceeded while waiting for a fresh image and state, '
                 'after 0 iterations'))
-        return item
 
     def _check_age(self, item, max_age, parameter, part, code):
         age = self._age(item)
@@ -267,6 +292,8 @@ class Observations:
 
     def _why_not(self, part):
         """Return why a stream may bring nothing; '' if its publishers look right."""
+        if self._refusals.get(part):
+            return f': what arrives cannot be used, {self._refusals[part]}'
         publishers = self._node.get_publishers_info_by_topic(self._topics[part])
         if not publishers:
             return ': nobody publishes it'

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner as a lifecycle node with the action server `plan`."""
 
+from functools import wraps
 import math
 import time
 import traceback
@@ -34,6 +35,19 @@ from .sampler import Sampler
 def _load_world_model(*args, **kwargs):
     from ..world_model import load_world_model  # needs torch: not before the node is configured
     return load_world_model(*args, **kwargs)
+
+
+def _guarded(transition):
+    """Return a transition that logs what it raises, as rclpy does not, and leads to on_error."""
+    @wraps(transition)
+    def guarded(self, state):
+        try:
+            return transition(self, state)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc())
+            self._failure = f'{transition.__name__}: {type(error).__name__}: {error}'
+            return TransitionCallbackReturn.ERROR
+    return guarded
 
 
 class PlannerNode(LifecycleNode):
@@ -89,8 +103,7 @@ class PlannerNode(LifecycleNode):
         self._sampler.stop()
         super().destroy_node()
 
-    # Lifecycle. rclpy swallows what a transition raises, so everything is caught here.
-
+    @_guarded
     def on_configure(self, state):
         """Load and warm up the model; stay unconfigured if that fails."""
         settings = parameters.read(self)
@@ -113,6 +126,7 @@ class PlannerNode(LifecycleNode):
         self._state, self._failure = 'inactive', ''
         return TransitionCallbackReturn.SUCCESS
 
+    @_guarded
     def on_activate(self, state):
         """Accept goals."""
         for goals in self._goal_servers:
@@ -121,41 +135,52 @@ class PlannerNode(LifecycleNode):
         self.get_logger().info(f"Goals are accepted on action '{self._action_name}'")
         return TransitionCallbackReturn.SUCCESS
 
+    @_guarded
     def on_deactivate(self, state):
         """Reject goals from now on and end the running one with NODE_DEACTIVATED."""
         self._end_goals('inactive')
         return TransitionCallbackReturn.SUCCESS
 
+    @_guarded
     def on_cleanup(self, state):
         """Give the model's memory back."""
         self._end_goals('unconfigured')
-        if self._torch is not None:
-            with self._torch.turn(lambda: None):
-                self._torch.unload()
-            self._torch.close()
-            self._torch = None
+        self._let_go_of_torch()
         return TransitionCallbackReturn.SUCCESS
 
+    @_guarded
     def on_shutdown(self, state):
         """End the running goal and give the model's memory back."""
-        self.on_deactivate(state)
-        self.on_cleanup(state)
-        self._state = 'finalized'
+        self._end_goals('finalized')
+        self._let_go_of_torch()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state):
         """Return to unconfigured, from where configuring can be tried again."""
-        return self.on_cleanup(state)
+        self.on_cleanup(state)  # logs what it raises
+        return TransitionCallbackReturn.SUCCESS
 
     def stop(self, timeout) -> bool:
         """End the running goal; return whether torch came to rest within timeout [s]."""
+        until = time.monotonic() + timeout
         at_rest = self._end_goals('finalized', timeout)
         self._plan_services.close()
-        self._recorder.close(timeout)
+        self._recorder.close(max(until - time.monotonic(), 0.1))
         if self._torch is None:
             return at_rest
         self._torch.close()
         return at_rest and not self._torch.busy
+
+    def _let_go_of_torch(self):
+        torch = self._torch
+        if torch is None:
+            return
+        try:
+            with torch.turn(lambda: None):
+                torch.unload()
+        finally:
+            torch.close()
+            self._torch = None
 
     def _end_goals(self, state, timeout=None):
         """

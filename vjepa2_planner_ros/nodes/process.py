@@ -19,10 +19,15 @@ from rclpy.signals import SignalHandlerOptions
 # Every goal that runs and every service that waits for torch takes one: plan, landscape, loading,
 # replay, energy. The others keep cancels, frames and states coming in.
 THREADS = 10
+ANSWERING = 0.2  # s in which the executor still sends the results of goals that were ended
 
 
 def run(make_node, args=None) -> int:
-    """Spin a node that has stop(timeout) until a signal; return the exit code."""
+    """
+    Spin a node that has stop(timeout) until a signal, then end the process with code 0.
+
+    Return 1 if the node cannot be made.
+    """
     # Torch's threads spin while they wait for each other. Where cameras and drivers want the same
     # cores that makes plans ten times slower. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
@@ -45,18 +50,18 @@ def run(make_node, args=None) -> int:
     spinner.start()
     asked.wait()
     at_rest = node.stop(timeout=1.0)
+    time.sleep(ANSWERING)
     ended.set()
     executor.wake()
     spinner.join(0.3)
-    if not at_rest or spinner.is_alive():
-        # A thread is inside a call that cannot be interrupted, such as loading a model.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-    executor.shutdown(timeout_sec=0.3)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return 0
+    # Else a thread is inside a call that cannot be interrupted, such as loading a model.
+    if at_rest and not spinner.is_alive():
+        executor.shutdown(timeout_sec=0.3)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # taking torch down module by module lasts longer than all of this
 
 
 def spin_until(executor, node, ended):
@@ -70,7 +75,7 @@ def spin_until(executor, node, ended):
             executor.spin_once(timeout_sec=0.2)
         except Exception:
             # One callback's mistake must not take the whole server away.
-            node.get_logger().error(traceback.format_exc())
+            node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
     time.sleep(0.05)  # for the callbacks that are under way in the executor's threads
 
 

@@ -43,7 +43,7 @@ class Topics:
         try:
             function(*args)
         except Exception:
-            self._logger.error(traceback.format_exc())
+            self._logger.error(traceback.format_exc(), throttle_duration_sec=1.0)
 
 
 class InputReport:

@@ -31,10 +31,12 @@ def _observe(goal, observations, should_stop, deadline):
     """Return the frames to plan from, the current one last, their states [T, 7], its stamp."""
     frame, stamp, state = goal.frame, goal.frame_stamp, goal.state
     past = []
+    observations.wait(goal.camera if frame is None else None, state is None, goal.settings,
+                      should_stop, deadline)
     if frame is None:
-        frame, stamp = observations.frame(goal.camera, goal.settings, should_stop, deadline)
+        frame, stamp = observations.frame(goal.camera, goal.settings)
     if state is None:
-        state = observations.state(stamp or None, goal.settings, should_stop, deadline)
+        state = observations.state(stamp or None, goal.settings)
         if goal.frame is None:
             past = observations.past(goal.camera, stamp, goal.settings)
     frames, states = zip(*past, (frame, state))

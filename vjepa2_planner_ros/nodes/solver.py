@@ -84,12 +84,23 @@ class Solver:
         report.encoding(0.0)
         goal, shown = self._encode_goal(request.goal)
         report.goal_input(shown)
-        report.raise_if_stopped()
-        report.encoding(0.5)
-        context = torch.cat([model.observe(frame[None]) for frame in request.frames])
+        observed = []
+        for index, frame in enumerate(request.frames):
+            report.encoding(0.5 + 0.5 * index / len(request.frames))
+            self._check(request, report)
+            observed.append(model.observe(frame[None]))
+        context = torch.cat(observed)
         report.model_input(self.model.model_input(request.frames[-1]))
         report.encoding(1.0)
         return context, goal
+
+    def _check(self, request, report):
+        """Raise GoalStopped or, after the deadline, GoalError TIMEOUT."""
+        report.raise_if_stopped()
+        if time.monotonic() > request.deadline:
+            raise GoalError(ErrorCode.TIMEOUT, (
+                f'time_allowance = {request.allowance:g} s exceeded while encoding, after 0 of '
+                f'{request.settings.iterations} iterations'))
 
     def _moving(self, request):
         """Return the model that knows where actions lead."""

@@ -26,17 +26,23 @@ def to_state(pose, closedness, field):
     norm = math.sqrt(sum(value * value for value in quaternion))
     _require(abs(norm - 1.0) <= 1e-2, f'{field}.orientation', quaternion,
              'a quaternion x y z w of norm 1 within 0.01')
-    _require(-GRIPPER_TOLERANCE <= closedness <= 1.0 + GRIPPER_TOLERANCE, f'{field}.gripper',
-             closedness, 'closedness 0 (open) to 1 (closed)')
     return np.array([position.x, position.y, position.z,
-                     *rpy_of_quaternion(*(value / norm for value in quaternion)),
-                     min(max(closedness, 0.0), 1.0)])
+                     *rpy_of_quaternion(*(value / norm for value in quaternion)), closedness])
 
 
 def to_closedness(position, settings):
-    """Return the closedness (0 open .. 1 closed) of a gripper joint's position [m]."""
+    """
+    Return the closedness (0 open .. 1 closed) of a gripper joint's position [m].
+
+    ValueError naming joint, position and what is allowed, if it is beyond GRIPPER_TOLERANCE.
+    """
     travel = settings.gripper_closed - settings.gripper_open
-    return (position - settings.gripper_open) / travel
+    closedness = (position - settings.gripper_open) / travel
+    _require(-GRIPPER_TOLERANCE <= closedness <= 1.0 + GRIPPER_TOLERANCE,
+             f'position of joint {settings.gripper_joint!r}', position, (
+                 f'gripper.open_position = {settings.gripper_open:g} to gripper.closed_position '
+                 f'= {settings.gripper_closed:g} m, a tenth of the way beyond'))
+    return min(max(closedness, 0.0), 1.0)
 
 
 def check_frame(frame_id, base_frame, field):

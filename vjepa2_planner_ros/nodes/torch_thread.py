@@ -18,6 +18,8 @@ from ..planning import CemConfig, goal_energy, plan, PlanCancelled
 from ..world_model import LoadCancelled
 from ..world_model.devices import release_memory
 
+SHUT_DOWN = 'the node was shut down meanwhile'
+
 
 class TorchThread:
     """
@@ -125,9 +127,13 @@ class TorchThread:
 
     def _call(self, function, *args):
         try:
-            return self._pool.submit(self._run, function, *args).result()
+            call = self._pool.submit(self._run, function, *args)
+        except RuntimeError as error:  # after close()
+            raise GoalError(ErrorCode.NODE_DEACTIVATED, SHUT_DOWN) from error
+        try:
+            return call.result()
         except CancelledError as error:  # by close()
-            raise GoalStopped from error
+            raise GoalError(ErrorCode.NODE_DEACTIVATED, SHUT_DOWN) from error
 
     def _run(self, function, *args):
         self._busy.set()
