@@ -20,6 +20,7 @@ UNITS = {'x': 'm', 'y': 'm', 'z': 'm', 'roll': 'rad', 'pitch': 'rad', 'yaw': 'ra
 AXES = tuple(UNITS)
 TRANSLATIONS = AXES[:3]
 MAX_POINTS = 1 << 17
+SAME = 1e-6  # rounding of steps that went through float32 [m, rad, gripper]
 DEFAULT_RESOLUTION = {2: 21, 3: 11}  # by number of axes
 
 
@@ -90,6 +91,24 @@ class Landscape:
         for pair in itertools.combinations(range(len(self.grid.axes)), 2):
             index = tuple(slice(None) if i in pair else at for i, at in enumerate(self.lowest))
             yield (*pair, self.energies[index])
+
+    def place(self, step) -> str:
+        """
+        Return where a step [7] is in the slices.
+
+        '' = in all of them; 'projected' = beside one, so its energy is not that of the cell where
+        it appears; 'outside' = beyond the ends of an axis.
+        """
+        drawn = np.isin(AXES, self.grid.axes)
+        beside = (abs(step - self.grid.offset) > SAME)[~drawn].any()
+        for axis, values in zip(self.grid.axes, self.grid.values):
+            at, spacing = step[AXES.index(axis)], values[1] - values[0]
+            if not values[0] - SAME <= at <= values[-1] + SAME:
+                return 'outside'
+            lowest = self.minimum_command[AXES.index(axis)]
+            if len(self.grid.axes) > 2 and abs(at - lowest) > spacing / 2.0 + SAME:
+                beside = True  # some slice shows the other two axes at the minimum
+        return 'projected' if beside else ''
 
     def as_dict(self) -> dict:
         """Return everything as lists and numbers for JSON; None where the energy is no number."""

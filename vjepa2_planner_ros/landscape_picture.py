@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy landscapes as heat maps."""
 
+import textwrap
+
 import numpy as np
 
 from .landscape import AXES, UNITS
@@ -10,21 +12,30 @@ PANEL = (5.6, 4.6)  # inches
 DPI = 100
 COLOURS = 'viridis'  # also of the points and slices in 3D
 CONTOURS = 10
+TITLE = 62  # characters in a line of the title, for each panel
 
 
 def draw(landscape, dpi=DPI):
-    """
-    Return a picture, uint8 [H, W, 3] RGB: a heat map of each pair of axes, through the minimum.
+    """Return draw_figure of a Landscape as a picture, uint8 [H, W, 3] RGB."""
+    canvas = draw_figure(landscape, dpi).canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
-    With contour lines and colour bar; the minimum, doing nothing and the command are marked, the
-    latter two projected onto the pair.
+
+def draw_figure(landscape, dpi=DPI):
+    """
+    Return a Figure: a heat map of each pair of axes, through the minimum.
+
+    With contour lines and colour bar; the minimum, doing nothing and the command are marked. The
+    legend says which of the latter two are projected onto the maps, as they differ in what the
+    maps do not show, and which are outside and so not drawn.
     """
     # Not pyplot: it has a global state, and this is called on any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     slices = list(landscape.slices())
     figure = Figure((PANEL[0] * len(slices), PANEL[1]), dpi=dpi, layout='constrained')
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     low, high = np.nanmin(landscape.energies), np.nanmax(landscape.energies)
     for panel, (first, second, energies) in zip(figure.subplots(1, len(slices), squeeze=False)[0],
                                                 slices):
@@ -33,9 +44,8 @@ def draw(landscape, dpi=DPI):
     figure.colorbar(image, ax=figure.axes, label='energy (lower is nearer to the goal)')
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc='outside lower center',
                   ncols=3, fontsize='small', facecolor='lightgrey')
-    figure.suptitle(_title(landscape), fontsize='medium')
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    figure.suptitle(textwrap.fill(_title(landscape), TITLE * len(slices)), fontsize='medium')
+    return figure
 
 
 def _panel(panel, landscape, pair, energies, low, high):
@@ -49,26 +59,41 @@ def _panel(panel, landscape, pair, energies, low, high):
     for label, i in zip((panel.set_xlabel, panel.set_ylabel), pair):
         axis = landscape.grid.axes[i]
         label(f'{axis} [{UNITS[axis]}]' if UNITS[axis] else f'{axis} (-1 close .. +1 open)')
+    # The cells at the edge reach half a step further, where no step may go.
+    panel.set(xlim=x[[0, -1]], ylim=y[[0, -1]])
     return image
 
 
 def _mark(panel, landscape, pair):
+    from matplotlib.patheffects import withStroke
     entries = [AXES.index(landscape.grid.axes[i]) for i in pair]
-    panel.plot(0.0, 0.0, 'o', markerfacecolor='none', markeredgecolor='white', markersize=9,
-               label=f'doing nothing: {landscape.start_energy:.4f}')
-    panel.plot(*landscape.minimum_command[entries], '*', color='red', markeredgecolor='white',
-               markersize=15, label=f'minimum: {landscape.minimum:.4f}')
+
+    def mark(name, energy, step, marker, **style):
+        where = landscape.place(step)
+        at = np.full(2, np.nan) if where == 'outside' else step[entries]
+        # A mark at the edge is drawn whole.
+        panel.plot(*at, marker, clip_on=False, label=f'{name}: {energy:.4f}' + (
+            f' ({where})' if where else ''), **style)
+
+    # From the largest to the smallest: none hides another. White shows on dark cells, black on
+    # bright ones.
+    mark('doing nothing', landscape.start_energy, np.zeros(len(AXES)), 'o',
+         markerfacecolor='none', markeredgecolor='white', markersize=18, markeredgewidth=1.5,
+         path_effects=[withStroke(linewidth=4, foreground='black')])
+    mark('minimum', landscape.minimum, landscape.minimum_command, '*', color='red',
+         markeredgecolor='white', markersize=15)
     if landscape.command is not None:
-        panel.plot(*landscape.command[entries], 'X', color='orange', markeredgecolor='black',
-                   markersize=10, label=f'command: {landscape.command_energy:.4f}')
+        mark('command', landscape.command_energy, landscape.command, 'X', color='orange',
+             markeredgecolor='black', markersize=8)
 
 
 def _title(landscape):
     grid = landscape.grid
     fixed = [f'{axis} {value:+.3g} {UNITS[axis]}'.rstrip() for axis, value in
              zip(AXES, grid.offset) if axis not in grid.axes and value]
-    if len(grid.axes) == 3:
-        fixed += [f'{axis} {values[at]:+.3g} {UNITS[axis]}'.rstrip() for axis, values, at in
-                  zip(grid.axes, grid.values, landscape.lowest)]
-        return f'Energy of one step, through the minimum at {", ".join(fixed)}'
-    return 'Energy of one step' + (f' with {", ".join(fixed)}' if fixed else '')
+    title = 'Energy of one step' + (f' with {", ".join(fixed)}' if fixed else '')
+    if len(grid.axes) == 2:
+        return title
+    through = [f'{axis} {values[at]:+.3g} {UNITS[axis]}'.rstrip() for axis, values, at in
+               zip(grid.axes, grid.values, landscape.lowest)]
+    return f'{title}, through the minimum at {", ".join(through)}'

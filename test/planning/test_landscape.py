@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.landscape import Grid, Landscape, make_grid
-from vjepa2_planner_ros.landscape_picture import draw
+from vjepa2_planner_ros.landscape_picture import draw, draw_figure
 from vjepa2_planner_ros.planning import CemConfig, plan
 from vjepa2_planner_ros.planning.landscape import energies_in_batches
 
@@ -31,9 +31,9 @@ def evaluate(commands, batch=64, model=None):
         commands, batch)))
 
 
-def landscape(*axes, resolution=(), command=None):
+def landscape(*axes, resolution=(), command=None, lowest=(), highest=(), offset=NOTHING):
     """Return the Landscape over axes."""
-    grid = make_grid(axes, (), (), resolution, NOTHING, BOUNDS)
+    grid = make_grid(axes, lowest, highest, resolution, offset, BOUNDS)
     energies = evaluate(np.concatenate([grid.commands(), NOTHING[None]]))
     return Landscape(grid, energies[:-1].reshape(grid.shape), float(energies[-1]), command)
 
@@ -188,3 +188,90 @@ def test_the_picture_marks_the_minimum_and_the_command_where_they_are():
 def test_three_axes_are_three_heat_maps():
     assert draw(landscape('x', 'y', 'z', resolution=(4, 4, 4))).shape[1] == pytest.approx(
         3 * draw(landscape('x', 'y', resolution=(4, 4))).shape[1], abs=2)
+
+
+def legend_of(figure):
+    """Return the words of a figure's legend."""
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def marks_of(panel):
+    """Return where a panel's marks are, by the first word of their label."""
+    return {line.get_label().split(' ')[0].rstrip(':'): np.array(line.get_xydata()[0])
+            for line in panel.get_lines()}
+
+
+def test_axes_contours_and_colours_are_labelled():
+    figure = draw_figure(landscape('x', 'gripper', resolution=(5, 4)))
+    panel, bar = figure.axes
+    assert panel.get_xlabel() == 'x [m]' and panel.get_ylabel() == 'gripper (-1 close .. +1 open)'
+    assert bar.get_ylabel() == 'energy (lower is nearer to the goal)'
+    cells, contours = panel.collections
+    assert cells.get_array().shape == (4, 5)
+    assert sum(len(path.vertices) > 1 for path in contours.get_paths()) >= 5
+    values = [float(text.get_text()) for text in contours.labelTexts]
+    assert values and min(values) >= bar.get_ylim()[0] and max(values) <= bar.get_ylim()[1]
+    turned = draw_figure(landscape('yaw', 'z', resolution=(3, 3))).axes[0]
+    assert (turned.get_xlabel(), turned.get_ylabel()) == ('yaw [rad]', 'z [m]')
+
+
+def test_the_title_names_the_step_on_the_other_axes_and_fits():
+    def title(*axes, **options):
+        return draw_figure(landscape(*axes, resolution=(3,) * len(axes), **options)).get_suptitle()
+
+    assert title('x', 'y') == 'Energy of one step'
+    offset = np.array([0, 0, 0.0312, 0.0123, 0, -0.1, 0.5])
+    words = title('x', 'y', offset=offset)
+    assert words.replace('\n', ' ') == (
+        'Energy of one step with z +0.0312 m, roll +0.0123 rad, yaw -0.1 rad, gripper +0.5')
+    assert max(map(len, words.splitlines())) <= 62
+    assert title('x', 'y', 'z', offset=[0, 0, 0, 0, 0, 0, 0.5]) == (
+        'Energy of one step with gripper +0.5, through the minimum at x +0.05 m, y +0 m, z +0.05 m')
+
+
+def test_the_map_ends_where_the_steps_do():
+    panel = draw_figure(landscape('x', 'gripper', resolution=(3, 2),
+                                  command=np.array([0.2, 0, 0, 0, 0, 0, 0.0]))).axes[0]
+    assert np.allclose([*panel.get_xlim(), *panel.get_ylim()], [-0.05, 0.05, -0.75, 0.75])
+
+
+def test_a_command_that_is_not_in_the_map_is_said_to_be_projected_or_outside():
+    def drawn(command, **options):
+        figure = draw_figure(landscape('x', 'y', resolution=(3, 3), command=np.array(command),
+                                       **options))
+        return legend_of(figure), marks_of(figure.axes[0])
+
+    command = [0.02, -0.01, 0.03, 0, 0, 0, -0.5]
+    legend, marks = drawn(command, offset=[0, 0, *command[2:]])
+    assert legend[2] == 'command: nan' and np.allclose(marks['command'], [0.02, -0.01])
+    assert legend[0].endswith('(projected)') and np.allclose(marks['doing'], 0.0)
+    legend, marks = drawn(command)
+    assert legend[2] == 'command: nan (projected)' and not legend[0].endswith('(projected)')
+    assert np.allclose(marks['command'], [0.02, -0.01])
+    legend, marks = drawn(command, lowest=(0.025, -0.05), highest=(0.05, 0.05))
+    assert legend[2] == 'command: nan (outside)' and legend[0].endswith('(outside)')
+    assert np.isnan(marks['command']).all() and np.isnan(marks['doing']).all()
+
+
+def test_in_slices_a_command_beside_one_is_projected():
+    def legend(command):
+        return legend_of(draw_figure(landscape('x', 'y', 'z', resolution=(5, 5, 5),
+                                               command=np.array(command))))[2]
+
+    assert legend([0.025, -0.025, 0.04, 0, 0, 0, 0]) == 'command: nan'  # the minimum's cell
+    assert legend([0.025, 0.0, 0.04, 0, 0, 0, 0]) == 'command: nan (projected)'
+
+
+@pytest.mark.parametrize('value', (0.0, 1.0))
+def test_doing_nothing_is_seen_on_any_colour_and_below_a_command(value):
+    energies = np.full((3, 3), 0.5, np.float32)
+    energies[0, 0], energies[2, 2] = 0.0, 1.0
+    energies[1, 1] = value  # the darkest or the brightest
+    grid = make_grid((), (), (), (3, 3), NOTHING, BOUNDS)
+    picture = draw(Landscape(grid, energies, 0.5, NOTHING, 0.5)).astype(int)
+    without = draw(Landscape(grid, energies, 0.5)).astype(int)
+    rows, columns = np.nonzero((picture != without).any(axis=-1)[:int(0.85 * len(picture))])
+    row, column = round(rows.mean()), round(columns.mean())
+    around = picture[row - 16:row + 17, column - 16:column + 17].sum(axis=-1)
+    covered = np.hypot(*np.mgrid[-16:17, -16:17]) < 9
+    assert (around[~covered] > 700).sum() > 40 and (around[~covered] < 80).sum() > 40
