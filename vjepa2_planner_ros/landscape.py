@@ -19,6 +19,7 @@ import numpy as np
 UNITS = {'x': 'm', 'y': 'm', 'z': 'm', 'roll': 'rad', 'pitch': 'rad', 'yaw': 'rad', 'gripper': ''}
 AXES = tuple(UNITS)
 TRANSLATIONS = AXES[:3]
+DEFAULT_AXES = AXES[:2]
 MAX_POINTS = 1 << 17
 SAME = 1e-6  # rounding of steps that went through float32 [m, rad, gripper]
 DEFAULT_RESOLUTION = {2: 21, 3: 11}  # by number of axes
@@ -146,7 +147,7 @@ def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
     :param offset: [7] the step on the other axes.
     :param bounds: [7] the largest step of the model on each of AXES.
     """
-    axes = tuple(axes) or ('x', 'y')
+    axes = tuple(axes) or DEFAULT_AXES
     _require(len(axes) in DEFAULT_RESOLUTION and len(set(axes)) == len(axes)
              and set(axes) <= set(AXES), 'axes', list(axes),
              f'two or three of {", ".join(AXES)}, each once')

@@ -3,6 +3,7 @@
 """Console client: ask the running planner for an energy landscape, and draw it."""
 
 import argparse
+import os
 from pathlib import Path
 import sys
 import threading
@@ -15,7 +16,7 @@ from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 
-from .landscape import AXES
+from .landscape import AXES, MAX_POINTS
 from .landscape_picture import draw
 from .nodes.images import to_image
 from .nodes.landscape_messages import to_landscape
@@ -126,7 +127,19 @@ def _output(text):
     path = Path(text)
     if path.suffix not in (*DATA, *PICTURES):
         raise argparse.ArgumentTypeError(f'{text}: allowed: {", ".join(PICTURES + DATA)}')
+    # Before anything is computed for it.
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f'{text}: allowed: a file in a folder that exists and may be written to')
     return path
+
+
+def _points(text):
+    """Return a number of points as an argument of the command."""
+    most = MAX_POINTS // 2  # two on another axis
+    if not (text.isdecimal() and 2 <= int(text) <= most):
+        raise argparse.ArgumentTypeError(f'{text}: allowed: 2 to {most}')
+    return int(text)
 
 
 def _parser():
@@ -142,10 +155,11 @@ def _parser():
                         help="first point on each axis [m, rad] (default: the model's bounds)")
     parser.add_argument('--highest', nargs='+', type=float, default=[], metavar='VALUE',
                         help='last point on each axis')
-    parser.add_argument('--resolution', nargs='+', type=int, default=[], metavar='POINTS',
+    parser.add_argument('--resolution', nargs='+', type=_points, default=[], metavar='POINTS',
                         help='points on each axis (default: 21 on two, 11 on three)')
     parser.add_argument('--offset', nargs=len(AXES), type=float, default=[0.0] * len(AXES),
-                        metavar='VALUE', help=f'step on the other axes: {" ".join(AXES)}')
+                        metavar='VALUE', help=f'step on the other axes: {" ".join(AXES)} '
+                        "(default: 0; with --last the last plan's command)")
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
     parser.add_argument('-o', '--output', action='append', type=_output, default=[],
                         metavar='FILE', help='write a picture, .json or .npz; may be repeated')

@@ -20,6 +20,11 @@ from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import EndEffectorState
 
 from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.landscape import make_grid
+from vjepa2_planner_ros.landscape_picture import draw
+from vjepa2_planner_ros.nodes import landscape_topics
+from vjepa2_planner_ros.nodes.landscape_messages import to_landscape
+from vjepa2_planner_ros.nodes.landscape_server import step_beside
 from vjepa2_planner_ros.nodes.solver import Solver
 
 PICTURE = to_image(ToyWorldModel.picture(GOAL))
@@ -145,9 +150,42 @@ def test_the_last_plan_can_be_looked_at_when_the_arm_has_moved_on(make_robot):
     eventually(lambda: robot.planner._observations.state(
         None, robot.planner._landscapes._last.request.settings)[0] > 0.55)
     _, after = ask(use_last_plan=True).end()
-    assert after.energies == before.energies and after.has_command
-    assert np.isclose(after.command_energy, 0.0, atol=0.01)
+    x, y = (np.array(axis.values) for axis in before.axes)
+    assert np.allclose(before.energies, energy(x[:, None], y).ravel(), atol=1e-6)
+    # Of that plan: beside x and y the steps are its command's.
+    z, closing = after.command[2], -after.command[6]
+    turned = sum(abs(after.command[3:6])) / 7.0
+    assert np.allclose(after.energies, turned + energy(x[:, None], y, z, closing).ravel(),
+                       atol=1e-6)
+    assert np.isclose(after.command_energy, 0.0, atol=0.01) and after.has_command
     client.destroy()
+
+
+def test_a_map_of_the_last_plan_holds_its_command(robot, ask):
+    robot.plan()
+    _, result = ask(use_last_plan=True, resolution=[51, 51]).end()
+    x, y = (np.array(axis.values) for axis in result.axes)
+    nearest = [abs(values - step).argmin() for values, step in zip((x, y), result.command)]
+    # Steps of 2 mm: the nearest cell is up to a millimetre away on each axis.
+    assert np.isclose(np.reshape(result.energies, (51, 51))[tuple(nearest)],
+                      result.command_energy, atol=0.002 / 7.0 + 1e-6)
+    assert result.minimum == pytest.approx(result.command_energy, abs=0.002)
+    assert np.allclose(result.minimum_command[2:], result.command[2:], atol=1e-7)
+    assert to_landscape(result).place(np.array(result.command)) == ''
+    asked = [0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0]
+    _, result = ask(use_last_plan=True, resolution=[2, 2], offset=asked).end()
+    assert np.allclose(result.minimum_command[2:], asked[2:])
+    assert to_landscape(result).place(np.array(result.command)) == 'projected'
+
+
+def test_a_command_at_a_bound_that_float32_rounds_up_is_a_step_beside():
+    bounds = (0.05, 0.05, 0.1, 0.15, 0.15, 0.15, 0.75)
+    command = np.float64(np.float32(bounds))
+    assert command[2] > bounds[2] + 1e-9
+    goal = ComputeEnergyLandscape.Goal(use_last_plan=True)
+    beside = step_beside(goal, command, bounds)
+    assert beside.tolist() == [0.0, 0.0, *bounds[2:3], *command[3:].clip(max=bounds[3:])]
+    make_grid((), (), (), (), beside, bounds)
 
 
 @pytest.mark.parametrize('fields, code, text', (
@@ -276,24 +314,27 @@ def points_of(cloud):
 
 
 def test_it_is_shown_on_topics(robot, ask, listen):
+    robot.plan()
     images, clouds, markers = (listen(kind, f'planner/landscape/{name}', LATCHED) for kind, name
                                in ((Image, 'image'), (PointCloud2, 'points'),
                                    (MarkerArray, 'markers')))
     offset = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.25]
-    earlier = [len(kept) for kept in (images, clouds, markers)]
     _, result = ask(goal_image=PICTURE, axes=['x', 'y', 'z'], resolution=[5, 4, 3],
                     offset=offset).end()
-    eventually(lambda: all(len(kept) > before for kept, before in zip(
-        (images, clouds, markers), earlier)))
+    eventually(lambda: images and images[-1].width > 2 * images[-1].height)
+    eventually(lambda: clouds and clouds[-1].width == 60)
+    eventually(lambda: markers and len(markers[-1].markers) > 4)
     picture, cloud = images[-1], clouds[-1]
-    assert picture.encoding == 'rgb8' and picture.width > 2 * picture.height
-    assert cloud.header.frame_id == 'panda_link0'
+    assert picture.encoding == 'rgb8' and picture.header == result.header
+    assert cloud.header == result.header and cloud.header.frame_id == 'panda_link0'
     x, y, z = (np.array(axis.values) for axis in result.axes)
     grid = np.stack(np.meshgrid(x, y, z, indexing='ij'), axis=-1).reshape(-1, 3)
     assert np.allclose(points_of(cloud), np.column_stack([START[:3] + grid, result.energies]),
                        atol=1e-6)
     kinds = {marker.ns: marker for marker in markers[-1].markers if marker.action == Marker.ADD}
-    assert set(kinds) == {'xy slice', 'xz slice', 'yz slice', 'minimum'}
+    assert set(kinds) == {'xy slice', 'xz slice', 'yz slice', 'minimum', 'command'}
+    ends = [[point.x, point.y, point.z] for point in kinds['command'].points]
+    assert np.allclose(ends, [START[:3] + result.command[:3]], atol=1e-6)
     lowest = START[:3] + np.array(result.minimum_command[:3])
     at = kinds['minimum'].pose.position
     assert np.allclose([at.x, at.y, at.z], lowest, atol=1e-6)
@@ -317,3 +358,41 @@ def test_without_a_translation_there_are_no_points_in_space(robot, ask, listen):
     eventually(lambda: clouds and clouds[-1].width == 0)
     eventually(lambda: markers and [marker.action for marker in markers[-1].markers] == [
         Marker.DELETEALL])
+
+
+def test_the_result_does_not_wait_for_the_picture(robot, ask, monkeypatch):
+    drawn, released = [], threading.Event()
+
+    def draw_when_released(landscape, dpi):
+        drawn.append(landscape.grid.shape)
+        assert released.wait(60.0)
+        return draw(landscape, dpi)
+
+    monkeypatch.setattr(landscape_topics, 'draw', draw_when_released)
+    for points in (2, 3, 4):
+        status, result = ask(goal_image=PICTURE, resolution=[2, points]).end()
+        assert status == SUCCEEDED
+        eventually(lambda: drawn)
+    released.set()
+    # The one that was being drawn, and the newest: nobody needs what came between.
+    eventually(lambda: len(drawn) == 2)
+    assert drawn == [(2, 2), (2, 4)]
+    late = []
+    subscription = robot.node.create_subscription(
+        Image, 'planner/landscape/image', late.append, LATCHED)
+    eventually(lambda: late and late[-1].header == result.header)
+    robot.node.destroy_subscription(subscription)
+
+
+def test_a_picture_that_cannot_be_drawn_is_logged_and_the_next_one_is(make_robot, monkeypatch):
+    robot = make_robot().ready()
+    ask, client = asker(robot)
+    images = []
+    robot.node.create_subscription(Image, 'planner/landscape/image', images.append, LATCHED)
+    with monkeypatch.context() as patch:
+        patch.setattr(landscape_topics, 'draw', lambda *args: 1 / 0)
+        assert ask(goal_image=PICTURE, resolution=[2, 2]).end()[0] == SUCCEEDED
+        eventually(lambda: any('ZeroDivisionError' in line for line in robot.errors()))
+    assert ask(goal_image=PICTURE, resolution=[2, 2]).end()[0] == SUCCEEDED
+    eventually(lambda: images)
+    client.destroy()

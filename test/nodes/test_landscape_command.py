@@ -54,11 +54,17 @@ def test_the_last_plan(command, robot):
     (['--camera', 'left'], 1, "INVALID_SETTINGS: camera = 'left'"),
     (['--action', 'nowhere', '--wait', '0.2'], 1, "no planner on action 'nowhere'"),
     (['-o', 'landscape.txt'], 2, 'landscape.txt: allowed: .png'),
+    (['-o', '/nowhere/x.png'], 2, '/nowhere/x.png: allowed: a file in a folder that exists'),
+    (['-o', '/'], 2, 'output: /: allowed: .png'),
+    (['--resolution', '-1', '5'], 2, '--resolution: -1: allowed: 2 to 65536'),
+    (['--resolution', '4294967296', '3'], 2, '--resolution: 4294967296: allowed: 2 to 65536'),
+    (['--resolution', '3.5', '3'], 2, '--resolution: 3.5: allowed: 2 to 65536'),
+    (['--resolution', '60000', '3'], 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
 ))
 def test_what_cannot_be_is_said_with_an_exit_code(command, goal_file, arguments, code, text):
     process = command('--goal', goal_file, *arguments)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == code and text in errors
+    assert process.returncode == code and text in errors and 'Traceback' not in errors
 
 
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):

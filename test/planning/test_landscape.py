@@ -226,7 +226,8 @@ def test_the_title_names_the_step_on_the_other_axes_and_fits():
         'Energy of one step with z +0.0312 m, roll +0.0123 rad, yaw -0.1 rad, gripper +0.5')
     assert max(map(len, words.splitlines())) <= 62
     assert title('x', 'y', 'z', offset=[0, 0, 0, 0, 0, 0, 0.5]) == (
-        'Energy of one step with gripper +0.5, through the minimum at x +0.05 m, y +0 m, z +0.05 m')
+        'Energy of one step with gripper +0.5, '
+        'through the minimum at x +0.05 m, y +0 m, z +0.05 m')
 
 
 def test_the_map_ends_where_the_steps_do():

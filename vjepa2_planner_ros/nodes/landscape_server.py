@@ -1,34 +1,25 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The action server `compute_energy_landscape`, and its pictures on topics."""
+"""The action server `compute_energy_landscape`."""
 
 from dataclasses import dataclass
 import math
 import time
 
 import numpy as np
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 
 from . import parameters
 from .errors import GoalError
 from .goal_reader import read_inputs
 from .goal_server import GoalServer
-from .images import to_image
-from .landscape_messages import to_cloud, to_landscape_result
-from .markers import no_markers, slice_markers
+from .landscape_messages import to_landscape_result
+from .landscape_topics import LandscapeTopics
 from .reporting import InputReport
 from .request_reader import read_request
 from ..error_codes import ErrorCode
-from ..landscape import AXES, Landscape, make_grid
-from ..landscape_picture import draw
-
-# So a picture of one panel takes 495 kB. Subscribers that ask for best effort, as rqt_image_view,
-# got every one of up to 520 kB over Fast DDS, and one in four of 771 kB.
-TOPIC_DPI = 80
+from ..landscape import AXES, DEFAULT_AXES, Landscape, make_grid
 
 
 @dataclass(frozen=True)
@@ -65,12 +56,9 @@ class LandscapeServer:
         self._topics = topics
         self._torch = torch
         self._last = None
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._image = node.create_publisher(Image, '~/landscape/image', latched)
-        self._points = node.create_publisher(PointCloud2, '~/landscape/points', latched)
-        self._markers = node.create_publisher(MarkerArray, '~/landscape/markers', latched)
+        self._shown = LandscapeTopics(node)
         self.goals = GoalServer(node, ComputeEnergyLandscape, 'compute_energy_landscape',
-                                self._compute, _summary)
+                                self._compute, _summary, self._show)
 
     def remember(self, request, camera, result):
         """Keep a plan, for landscapes of what it saw and to mark its command."""
@@ -88,8 +76,6 @@ class LandscapeServer:
         report = LandscapeReport(
             job, self._topics, Header(stamp=header.stamp, frame_id=camera))
         landscape = self._evaluate(job, torch, request, command, report)
-        job.raise_if_stopped()
-        self._publish(landscape, request.states[-1], header)
         return to_landscape_result(
             landscape, header, request.states[-1], torch.model.name,
             last and last.result.plan_id, time.monotonic() - began)
@@ -114,8 +100,8 @@ class LandscapeServer:
 
         def commands_within(bounds):
             nonlocal grid
-            grid = make_grid(goal.axes, goal.lowest, goal.highest, goal.resolution, goal.offset,
-                             bounds)
+            grid = make_grid(goal.axes, goal.lowest, goal.highest, goal.resolution,
+                             step_beside(goal, command, bounds), bounds)
             return np.concatenate([grid.commands(), marked])
 
         batch = self._node.get_parameter('landscape.batch').value
@@ -127,14 +113,23 @@ class LandscapeServer:
         start_energy, *command_energy = energies[-len(marked):].tolist()
         return Landscape(grid, found, start_energy, command, *command_energy)
 
-    def _publish(self, landscape, start, header):
-        self._image.publish(to_image(draw(landscape, TOPIC_DPI), header))
-        corner = start[:3] + landscape.grid.offset[:3]
-        spatial = landscape.translations()
-        self._points.publish(to_cloud(spatial, corner, header))
-        self._markers.publish(
-            no_markers(header.frame_id) if spatial is None else
-            slice_markers(spatial, corner, header.frame_id))
+    def _show(self, job, result, outcome):
+        if outcome == 'succeeded':
+            self._shown.show(result)
+
+
+def step_beside(goal, command, bounds):
+    """
+    Return the step [7] on the axes that are not drawn.
+
+    Of the last plan it is the plan's command unless the goal has one: only there does the map hold
+    the command's energy.
+    """
+    if not goal.use_last_plan or np.any(goal.offset):
+        return goal.offset
+    axes = goal.axes or DEFAULT_AXES
+    # Within the bounds: the command went through float32.
+    return np.where(np.isin(AXES, axes), 0.0, np.clip(command, -np.array(bounds), bounds))
 
 
 def check_model(goal, model):
