@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chart that `plan --follow` draws."""
 
+import io
+
 import pytest
 from vjepa2_interfaces.msg import CemIteration
-from vjepa2_planner_ros.follow_chart import chart, HEIGHT, PLAIN, WIDTH
+from vjepa2_planner_ros.follow_chart import chart, FollowChart, HEIGHT, PLAIN, WIDTH
 
 
 def iterations(energies, total=None):
@@ -38,6 +40,32 @@ def test_it_fits_a_terminal(count):
     lines = chart(iterations([1.0 / number for number in range(1, count + 1)]))
     assert max(map(len, lines)) <= 80 and len(lines) == HEIGHT + 3
     assert max(len(columns(lines)), WIDTH) == WIDTH
+
+
+def test_a_long_plan_is_drawn_from_its_beginning():
+    # It converges early, as plans do: the last 44 iterations alone are flat and have no width.
+    plan = iterations([max(1.0 - number / 50.0, 0.0) for number in range(100)])
+    for item in plan[56:]:
+        item.std[0] = 0.0
+    lines = chart(plan)
+    drawn = columns(lines)
+    assert len(drawn) == WIDTH and drawn[0] == 48 and drawn[-1] == 1
+    assert drawn == sorted(drawn, reverse=True) and 20 <= drawn[11] <= 28
+    assert lines[HEIGHT + 2].startswith('        x |█')
+    # What has been drawn stays where it is: the plan goes on to the right of it.
+    assert [len(columns(chart(plan[:count]))) for count in (1, 25, 50, 75)] == [1, 11, 22, 33]
+
+
+def test_after_the_end_another_chart_begins():
+    stream = io.StringIO()
+    follow = FollowChart(stream)
+    for energies in ([0.5, 0.3], [0.2, 0.1, 0.1]):
+        for item in iterations(energies):
+            follow.add(item)
+        follow.close()
+    follow.close()
+    assert [line[:15] for line in stream.getvalue().splitlines() if line[:9] == 'iteration'] == [
+        'iteration 2 / 2', 'iteration 3 / 3']
 
 
 def test_equal_energies_are_a_chart_too():

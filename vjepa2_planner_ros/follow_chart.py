@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A search as a small chart in the terminal, drawn again after each iteration."""
 
+from statistics import fmean
+
 from .plan_result import AXES
 
 BLOCKS, PLAIN = ' ▁▂▃▄▅▆▇█', ' .:-=+*#@'
 HEIGHT = 6  # lines of the chart of energies
-WIDTH = 44  # iterations that are drawn at most, the newest; a terminal has 80 columns
+WIDTH = 44  # columns at most, several iterations in each of longer plans; a terminal has 80
 
 
 class FollowChart:
     """
     Draws CemIteration messages into a text stream.
 
-    In a terminal the chart is drawn in place; elsewhere once, when close() is called.
+    In a terminal the chart is drawn in place; elsewhere once, when close() is called. After that
+    the next iteration begins another chart.
     """
 
     def __init__(self, stream):
@@ -30,9 +33,10 @@ class FollowChart:
             self._draw()
 
     def close(self):
-        """Draw where that has not been done yet."""
+        """End the chart; draw it where that has not been done yet."""
         if self._iterations and not self._stream.isatty():
             self._draw()
+        self._iterations, self._lines = [], 0
 
     def _draw(self):
         lines = chart(self._iterations, self._blocks)
@@ -46,12 +50,13 @@ def chart(iterations, blocks=BLOCKS) -> list:
     """
     Return the lines of a chart of CemIteration messages.
 
-    Columns: mean energy of the elites, iteration by iteration. Below: how the distribution
-    narrows along each axis, relative to its widest.
+    Columns: mean energy of the elites, iteration by iteration, or the mean of some where there
+    are more than columns. Below: how the distribution narrows along each axis, relative to its
+    widest.
     """
-    last, shown = iterations[-1], iterations[-WIDTH:]
-    values = [item.energy_elite_mean for item in shown]
-    low, high = min(item.energy_best for item in shown), max(values)
+    last = iterations[-1]
+    values = _columns(iterations, [item.energy_elite_mean for item in iterations])
+    low, high = min(item.energy_best for item in iterations), max(values)
     eighths = [_level(value - low, high - low, 8 * HEIGHT) for value in values]
     wide = max(1, min(4, WIDTH // last.iterations_total))
     rows = [''.join(blocks[min(max(level - 8 * row, 0), 8)] * wide for level in eighths)
@@ -62,16 +67,25 @@ def chart(iterations, blocks=BLOCKS) -> list:
             f'iteration {last.iteration} / {last.iterations_total}   best '
             f'{last.energy_best:.5f}   elites {last.energy_elite_mean:.5f} +- '
             f'{last.energy_elite_std:.5f}   {last.elapsed:.2f} s',
-            *_narrowing(shown, blocks)]
+            *_narrowing(iterations, blocks)]
+
+
+def _columns(iterations, values):
+    """Return the mean of the iterations' values in each column."""
+    total = iterations[-1].iterations_total
+    columns = {}
+    for item, value in zip(iterations, values):
+        columns.setdefault((item.iteration - 1) * min(WIDTH, total) // total, []).append(value)
+    return [fmean(some) for some in columns.values()]
 
 
 def _narrowing(iterations, blocks):
     lines = []
     for axis, (name, unit) in enumerate(AXES):
-        widths = [item.std[axis] for item in iterations]
+        widths = _columns(iterations, [item.std[axis] for item in iterations])
         if max(widths) > 0.0:
             line = ''.join(blocks[_level(width, max(widths), 8)] for width in widths)
-            where = f'{iterations[-1].mean[axis]:+.4f} +- {widths[-1]:.4f}'
+            where = f'{iterations[-1].mean[axis]:+.4f} +- {iterations[-1].std[axis]:.4f}'
             lines.append(f'{name:>9} |{line}| {where}{f" {unit}" if axis < 6 else ""}')
     return lines
 

@@ -79,35 +79,28 @@ def main(args=None) -> int:
 
 
 def _plan(client, goal, options):
-    if options.follow:
-        result = _plan_drawn(client, goal, options)
-    else:
+    if not options.follow:
         print(HEADING, flush=True)
-        result = client.plan(goal, on_feedback=print_iteration, **_goal_fields(options))
-    print(command_table(result))
-    return 0
-
-
-def _plan_drawn(client, goal, options):
     chart = FollowChart(sys.stdout)
-
-    def draw(feedback):
-        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
-            chart.add(feedback.iteration)
-
     try:
-        return client.plan(goal, on_feedback=draw, **_goal_fields(options))
+        result = client.plan(
+            goal, on_feedback=_drawing(chart) if options.follow else print_iteration,
+            **_goal_fields(options))
     finally:
         chart.close()
+    print(command_table(result))
+    return 0
 
 
 def _plan_on(client, goal, options):
     """Plan again and again from the newest frame; print each command, then rate and latency."""
     print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name, _ in AXES), flush=True)
-    latencies, began = [], time.monotonic()
-    results = client.plan_continuously(goal, **_goal_fields(options))
+    latencies, began, chart = [], time.monotonic(), FollowChart(sys.stdout)
+    results = client.plan_continuously(
+        goal, on_feedback=_drawing(chart) if options.follow else None, **_goal_fields(options))
     for number, result in enumerate(islice(results, options.plans), 1):
         latencies.append(client.age(result.stamp))
+        chart.close()
         print(f'{number:5d} {latencies[-1]:8.3f} s {result.energy:9.5f}   '
               + ' '.join(f'{value:+8.4f}' for value in result.command), flush=True)
     rate = len(latencies) / (time.monotonic() - began)
@@ -115,6 +108,15 @@ def _plan_on(client, goal, options):
     print(f'{rate:.1f} plans a second; from the frame to the command {median:.3f} s (p50), '
           f'{most:.3f} s (p99)')
     return 0
+
+
+def _drawing(chart):
+    """Return an on_feedback that draws each iteration into a FollowChart."""
+    def draw(feedback):
+        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
+            chart.add(feedback.iteration)
+
+    return draw
 
 
 def _goal_fields(options):

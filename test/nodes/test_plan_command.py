@@ -74,6 +74,17 @@ def test_follow_draws_one_chart_where_there_is_no_terminal(command, goal_file):
     assert numbers_of(output)['z'] == pytest.approx(0.04, abs=5e-3)
 
 
+def test_follow_draws_a_chart_for_each_of_several_plans(command, goal_file):
+    process = command('--goal', goal_file, '--plans', '3', '--iterations', '5', '--samples', '150',
+                      '--follow')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    kinds = [line.split()[0] for line in output.splitlines()
+             if line.startswith(('iteration 5 / 5', '    1 ', '    2 ', '    3 '))]
+    assert kinds == ['iteration', '1', 'iteration', '2', 'iteration', '3']
+    assert output.splitlines()[-1].endswith('(p99)')
+
+
 def test_follow_draws_in_place_in_a_terminal(robot, goal_file):
     terminal, inner = pty.openpty()
     process = subprocess.Popen(
