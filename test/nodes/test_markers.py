@@ -107,7 +107,7 @@ def test_the_command_is_an_arrow_with_the_gripper_at_its_end(seen):
     closedness = np.clip(START[6] - result.command[6], 0.0, 1.0)
     assert np.allclose(apart, 0.08 * (1.0 - closedness) * y_axis, atol=1e-6)
     assert all(finger.type == Marker.CUBE and finger.pose.orientation == q for finger in fingers)
-    assert shown['gripper', 2].text == f'gripper {result.command[6]:+.2f}'
+    assert shown['gripper', 2].text == f'gripper:{result.command[6]:+.2f}'
 
 
 def test_many_candidates_are_thinned_but_not_the_elites(robot, listen):

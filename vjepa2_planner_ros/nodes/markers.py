@@ -70,9 +70,10 @@ def command_markers(answer, start, frame):
                 pose=Pose(position=_point(target[:3] + sign * side), orientation=orientation),
                 scale=_vector(FINGERS))
         for number, sign in enumerate((-1.0, 1.0))]
+    # Without a space: rviz makes that of its texts a metre wide (ros2/rviz issue 1336).
     text = _marker(frame, 'gripper', Marker.TEXT_VIEW_FACING, ORANGE, number=2,
                    pose=Pose(position=_point(target[:3] + [0.0, 0.0, 0.05])),
-                   scale=Vector3(z=0.015), text=f'gripper {gripper:+.2f}')
+                   scale=Vector3(z=0.015), text=f'gripper:{gripper:+.2f}')
     markers = [arrow, *fingers, text]
     if len(path) > 1:
         markers.append(_path(frame, start, path))
