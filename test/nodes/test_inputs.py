@@ -51,6 +51,7 @@ def test_no_state(impatient):
     assert "/planner/gripper' with a joint 'panda_finger_joint1'" in failure.message
 
 
+@pytest.mark.case(42)
 def test_a_state_that_comes_later_than_the_frame_is_waited_for(make_robot):
     robot = make_robot(sending=['image'], max_skew=0.25)
     future = robot.ready().client.plan_async(ToyWorldModel.picture(GOAL))

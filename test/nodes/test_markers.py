@@ -132,6 +132,7 @@ def test_what_has_no_energy_is_not_shown(robot, listen):
     assert len(shown['elites', 0].points) + len(shown['candidates', 0].points) == SAMPLES - 20
 
 
+@pytest.mark.case(23)
 def test_nothing_is_drawn_without_a_subscriber(robot, monkeypatch):
     drawn = []
     for name in ('iteration_markers', 'command_markers'):
