@@ -194,16 +194,21 @@ def outcome(robot, place, fault, after, cancel=False, **fields):
     return error.code
 
 
+OPTIMIZERS = ('cem', 'trust_region')
+
+
 @pytest.mark.case(20)
 def test_goals_end_whatever_fails(robot):
     rng = np.random.default_rng(11)
     faults = [(place, fault) for place, some in FAULTS.items() for fault in some]
-    codes = {outcome(robot, place, fault, 0) for place, fault in faults}
-    assert {ErrorCode.UNKNOWN, ErrorCode.OUT_OF_MEMORY, ErrorCode.NON_FINITE_ENERGY} <= codes
+    for optimizer in OPTIMIZERS:
+        codes = {outcome(robot, place, fault, 0, optimizer=optimizer) for place, fault in faults}
+        assert {ErrorCode.UNKNOWN, ErrorCode.OUT_OF_MEMORY, ErrorCode.NON_FINITE_ENERGY} <= codes
     for _ in range(40):
         place, fault = faults[rng.integers(len(faults))]
         outcome(robot, place, fault, rng.integers(4), cancel=rng.random() < 0.2, **{
             'iterations': int(rng.integers(1, 5)), 'horizon': int(rng.integers(1, 3)),
+            'optimizer': OPTIMIZERS[rng.integers(2)],
             **(MALFORMED[rng.integers(len(MALFORMED))] if rng.random() < 0.3 else {})})
     assert not [line for line in robot.errors() if 'Traceback' not in line], robot.errors()
     robot.logs = []  # exceptions that nobody foresaw are logged in full
