@@ -254,6 +254,19 @@ def test_a_command_that_is_not_in_the_map_is_said_to_be_projected_or_outside():
     assert np.isnan(marks['command']).all() and np.isnan(marks['doing']).all()
 
 
+def test_the_longest_legend_fits():
+    figure = draw_figure(Landscape(
+        make_grid((), (0.01, 0.01), (), (3, 3), NOTHING, BOUNDS), np.eye(3, dtype=np.float32),
+        0.1234, np.array([0, 0, 0.03, 0, 0, 0, 0]), 0.1234))
+    figure.canvas.draw()
+    assert legend_of(figure)[2] == 'command: 0.1234 (outside)'
+    legend, words = figure.legends[0], legend_of(figure)
+    for text, word in zip(legend.get_texts(), words):
+        text.set_text(word.replace('outside', 'projected'))  # the longest
+    figure.canvas.draw()
+    assert 0.0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_in_slices_a_command_beside_one_is_projected():
     def legend(command):
         return legend_of(draw_figure(landscape('x', 'y', 'z', resolution=(5, 5, 5),
