@@ -43,7 +43,7 @@ def draw_figure(landscape, dpi=DPI):
         _mark(panel, landscape, (first, second))
     figure.colorbar(image, ax=figure.axes, label='energy (lower is nearer to the goal)')
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc='outside lower center',
-                  ncols=3, fontsize='x-small', markerscale=0.6, columnspacing=1.0,
+                  ncols=3, fontsize='x-small', markerscale=0.8, columnspacing=1.0,
                   facecolor='lightgrey')
     figure.suptitle(textwrap.fill(_title(landscape), TITLE * len(slices)), fontsize='medium')
     return figure
