@@ -68,7 +68,7 @@ def ask(robot):
     send, client = asker(robot)
     yield send
     client.destroy()
-    robot.planner.set_parameters([Parameter('landscape.batch', value=64)])
+    robot.planner.set_parameters([Parameter('landscape.batch', value=128)])
 
 
 def energy(x=0.0, y=0.0, z=0.0, closing=0.0, start=START):

@@ -85,7 +85,7 @@ class Settings:
         4, 'Iterations of the trust-region optimizer.', name='trust_region.iterations',
         low=1, high=100)
     landscape_batch: int = parameter(
-        64, 'Points of an energy landscape evaluated at once; so long a plan may have to wait.',
+        128, 'Points of an energy landscape evaluated at once; so long a plan may have to wait.',
         name='landscape.batch', low=1, high=16384)
     cameras: tuple = parameter(
         ('main',), 'Names of the cameras; each has parameters of its own, camera.NAME.topic '
