@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags held against rosbags, which reads, writes and describes them independently."""
 
+import os
+
+from mcap.reader import make_reader
 import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
@@ -162,3 +165,58 @@ def test_a_definition_that_has_changed_is_told_from_one_that_has_another_comment
     assert changed != installed.definition
     with pytest.raises(ValueError, match='another definition of geometry_msgs/msg/PoseStamped'):
         require_current(bag.Topic(installed.name, POSE, 'pose', False, changed))
+
+
+def test_a_closed_bag_that_was_cut_off_is_read_from_the_start(folder):
+    whole, counts = (folder / bag.MCAP).read_bytes(), set()
+    for size in range(0, len(whole), 97):
+        (folder / bag.MCAP).write_bytes(whole[:size])
+        said = []
+        items = list(bag.read(folder, on_damage=said.append))
+        assert items == ITEMS[:len(items)]
+        assert said == [f'the end of {bag.MCAP} is damaged or missing']
+        counts.add(len(items))
+    assert counts == set(range(9))
+
+
+def test_a_whole_bag_is_not_said_to_be_damaged(folder):
+    said = []
+    assert list(bag.read(folder, on_damage=said.append)) == ITEMS and not said
+
+
+def test_damage_in_a_closed_bag_costs_what_is_there_and_is_said(folder):
+    whole = (folder / bag.MCAP).read_bytes()
+    for position in range(8, len(whole), 13):
+        damaged, said = bytearray(whole), []
+        damaged[position] ^= 0xff
+        (folder / bag.MCAP).write_bytes(damaged)
+        items = list(bag.read(folder, on_damage=said.append))
+        left = iter(ITEMS)
+        assert all(item in left for item in items)  # in order, and none that was not written
+        assert said or len(items) == len(ITEMS)
+
+
+def test_the_messages_around_a_damage_are_read(folder):
+    with open(folder / bag.MCAP, 'r+b') as file:
+        place = make_reader(file).get_summary().chunk_indexes[3]
+        file.seek(place.chunk_start_offset + place.chunk_length // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0xff]))
+    said = []
+    assert list(bag.read(folder, on_damage=said.append)) == ITEMS[:3] + ITEMS[4:]
+    assert said == [
+        f'{place.chunk_length} bytes from {place.chunk_start_offset} on are damaged']
+
+
+def test_a_closed_bag_is_on_the_disk_before_it_says_so(folder, tmp_path, monkeypatch):
+    synced = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, 'fsync', lambda file: (
+        synced.append(os.readlink(f'/proc/self/fd/{file}')), fsync(file)))
+    monkeypatch.setattr(os, 'replace', lambda *names: (synced.append('named'), replace(*names)))
+    writer = bag.BagWriter(tmp_path / 'other')
+    writer.write(*ITEMS)
+    writer.close()
+    other = tmp_path / 'other'
+    assert synced == [str(other / bag.MCAP), str(other / f'{bag.METADATA}.new'), 'named']

@@ -14,9 +14,10 @@ from functools import lru_cache
 import os
 from pathlib import Path
 import shutil
-import struct
 
 import yaml
+
+from . import mcap_file
 
 # mcap and rosbags are imported where they are used: a planner that records nothing does not need
 # them, and starts sooner.
@@ -82,6 +83,8 @@ class BagWriter:
     def close(self):
         """Write what comes at the end: the index, and metadata.yaml."""
         self._mcap.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())  # metadata.yaml says that all of it is there
         self._file.close()
         write_metadata(self._folder, self._summary)
 
@@ -125,7 +128,10 @@ def write_metadata(folder, summary):
         'compression_format': '', 'compression_mode': '', 'relative_file_paths': [MCAP],
         'files': [{'path': MCAP, **times}]}}
     temporary = Path(folder, METADATA + '.new')
-    temporary.write_text(_yaml(metadata))
+    with open(temporary, 'w') as file:
+        file.write(_yaml(metadata))
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, Path(folder, METADATA))
 
 
@@ -149,23 +155,28 @@ def is_complete(folder) -> bool:
     return Path(folder, METADATA).is_file()
 
 
-def read(folder, roles=None):
+def read(folder, roles=None, on_damage=None):
     """
-    Yield the Items of a bag; those of some roles, None = all.
+    Yield the Items of a bag in the order of its file; those of some roles, None = all.
 
-    A bag that was not closed, or is damaged further on, is read as far as it is good.
+    What is damaged in a bag that was closed is left out. One that was not closed, or has lost its
+    index, is read from the start as far as it is good.
+
+    :param on_damage: called with a text for each damage of a bag that was closed.
     """
-    from mcap.exceptions import McapError
-    from zstandard import ZstdError
+    on_damage = on_damage or (lambda text: None)
     with open(Path(folder, MCAP), 'rb') as file:
-        try:
-            messages = _indexed(file, roles) if is_complete(folder) else _from_the_start(file)
-            for schema, channel, message in messages:
-                item = Item(_topic(schema, channel), message.log_time, message.data)
-                if roles is None or item.topic.role in roles:
-                    yield item
-        except (McapError, ZstdError, RuntimeError, struct.error, ValueError, KeyError):
-            return  # lz4 raises RuntimeError
+        index = None
+        if is_complete(folder):
+            index = mcap_file.summary(file)
+            if index is None:
+                on_damage(f'the end of {MCAP} is damaged or missing')
+        records = (mcap_file.from_the_start(file) if index is None
+                   else mcap_file.indexed(file, index, roles, on_damage))
+        for schema, channel, message in records:
+            item = Item(_topic(schema, channel), message.log_time, message.data)
+            if roles is None or item.topic.role in roles:
+                yield item
 
 
 def recover(folder) -> int:
@@ -208,31 +219,10 @@ def _lock(file):
         raise BagInUse(f'{file.name} is being written') from error
 
 
-def _indexed(file, roles):
-    from mcap.reader import make_reader
-    reader = make_reader(file)
-    topics = [channel.topic for channel in reader.get_summary().channels.values()
-              if roles is None or channel.metadata.get('role') in roles]
-    return reader.iter_messages(topics)
-
-
-def _from_the_start(file):
-    from mcap.records import Channel, Message, Schema
-    from mcap.stream_reader import StreamReader
-    schemas, channels = {}, {}
-    for record in StreamReader(file, validate_crcs=True).records:
-        if isinstance(record, Schema):
-            schemas[record.id] = record
-        elif isinstance(record, Channel):
-            channels[record.id] = record
-        elif isinstance(record, Message):
-            channel = channels[record.channel_id]
-            yield schemas[channel.schema_id], channel, record
-
-
 def _topic(schema, channel):
-    latched = f'durability: {TRANSIENT_LOCAL}\n' in channel.metadata['offered_qos_profiles']
-    return Topic(channel.topic, schema.name, channel.metadata['role'], latched,
+    latched = f'durability: {TRANSIENT_LOCAL}\n' in channel.metadata.get(
+        'offered_qos_profiles', '')
+    return Topic(channel.topic, schema.name, channel.metadata.get('role', ''), latched,
                  schema.data.decode())
 
 
