@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording what the planner does, read back by other programs than the one that wrote it."""
 
+import shutil
+
 import numpy as np
 from planner_rig import closed_plans, eventually, GOAL, START
 import pytest
@@ -13,6 +15,7 @@ from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, PlanRecord
 
 from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.plans.bag import METADATA
 
 TYPES = {'cem': CemIteration, 'cem/candidates': CemCandidates, 'plan_record': PlanRecord}
 
@@ -87,6 +90,20 @@ def test_the_oldest_plans_make_room(robot, plans_folder):
     eventually(lambda: [path.name.partition('_')[2] for path in sorted(plans_folder.iterdir())
                         ] == ids[2:] and len(closed_plans(plans_folder, 2)) == 2)
     robot.planner.set_parameters([Parameter('history.max_plans', value=1000)])
+
+
+def test_what_was_left_open_is_closed_when_the_folder_is_used(robot, plans_folder, tmp_path):
+    robot.plan(iterations=1)
+    first, = closed_plans(plans_folder)
+    other = tmp_path / 'other'
+    left = other / f'20200101T000000.000000Z_{"ab" * 16}'
+    shutil.copytree(first, left)
+    (left / METADATA).unlink()
+    robot.planner.set_parameters([Parameter('history.folder', value=str(other))])
+    robot.plan(iterations=1)
+    assert closed_plans(other, 2)[0] == left
+    eventually(lambda: robot.logged(
+        f"Recording '{left.name}' was left open and is closed now"))
 
 
 def test_nothing_is_recorded_unless_asked_for(robot, tmp_path, monkeypatch):

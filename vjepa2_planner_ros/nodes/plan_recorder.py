@@ -40,7 +40,7 @@ class PlanRecorder:
     def __init__(self, node, settings):
         self._clock, self._logger = node.get_clock(), node.get_logger()
         self._topics = {role: _topic(node, role) for role in TYPES}
-        self._store = lru_cache(1)(PlanStore)  # it remembers sizes
+        self._store = lru_cache(1)(self._open_store)  # it remembers sizes
         self._recordings = {}  # by Job
         self._work = queue.SimpleQueue()  # (function, bytes) for the writer's thread
         self._waiting = 0  # bytes
@@ -48,7 +48,7 @@ class PlanRecorder:
         self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
         self._thread.start()
         if settings.history_folder:
-            self.submit(lambda: self._recover(settings.history_folder))
+            self._store(settings.history_folder)
 
     def begin(self, job, goal, request, header, model):
         """
@@ -118,8 +118,14 @@ class PlanRecorder:
             with self._lock:
                 self._waiting -= size
 
-    def _recover(self, folder):
-        for path in PlanStore(folder).recover():
+    def _open_store(self, folder):
+        """Return a PlanStore; what was left open in its folder is closed soon."""
+        store = PlanStore(folder)
+        self.submit(lambda: self._recover(store))
+        return store
+
+    def _recover(self, store):
+        for path in store.recover():
             self._logger.info(f"Recording '{path.name}' was left open and is closed now")
 
 
