@@ -10,6 +10,7 @@ import time
 
 from action_msgs.msg import GoalStatus
 import numpy as np
+from older_recording import to_older
 from planner_rig import (
     closed_plans, eventually, GOAL, send_goal, START, to_image, to_state_message)
 import pytest
@@ -90,6 +91,18 @@ def test_recordings_are_listed_got_and_deleted(robot, plans_folder, listen, call
     assert not answer.success and folders[0].name in answer.message
     answer = call('delete_plan', plan='../..')
     assert not answer.success and "plan = '../..'" in answer.message
+
+
+def test_a_recording_with_older_definitions_is_left_out(robot, plans_folder, call):
+    older, newer = (robot.plan(iterations=2, samples=30) for _ in range(2))
+    folders = closed_plans(plans_folder, 2)
+    to_older(folders[0])
+    answer = call('list_plans')
+    assert answer.success and [plan.folder for plan in answer.plans] == [folders[1].name]
+    eventually(lambda: robot.logged(
+        f"1 recordings are not listed, the first is '{folders[0].name}'"))
+    answer = call('get_plan', plan=folders[0].name)
+    assert not answer.success and 'another definition' in answer.message
 
 
 def test_services_say_that_recording_is_off(robot, call, replays):

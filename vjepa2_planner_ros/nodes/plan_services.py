@@ -65,11 +65,18 @@ class PlanServices:
         return response
 
     def _list(self, request, response):
-        plans = self._store().plans()[::-1]
+        plans, left_out = self._store().plans()[::-1], []
         for path in plans[:request.limit or len(plans)]:
-            items = list(bag.read(path, (RECORD,)))
-            if items:
-                response.plans.append(_message(items[-1]))
+            try:
+                items = list(bag.read(path, (RECORD,)))
+                if items:
+                    response.plans.append(_message(items[-1]))
+            except (OSError, ValueError) as error:  # it may be older, or deleted meanwhile
+                left_out.append(f"'{path.name}': {error}")
+        if left_out:
+            self._node.get_logger().warning(
+                f'{len(left_out)} recordings are not listed, the first is {left_out[0]}',
+                throttle_duration_sec=60.0)
 
     def _get(self, request, response):
         for item in bag.read(self._store().find(request.plan),
