@@ -5,14 +5,17 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 
+from mcap.reader import make_reader
 import numpy as np
+from older_recording import to_older
 from PIL import Image as Picture
-from planner_rig import closed_plans, eventually
+from planner_rig import closed_plans, eventually, START
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -22,14 +25,16 @@ from sensor_msgs.msg import Image
 from vjepa2_interfaces.msg import CemCandidates, CemIteration
 
 from vjepa2_planner_ros.nodes.process import spin_until
+from vjepa2_planner_ros.plan_command import HEADING
 from vjepa2_planner_ros.plans.__main__ import main
+from vjepa2_planner_ros.plans.bag import MCAP
 
 
 @pytest.fixture
 def recorded(robot, plans_folder, listen):
     """Return (PlanResult, candidates as heard, folder) of a recorded plan over two steps."""
     heard = listen(CemCandidates, 'planner/cem/candidates')
-    result = robot.plan(iterations=3, samples=25, horizon=2, seed=7)
+    result = robot.plan(iterations=3, samples=25, horizon=2, seed=7, time_allowance=30.0)
     eventually(lambda: len(heard) == 3)
     return result, heard, closed_plans(plans_folder)[0]
 
@@ -54,7 +59,27 @@ def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plan
         second.plan_id.hex()[:8], recorded[0].plan_id.hex()[:8]]
     assert f'{second.start_energy:.4f} -> {second.energy:.4f}' in lines[0]
     assert 'succeeded' in lines[0] and '12 x 2' in lines[0] and '25 x 3' in lines[1]
+    assert [line.split()[8] for line in lines] == ['1', '2']  # steps
     assert len(plans('list', '--limit', '1')[1].splitlines()) == 2
+    assert plans('list', '--limit', '0')[1] == output
+
+
+def test_list_says_that_there_is_no_such_folder(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for folder in (tmp_path / 'nowhere', tmp_path / 'file'):
+        assert main(['--folder', str(folder), 'list']) == 1
+        assert capsys.readouterr() == (
+            '', f"folder = '{folder}': allowed: a folder that exists\n")
+
+
+def test_list_is_quiet_when_nobody_reads_on(recorded, plans_folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.run(
+        [sys.executable, '-m', 'vjepa2_planner_ros.plans', '--folder', str(plans_folder), 'list'],
+        stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (0, '')
 
 
 def test_show_prints_iterations_and_command(recorded, plans):
@@ -91,6 +116,15 @@ def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
     assert read['folder'] == recorded[2].name and read['outcome'] == 'succeeded'
     assert read['result']['command'] == list(result.command)
     assert read['result']['energy'] == result.energy
+    assert read['result']['plan'] == result.plan.tolist() and len(result.plan) == 2
+    pose = result.target_pose.pose
+    assert read['result']['target_pose'] == {
+        'position': [pose.position.x, pose.position.y, pose.position.z],
+        'orientation_xyzw': [pose.orientation.x, pose.orientation.y, pose.orientation.z,
+                             pose.orientation.w]}
+    state, = read['states']
+    assert np.allclose([*state['position'], state['gripper']], START[[0, 1, 2, 6]], atol=1e-9)
+    assert read['time_allowance'] == 30.0
     assert [step['energy_best'] for step in read['iterations']] == list(
         result.iteration_energies)
     assert read['settings']['cem.horizon'] == '2' and read['settings']['cem.seed'] == '7'
@@ -108,11 +142,73 @@ def test_delete_deletes(recorded, plans):
     assert code == 0 and str(recorded[2]) in output and not recorded[2].exists()
 
 
+def test_a_path_means_the_same_to_show_and_delete(recorded, plans, plans_folder, tmp_path):
+    elsewhere, renamed = tmp_path / recorded[2].name, plans_folder / 'mine'
+    shutil.copytree(recorded[2], elsewhere)
+    shutil.copytree(recorded[2], renamed)
+    for path in (elsewhere, renamed):
+        assert plans('show', path)[0] == 0
+        code, output, errors = plans('delete', path)
+        assert (code, output) == (1, '') and path.is_dir()
+        assert errors.startswith(f"plan = '{path}': allowed: recordings in the folder of the")
+        assert f"'{plans_folder}'" in errors
+    assert plans('delete', recorded[2])[0] == 0 and not recorded[2].exists()
+
+
+def test_a_folder_that_was_renamed_is_shown_reported_and_exported(recorded, plans, tmp_path):
+    began = plans('show', recorded[2])[1].splitlines()[1]
+    renamed = recorded[2].rename(tmp_path / 'mine')
+    code, output, _ = plans('show', renamed)
+    assert code == 0 and output.splitlines()[1][:-6] == began[:-6]  # but for seconds
+    assert plans('report', renamed, '-o', tmp_path / 'report.html')[0] == 0
+    name = recorded[0].plan_id.hex()[:8]
+    assert f'<title>Plan {name}, 20' in (tmp_path / 'report.html').read_text()
+    assert plans('export', renamed, tmp_path / 'plan.json')[0] == 0
+
+
+def test_what_is_damaged_is_said_and_the_rest_is_shown(recorded, plans, tmp_path):
+    file = recorded[2] / MCAP
+    with open(file, 'rb') as stream:
+        last = make_reader(stream).get_summary().chunk_indexes[-1]
+    os.truncate(file, last.chunk_start_offset + 10)
+    code, output, errors = plans('show', 'latest')
+    assert code == 0 and 'damaged: the end of plan_0.mcap is damaged or missing' in errors
+    assert 'current_image: 32 x 32' in output and output.splitlines()[-1] == 'damaged'
+    assert HEADING in output
+    assert ' damaged ' in plans('list')[1]
+    assert plans('export', 'latest', tmp_path / 'plan.png')[0] == 0
+    assert plans('report', 'latest', '-o', tmp_path / 'report.html')[0] == 0
+
+
+def test_what_cannot_be_read_at_all_is_an_error(recorded, plans, tmp_path):
+    (recorded[2] / MCAP).write_bytes(b'junk')
+    for arguments in (['show', 'latest'], ['replay', 'latest'],
+                      ['report', 'latest', '-o', tmp_path / 'report.html'],
+                      ['export', 'latest', tmp_path / 'plan.json']):
+        code, output, errors = plans(*arguments)
+        assert (code, output) == (1, '') and f"'{recorded[2]}' has nothing readable" in errors
+    assert 'has nothing readable' in plans('list')[1]
+    assert not list(tmp_path.glob('*.*'))
+
+
+def test_a_recording_with_older_definitions_is_refused_by_name(recorded, plans, tmp_path):
+    to_older(recorded[2])
+    for arguments in (['show', 'latest'], ['report', 'latest', '-o', tmp_path / 'report.html'],
+                      ['export', 'latest', tmp_path / 'plan.json']):
+        code, _, errors = plans(*arguments)
+        assert code == 1 and errors.endswith(
+            'another definition of vjepa2_interfaces/msg/PlanRecord than is installed: '
+            'it has no dropped\n')
+    assert 'it has no dropped' in plans('list')[1]
+
+
 @pytest.mark.parametrize('arguments, text', [
     (['show', 'ffff'], "plan = 'ffff'"), (['delete', '..'], "plan = '..'"),
     (['export', 'latest', 'plan.gif'], "file = 'plan.gif': allowed: a name that ends with .csv"),
     (['report', 'latest', '-o', '/nowhere/report.html'], '/nowhere/report.html'),
-    (['replay', 'latest', '--rate', '0'], 'rate = 0.0: allowed: above 0')])
+    (['replay', 'latest', '--rate', '0'], 'rate = 0.0: allowed: above 0'),
+    (['replay', 'latest', '--wait', '-1'], 'wait = -1.0: allowed: a finite number, 0 or more'),
+    (['list', '--limit', '-1'], 'limit = -1: allowed: 0 or more')])
 def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
     code, _, errors = plans(*arguments)
     assert code == 1 and text in errors and 'Traceback' not in errors
@@ -178,6 +274,13 @@ def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
         assert [serialize_message(item) for item in heard] == [
             bytes(data) for connection, _, data in bag.messages()
             if connection.topic.endswith('/cem')]
+
+
+def test_the_end_of_the_input_stops_a_replay(recorded):
+    process = replaying(recorded[2], '--step', '--wait', '0')
+    output, errors = process.communicate('\n\n', timeout=60)
+    assert process.returncode == 0 and not errors
+    assert output.count('iteration 2\n') == 1 and 'iteration 3\n' not in output
 
 
 def test_replay_keeps_time(robot, plans_folder):

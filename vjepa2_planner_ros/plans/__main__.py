@@ -3,11 +3,13 @@
 """List, show, delete, export, report and replay recorded plans; no planner has to run."""
 
 import argparse
+import math
 import os
 from pathlib import Path
+import sys
 
 from . import bag
-from .recorded import began, load, load_record, short_id
+from .recorded import began, load, load_record, outcome_of, short_id
 from .store import PlanNotFound, PlanStore, size_of
 from .. import commands
 from ..times import seconds
@@ -16,25 +18,36 @@ from ..times import seconds
 def main(args=None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    return commands.run(options.run, options, (PlanNotFound, bag.BagInUse, ImportError))
+    return commands.run(_run, options, (PlanNotFound, bag.BagInUse, ImportError))
+
+
+def _run(options):
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `plans list | head`: enough was read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def list_plans(options) -> None:
     """Print a line for each recording, newest first."""
-    print(f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}'
+    if options.limit < 0:
+        raise ValueError(f'limit = {options.limit}: allowed: 0 or more')
+    store = PlanStore(options.folder)
+    if not store.folder.is_dir():
+        raise ValueError(f"folder = '{options.folder}': allowed: a folder that exists")
+    print(f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}{"steps":>6}'
           f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}')
-    for path in PlanStore(options.folder).plans()[::-1][:options.limit]:
+    for path in store.plans()[::-1][:options.limit or None]:
         print(_line(path))
 
 
 def show(options) -> None:
     """Print what a plan was asked, each iteration and how it ended."""
     from ..plan_command import command_lines, HEADING, iteration_line
-    plan = load(_find(options))
+    plan = _load(options)
     record = plan.record
     print(f'{plan.folder}\nbegan {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
-    if record is None:
-        return
     print(f'model {record.model} on {record.device} in {record.dtype}, camera {record.camera}')
     for name, picture in plan.images.items():
         print(f'{name}: {picture.shape[1]} x {picture.shape[0]}')
@@ -42,7 +55,7 @@ def show(options) -> None:
         print(HEADING)
     for iteration in plan.iterations:
         print(iteration_line(iteration))
-    print(_outcome(record))
+    print(_ending(plan))
     if record.outcome == 'succeeded':
         print('\n'.join(command_lines(record.command)))
     if options.settings:
@@ -50,9 +63,10 @@ def show(options) -> None:
 
 
 def delete(options) -> None:
-    """Delete recordings for good."""
+    """Delete recordings of the folder for good."""
+    store = PlanStore(options.folder)
     for plan in options.plans:
-        print('deleted', PlanStore(options.folder).delete(plan))
+        print('deleted', store.delete(store.name_of(plan) if _is_bag(plan) else plan))
 
 
 def export(options) -> None:
@@ -62,38 +76,49 @@ def export(options) -> None:
     if suffix not in WRITERS:
         raise ValueError(f"file = '{options.file}': allowed: a name that ends with "
                          f'{", ".join(WRITERS)}')
-    WRITERS[suffix](load(_find(options)), options.file)
+    WRITERS[suffix](_load(options), options.file)
 
 
 def report(options) -> None:
     """Write a recording as one HTML page."""
     from .report import page
-    Path(options.output).write_text(page(load(_find(options))))
+    Path(options.output).write_text(page(_load(options)))
 
 
 def replay_plan(options) -> None:
     """Publish a recording's iterations on the topics they were published on."""
     if not options.rate > 0.0:
         raise ValueError(f'rate = {options.rate}: allowed: above 0')
+    if not 0.0 <= options.wait < math.inf:
+        raise ValueError(f'wait = {options.wait}: allowed: a finite number, 0 or more')
     from .publish import publish_plan
-    publish_plan(_find(options), options.rate, options.step, options.wait)
+    publish_plan(_load(options).folder, options.rate, options.step, options.wait)
 
 
-def _find(options):
-    if (Path(options.plan) / bag.MCAP).is_file():
-        return Path(options.plan)
-    return PlanStore(options.folder).find(options.plan)
+def _is_bag(path):
+    return (Path(path) / bag.MCAP).is_file()
+
+
+def _load(options):
+    """Return the RecordedPlan that is asked for; warn of damage."""
+    plan = load(Path(options.plan) if _is_bag(options.plan)
+                else PlanStore(options.folder).find(options.plan))
+    for damage in plan.damage:
+        print(f"'{plan.folder}' is damaged: {damage}", file=sys.stderr)
+    return plan
 
 
 def _line(path):
-    record = load_record(path)
     text = f'{began(path):%Y-%m-%d %H:%M:%S} {short_id(path):10}'
-    if record is None:
-        return f'{text}nothing readable'
+    try:
+        record, damage = load_record(path)
+    except ValueError as error:
+        return f'{text}{error}'
     settings = {item.key: item.value for item in record.settings}
-    optimizer = settings['optimizer']
-    text += (f'{record.outcome or "not ended":10} {record.model:15}'
-             f'{settings[f"{optimizer}.samples"]:>6} x{settings[f"{optimizer}.iterations"]:>2}')
+    samples, iterations = (settings.get(f'{settings.get("optimizer")}.{name}', '?')
+                           for name in ('samples', 'iterations'))
+    text += (f'{outcome_of(record, damage):10} {record.model:15}{samples:>6} x{iterations:>2}'
+             f'{settings.get("cem.horizon", "?"):>6}')
     if record.outcome != 'succeeded':
         return text + f'{"":41}{size_of(path) / 1e6:6.2f} MB  {record.error_msg}'
     return text + (
@@ -101,11 +126,12 @@ def _line(path):
         f'{seconds(record.planning_time):7.2f} s{size_of(path) / 1e6:6.2f} MB')
 
 
-def _outcome(record):
+def _ending(plan):
+    record = plan.record
     if record.outcome == 'succeeded':
         return (f'energy {record.start_energy:.5f} -> {record.energy:.5f}, confidence '
                 f'{record.confidence:.2f}, planned in {seconds(record.planning_time):.2f} s')
-    return f'{record.outcome or "not ended"} {record.error_msg}'.strip()
+    return f'{outcome_of(record, plan.damage)} {record.error_msg}'.strip()
 
 
 def _parser():
@@ -123,7 +149,7 @@ def _parser():
         return command
 
     add('list', list_plans, plan=False).add_argument(
-        '--limit', type=int, metavar='N', help='the newest N only')
+        '--limit', type=int, default=0, metavar='N', help='the newest N only (0: all)')
     add('show', show).add_argument('--settings', action='store_true', help='parameters too')
     add('delete', delete, plan=False).add_argument('plans', metavar='PLAN', nargs='+')
     add('export', export).add_argument('file', metavar='FILE', help='.csv (every candidate), '

@@ -37,20 +37,22 @@ def write_json(plan, path):
 def to_dict(plan):
     """Return the same as plain Python; times in seconds."""
     record, result = plan.record, {}
-    if record is not None and record.outcome == 'succeeded':
+    if record.outcome == 'succeeded':
         result = {
             'command': [float(value) for value in record.command],
+            'plan': [_step(step) for step in record.plan],
+            'target_pose': _pose(record.target_pose.pose),
             **{name: getattr(record, name)
                for name in ('energy', 'start_energy', 'confidence', 'iterations')},
             **{name: seconds(getattr(record, name))
                for name in ('planning_time', 'encoding_time', 'optimization_time')}}
     return {
         'folder': plan.folder.name, 'began': began(plan.folder).isoformat(),
-        **({} if record is None else {
-            **{name: getattr(record, name) for name in (
-                'outcome', 'error_code', 'error_msg', 'model', 'device', 'dtype', 'camera',
-                'dropped')},
-            'base_frame': record.header.frame_id}),
+        **{name: getattr(record, name) for name in (
+            'outcome', 'error_code', 'error_msg', 'model', 'device', 'dtype', 'camera',
+            'dropped')},
+        'base_frame': record.header.frame_id, 'time_allowance': seconds(record.time_allowance),
+        'states': [{**_pose(state.pose), 'gripper': state.gripper} for state in record.states],
         'settings': plan.settings, 'result': result,
         'iterations': [{
             **{name: getattr(step, name) for name in SCALARS},
@@ -58,9 +60,22 @@ def to_dict(plan):
             'std': [float(value) for value in step.std]} for step in plan.iterations]}
 
 
+def _step(step):
+    """Return an EndEffectorCommand as a command [7]."""
+    move, turn = step.translation, step.rotation_rpy
+    return [move.x, move.y, move.z, turn.x, turn.y, turn.z, step.gripper]
+
+
+def _pose(pose):
+    place, turn = pose.position, pose.orientation
+    return {'position': [place.x, place.y, place.z],
+            'orientation_xyzw': [turn.x, turn.y, turn.z, turn.w]}
+
+
 def write_png(plan, path):
     """Draw start, what the model saw, goal, and the energies over the iterations."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.ticker import MaxNLocator
     figure = Figure(figsize=(9.0, 6.5), layout='constrained')
     grid = figure.add_gridspec(2, 3)
     for column, (role, title) in enumerate((
@@ -75,9 +90,10 @@ def write_png(plan, path):
     for name, label in (('energy_mean', 'all, mean'), ('energy_elite_mean', 'elites, mean'),
                         ('energy_best', 'best so far')):
         axes.plot(numbers, [getattr(step, name) for step in plan.iterations], 'o-', label=label)
-    if plan.record is not None and plan.record.outcome == 'succeeded':
+    if plan.record.outcome == 'succeeded':
         axes.axhline(plan.record.start_energy, color='grey', ls='--', label='doing nothing')
-    axes.set_xticks(numbers)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(0.5, max(numbers, default=1) + 0.5)
     axes.legend()
     figure.savefig(path, dpi=110, format='png')
 

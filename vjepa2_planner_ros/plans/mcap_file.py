@@ -74,6 +74,6 @@ def _damages():
     """Return the exceptions with which a damaged file is read."""
     from mcap.exceptions import McapError
     from zstandard import ZstdError
-    # lz4 raises RuntimeError; an offset may be any number of 64 bits, and what is there any record.
+    # lz4 raises RuntimeError. An offset may be any number, and what is there any record.
     return (McapError, ZstdError, RuntimeError, struct.error, ValueError, LookupError,
             OverflowError, OSError, MemoryError, AttributeError)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replay a recorded plan from a process of its own."""
 
+from contextlib import suppress
 import time
 
 import rclpy
@@ -21,7 +22,8 @@ def publish_plan(folder, rate, step, settle):
     Publish a recording on the topics that it was recorded from; print each iteration.
 
     :param rate: times as fast as it was.
-    :param step: wait for Enter before each iteration instead of keeping time.
+    :param step: wait for Enter before each iteration instead of keeping time; the end of the
+        input stops it.
     :param settle: time for subscribers to find the topics first [s].
     """
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -30,7 +32,8 @@ def publish_plan(folder, rate, step, settle):
         publishers = {topic: _publisher(node, topic)
                       for topic in {item.topic for item in bag.read(folder, LIVE)}}
         time.sleep(settle)
-        _replay(folder, publishers, rate, step)
+        with suppress(EOFError):
+            _replay(folder, publishers, rate, step)
         for publisher in publishers.values():
             publisher.wait_for_all_acked(DELIVERY)
     finally:

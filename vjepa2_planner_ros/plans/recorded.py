@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from . import bag
-from .store import TIME_FORMAT
+from .schemas import require_fields
+from .store import NAME, TIME_FORMAT
 from .topics import CANDIDATES, CEM, IMAGES, RECORD
 from ..plan_result import AXES
 
@@ -28,23 +29,33 @@ class RecordedPlan:
     """What was recorded; messages have the fields of their .msg files."""
 
     folder: Path
-    record: object  # PlanRecord, None if not even that was written
+    record: object  # PlanRecord
     iterations: tuple  # of CemIteration
     candidates: dict  # Candidates by iteration number
     images: dict  # uint8 [H, W, 3] by role
     complete: bool  # False: the planner was killed before the plan ended
+    damage: tuple  # of texts; what is damaged is left out
 
     @property
     def settings(self):
         """Return the planner's parameters for this plan, {name: text}."""
-        return {item.key: item.value for item in self.record.settings} if self.record else {}
+        return {item.key: item.value for item in self.record.settings}
+
+    @property
+    def short_id(self):
+        """Return the beginning of the plan's id, as in the planner's log."""
+        return bytes(self.record.plan_id.uuid).hex()[:8]
 
 
 def load(folder) -> RecordedPlan:
-    """Return a recording, as far as it can be read."""
-    record, iterations, candidates, images = None, [], {}, {}
-    for item in bag.read(folder, (RECORD, CEM, CANDIDATES, *IMAGES)):
-        role, message = item.topic.role, item.decode()
+    """
+    Return a recording, as far as it can be read.
+
+    :raise ValueError: not even its PlanRecord can, or the definitions of messages have changed.
+    """
+    record, iterations, candidates, images, damage = None, [], {}, {}, []
+    for item in bag.read(folder, (RECORD, CEM, CANDIDATES, *IMAGES), damage.append):
+        role, message = item.topic.role, _decode(item)
         if role == RECORD:
             record = message
         elif role == CEM:
@@ -54,16 +65,18 @@ def load(folder) -> RecordedPlan:
         else:
             images[role] = np.frombuffer(message.data, np.uint8).reshape(
                 message.height, message.width, 3)
+    _require(record, folder, damage)
     return RecordedPlan(Path(folder), record, tuple(iterations), candidates, images,
-                        record is not None and bool(record.outcome))
+                        bool(record.outcome), tuple(damage))
 
 
 def load_record(folder):
-    """Return the last PlanRecord of a recording, None if it has none."""
-    record = None
-    for item in bag.read(folder, (RECORD,)):
-        record = item
-    return None if record is None else record.decode()
+    """Return the last PlanRecord of a recording, and texts about damage; raise as load does."""
+    item, damage = None, []
+    for item in bag.read(folder, (RECORD,), damage.append):
+        pass
+    _require(item, folder, damage)
+    return _decode(item), damage
 
 
 def to_candidates(message) -> Candidates:
@@ -73,12 +86,30 @@ def to_candidates(message) -> Candidates:
         np.asarray(message.energies, float), np.asarray(message.elites, int))
 
 
+def outcome_of(record, damage) -> str:
+    """Return how a plan ended, as far as its PlanRecord and the damage of the recording say."""
+    return record.outcome or ('damaged' if damage else 'not ended')
+
+
 def short_id(folder) -> str:
     """Return the beginning of the plan's id, as in the planner's log."""
     return Path(folder).name.partition('_')[2][:8]
 
 
 def began(folder) -> datetime:
-    """Return when the plan was recorded, UTC."""
-    text = Path(folder).name.partition('_')[0]
-    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    """Return when the plan was recorded, UTC: by the folder's name, or else its first message."""
+    name = Path(folder).name
+    if NAME.fullmatch(name):
+        text = name.partition('_')[0]
+        return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    return datetime.fromtimestamp(next(bag.read(folder)).time * 1e-9, timezone.utc)
+
+
+def _require(record, folder, damage):
+    if record is None:
+        raise ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
+
+
+def _decode(item):
+    require_fields(item.topic)
+    return item.decode()

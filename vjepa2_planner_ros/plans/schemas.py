@@ -34,6 +34,27 @@ def require_current(topic):
                          f'{topic.kind} than is installed: allowed: the same fields')
 
 
+@lru_cache(maxsize=64)
+def require_fields(topic):
+    """Raise ValueError, if a bag Topic's message lacked a field that is installed."""
+    missing = _members(definition(topic.kind)) - _members(topic.definition)
+    if missing:
+        raise ValueError(
+            f"topic '{topic.name}' was recorded with another definition of {topic.kind} than is "
+            f'installed: it has no {", ".join(sorted(name for *_, name in missing))}')
+
+
+def _members(text):
+    """Return (message, type, name) of every field in a definition."""
+    members, message = set(), ''
+    for words in _fields(text):
+        if words[0] == 'MSG:':
+            message = words[1]
+        elif len(words) > 1 and '=' not in ''.join(words):
+            members.add((message, *words[:2]))
+    return members
+
+
 def _fields(text):
     return [line for line in (line.partition('#')[0].split() for line in text.splitlines())
             if line]

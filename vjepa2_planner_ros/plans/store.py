@@ -59,6 +59,19 @@ class PlanStore:
                 'of it, or latest')
         return matches[0]
 
+    def name_of(self, path) -> str:
+        """
+        Return the name by which a recording of this folder is found.
+
+        :raise PlanNotFound: the path leads elsewhere, or the planner did not give it this name.
+        """
+        path = Path(path).resolve()
+        if path.parent != self.folder.resolve() or not NAME.fullmatch(path.name):
+            raise PlanNotFound(
+                f"plan = '{path}': allowed: recordings in the folder of the history, "
+                f"'{self.folder}', by the names that they were given there")
+        return path.name
+
     def delete(self, plan) -> Path:
         """
         Delete one recording for good; return where it was.
