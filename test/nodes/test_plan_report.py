@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of a recorded plan, opened in a real browser."""
 
+import base64
 import json
 import re
 
 from browser import CHROMIUM, Page
+from mcap.reader import make_reader
+import numpy as np
 from planner_rig import closed_plans, eventually
 import pytest
 from rclpy.parameter import Parameter
 
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.plans import figures
+from vjepa2_planner_ros.plans.bag import MCAP
 from vjepa2_planner_ros.plans.recorded import load
 from vjepa2_planner_ros.plans.report import page
 
@@ -30,7 +34,13 @@ def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
         robot, plans_folder, tmp_path):
     robot.plan(iterations=4, samples=60)
     file = tmp_path / 'report.html'
-    file.write_text(page(load(closed_plans(plans_folder)[0])))
+    plan = load(closed_plans(plans_folder)[0])
+    actions, values = figures.samples(plan)
+    *_, grid = figures.field(actions[:, :2], values)
+    row, column = np.argwhere(np.isfinite(grid))[0]
+    drawn_first = [float(grid[row, column]), float(actions[3, 1]), 240]
+    drawn_then = [float(actions[3, 2]), 240, figures.CELLS]
+    file.write_text(page(plan))
     with Page(file, tmp_path / 'profile') as report:
         report.wait_for("document.querySelectorAll('#replay .point').length > 0")
         assert report.evaluate(
@@ -38,7 +48,7 @@ def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
         ) == ['energies', 'narrowing', 'landscape2d', 'landscape3d', 'replay']
         assert report.evaluate('[...document.images].map(image => image.naturalWidth)') == [32] * 3
         before = report.evaluate(POINTS)
-        assert report.evaluate(LABEL) == 'iteration 1' and len(before) == 2 * (60 + 12)
+        assert report.evaluate(LABEL) == 'iteration 1' and len(before) == 2 * (60 + 12 + 2)
         report.press('#replay .slider-rail-touch-rect', (0.99, 0.3))
         report.wait_for(f"{LABEL} == 'iteration 4'")
         report.wait_for(f'JSON.stringify({POINTS}) != {json.dumps(json.dumps(before))}')
@@ -47,7 +57,118 @@ def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
         eye = report.evaluate(EYE)
         report.press('#landscape3d canvas', (0.5, 0.5), (0.7, 0.5))
         report.wait_for(f'{EYE} != {json.dumps(eye)}')
+        field, points = (f"document.getElementById('landscape2d')._fullData[{trace}]"
+                         for trace in (0, 1))
+        before = report.evaluate(f'[{field}.z[{row}][{column}], {points}.y[3], {points}.y.length]')
+        assert before == pytest.approx(drawn_first, rel=1e-6)
+        report.press('#landscape2d .updatemenu-header', (0.5, 0.5))
+        report.wait_for("document.querySelectorAll('#landscape2d .updatemenu-dropdown-button')"
+                        '.length == 6')
+        report.press('#landscape2d .updatemenu-dropdown-button:nth-of-type(2)', (0.5, 0.5))
+        report.wait_for("document.getElementById('landscape2d')._fullLayout.yaxis.title.text"
+                        " == 'z [m]'")
+        assert report.evaluate(f'[{points}.y[3], {points}.y.length, {field}.z.length]'
+                               ) == pytest.approx(drawn_then, rel=1e-6)
         assert report.faults() == []
+
+
+def traces(html, name):
+    """Return the traces and the layout of a plot in a page, as the browser gets them."""
+    start = html.index('[', html.index(f'Plotly.newPlot(                        "{name}"'))
+    decoder = json.JSONDecoder()
+    data, end = decoder.raw_decode(html, start)
+    return data, decoder.raw_decode(html, html.index('{', end))[0]
+
+
+def numbers(array):
+    """Return the numbers of an array, which plotly may have packed."""
+    return list(np.frombuffer(base64.b64decode(array['bdata']), array['dtype'])
+                if isinstance(array, dict) else array)
+
+
+def test_a_report_says_what_was_found(robot, plans_folder):
+    result = robot.plan(iterations=5, samples=60)
+    plan = load(closed_plans(plans_folder)[0])
+    html = page(plan)
+    for name, text in (
+            ('energy', f'{result.start_energy:.5f} (doing nothing) &rarr; {result.energy:.5f}'),
+            ('confidence', f'{result.confidence:.2f}'),
+            ('time', f'{result.planning_time:.3f} s, of which encoding '
+                     f'{result.encoding_time:.3f} s, search {result.optimization_time:.3f} s')):
+        assert f'<tr><th>{name}</th><td>{text}</td></tr>' in html
+    for value in result.command:
+        assert f'<td class="number">{value:+.4f}</td>' in html
+    assert 'steps' not in html[html.index('<body>'):html.index('id="energies"')]
+    data, layout = traces(html, 'energies')
+    spread, = (trace for trace in data if trace['name'] == 'elites, +- std')
+    high = [step.energy_elite_mean + step.energy_elite_std for step in plan.iterations]
+    assert spread['y'][:5] == pytest.approx(high) and layout['xaxis']['range'] == [0.5, 5.5]
+
+
+@pytest.mark.parametrize('plot', ('landscape2d', 'landscape3d', 'replay'))
+def test_the_command_is_marked_above_the_candidates(robot, plans_folder, plot):
+    result = robot.plan(iterations=3, samples=60)
+    data, layout = traces(page(load(closed_plans(plans_folder)[0])), plot)
+    last = data[-1]
+    x, y = (2, 6) if plot == 'replay' else (0, 1)  # its second pair of axes
+    assert last['name'] == 'command'
+    assert [numbers(last['x']), numbers(last['y'])] == [[result.command[x]], [result.command[y]]]
+    if plot == 'landscape3d':
+        assert layout['scene']['annotations'][-1]['text'] == 'command'
+    else:
+        assert last.get('showlegend', True) or data[-3]['showlegend']
+
+
+def test_what_is_interpolated_or_cut_off_is_said(robot, plans_folder):
+    robot.plan(iterations=3, samples=60)
+    html = page(load(closed_plans(plans_folder)[0]))
+    field, points = traces(html, 'landscape2d')[0][:2]
+    assert field['type'] == 'contour' and field['name'] == 'interpolated'
+    assert 'highest 5 %' in points['marker']['colorbar']['title']['text']
+    assert 'nothing was measured there' in html
+
+
+def test_the_field_is_the_mean_of_what_is_near():
+    random = np.random.default_rng(1)
+    places = random.uniform(-1.0, 1.0, (4000, 2))
+    x, y, grid = figures.field(places, 3.0 * places[:, 0] - places[:, 1])
+    inner = slice(6, -6)  # at the rim all neighbours are on one side
+    exact = 3.0 * x[None, :] - y[:, None]
+    assert np.abs(grid - exact)[inner, inner].max() < 0.15
+    assert (x[0], y[-1]) == pytest.approx((places[:, 0].min(), places[:, 1].max()))
+    far = places[np.abs(places).max(axis=1) > 0.7]
+    assert np.isnan(figures.field(far, far[:, 0])[2][20, 20])
+
+
+def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):
+    robot.plan(iterations=2, samples=30, horizon=2)
+    html = page(load(closed_plans(plans_folder)[0]))
+    assert 'It is the first of 2 steps.' in html and 'those of the whole plan' in html
+
+
+def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
+    names = [name for name, _ in figures.AXES]
+    robot.planner.set_parameters([Parameter('cem.search', value=names)])
+    robot.plan(iterations=60, samples=400)
+    robot.planner.set_parameters([Parameter('cem.search', value=['x', 'y', 'z', 'gripper'])])
+    html = page(load(closed_plans(plans_folder)[0]))
+    axis = traces(html, 'energies')[1]['xaxis']
+    assert axis['range'] == [0.5, 60.5] and axis['dtick'] == 3
+    menu, = traces(html, 'landscape2d')[1]['updatemenus']
+    assert menu.get('type', 'dropdown') == 'dropdown' and len(menu['buttons']) == 21
+    assert len(html) < 9 * 10 ** 6  # of which plotly is 5
+
+
+def test_damage_is_in_the_report(robot, plans_folder):
+    robot.plan(iterations=3, samples=30)
+    folder, = closed_plans(plans_folder)
+    with open(folder / MCAP, 'r+b') as file:
+        index = make_reader(file).get_summary()
+        cem, = (key for key, channel in index.channels.items() if channel.topic.endswith('/cem'))
+        place = [chunk for chunk in index.chunk_indexes if cem in chunk.message_index_offsets][1]
+        file.seek(place.chunk_start_offset + place.chunk_length // 2)
+        file.write(bytes(20))
+    assert f'{place.chunk_length} bytes from {place.chunk_start_offset}' in page(load(folder))
 
 
 def test_a_report_fetches_nothing(robot, plans_folder):

@@ -11,7 +11,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from . import figures
-from .recorded import began, short_id
+from .recorded import began, outcome_of
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..plan_result import AXES
 from ..times import seconds
@@ -36,7 +36,7 @@ details { margin-top: 2em; }
 
 def page(plan) -> str:
     """Return the report of a RecordedPlan as HTML."""
-    title = f'Plan {short_id(plan.folder)}, {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC'
+    title = f'Plan {plan.short_id}, {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC'
     parts = (f'<h1>{title}</h1>', _summary(plan), _pictures(plan), *_plots(plan),
              _settings(plan))
     return (
@@ -48,9 +48,9 @@ def page(plan) -> str:
 
 def _summary(plan):
     record = plan.record
-    if record is None:
-        return '<p>Nothing was recorded but this folder.</p>'
-    outcome = record.outcome or 'not ended: the planner was killed, or is still at it'
+    outcome = outcome_of(record, plan.damage)
+    if outcome == 'not ended':
+        outcome += ': the planner was killed, or is still at it'
     rows = [('outcome', escape(f'{outcome} {record.error_msg}'.strip())),
             ('model', escape(f'{record.model} on {record.device} in {record.dtype}')),
             ('camera', escape(record.camera))]
@@ -63,6 +63,7 @@ def _summary(plan):
                      f'{seconds(record.optimization_time):.3f} s')]
     if record.dropped:
         rows.append(('missing', f'{record.dropped} messages, the disk was too slow'))
+    rows += [('damaged', escape(f'{damage}; it is left out here')) for damage in plan.damage]
     return _table(rows) + _command(record)
 
 
@@ -72,8 +73,11 @@ def _command(record):
     rows = ''.join(
         f'<tr><td>{name}</td><td class="number">{value:+.4f}</td><td>{unit}</td></tr>'
         for (name, unit), value in zip(AXES, record.command))
-    return (f'<h2>Command</h2><table>{rows}</table><p class="note">Relative to '
-            f'{escape(record.header.frame_id)}; the first of {len(record.plan)} steps.</p>')
+    note = f'Relative to {record.header.frame_id}.'
+    if len(record.plan) > 1:
+        note += (f' It is the first of {len(record.plan)} steps. Below, points and the '
+                 'distribution show the first step; energies are those of the whole plan.')
+    return f'<h2>Command</h2><table>{rows}</table><p class="note">{escape(note)}</p>'
 
 
 def _pictures(plan):
@@ -84,7 +88,7 @@ def _pictures(plan):
 
 
 def _plots(plan):
-    if plan.record is None or not plan.iterations:
+    if not plan.iterations:
         return ['<p>No iteration was recorded.</p>']
     yield _section('Energies', figures.energies(plan), 'energies', '')
     axes = figures.searched_axes(plan)
@@ -98,7 +102,8 @@ def _plots(plan):
     drawn = len(figures.samples(plan)[1])
     honest = (f'{drawn} of the {count} candidates that the search evaluated, coloured by their '
               'energy. These are samples seen along the axes shown: other axes differ from point '
-              'to point, and between the points nothing was measured.')
+              'to point. The field between them is interpolated, the mean energy of the '
+              'candidates nearby: nothing was measured there.')
     yield _section('Landscape', figures.landscape_2d(plan, axes), 'landscape2d', honest)
     yield _section('Landscape, to be turned', figures.landscape_3d(plan, axes), 'landscape3d',
                    'The same candidates by three axes. Drag to turn.' if len(axes) > 2 else
