@@ -202,6 +202,8 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
     eventually(lambda: seen)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10.0) == 0
+    # Else clients take it for alive for 20 s, DDS's lease, and send their goals to it.
+    eventually(lambda: robot.node.count_publishers('/doomed/planner/cem') == 0, timeout=10.0)
     replaying.destroy()
 
 

@@ -69,6 +69,11 @@ class GoalServer:
         self._inactive = state
         self.slot.stop_all(StopReason.DEACTIVATED)
 
+    def destroy(self):
+        """Take the action away; until then it keeps the node known to others."""
+        if self._server is not None:
+            self._server.destroy()
+
     def _on_goal(self, goal):
         if not self._inactive:
             return GoalResponse.ACCEPT

@@ -50,6 +50,10 @@ class PlanServices:
         """End a replay that is under way."""
         self._closing.set()
 
+    def destroy(self):
+        """Take the action away."""
+        self._server.destroy()
+
     def _store(self):
         folder = self._node.get_parameter('history.folder').value
         if not folder:

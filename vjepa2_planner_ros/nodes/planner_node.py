@@ -101,6 +101,8 @@ class PlannerNode(LifecycleNode):
     def destroy_node(self):
         """Destroy the node and what it has."""
         self._sampler.stop()
+        for servers in (*self._goal_servers, self._plan_services):
+            servers.destroy()  # rclpy leaves actions out, and with them the node would stay
         super().destroy_node()
 
     @_guarded
