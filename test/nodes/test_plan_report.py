@@ -138,6 +138,8 @@ def test_the_field_is_the_mean_of_what_is_near():
     assert (x[0], y[-1]) == pytest.approx((places[:, 0].min(), places[:, 1].max()))
     far = places[np.abs(places).max(axis=1) > 0.7]
     assert np.isnan(figures.field(far, far[:, 0])[2][20, 20])
+    few = random.uniform(-1.0, 1.0, (64, 2))
+    assert np.isfinite(figures.field(few, few[:, 0])[2]).mean() > 0.9  # it reaches farther
 
 
 def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):

@@ -17,7 +17,7 @@ from ..plan_result import AXES
 
 # Candidates drawn at most, of an iteration and of all; the elites are always among them.
 POINTS, ALL_POINTS = 2000, 8000
-CELLS, BLUR = 40, 1.8  # of the interpolated field: cells along an axis, and how far it reaches
+CELLS = 40  # of the interpolated field, along an axis
 BLUE, ORANGE, GREEN, RED = '#1f5fb4', '#e07b1a', '#2a8c4a', '#c0272d'
 PALE_BLUE, PALE_GREY = 'rgba(31, 95, 180, 0.22)', 'rgba(120, 120, 120, 0.18)'
 SCALE = 'Viridis'
@@ -126,7 +126,8 @@ def field(places, values):
     half = (high - low) / (CELLS - 1) / 2.0  # the outermost cells have the outermost candidates
     edges = np.linspace(low - half, high + half, CELLS + 1, axis=1)
     distance = np.subtract.outer(np.arange(CELLS), np.arange(CELLS))
-    near = np.exp(-0.5 * (distance / BLUR) ** 2)
+    reach = max(1.8, 0.8 * CELLS / len(places) ** 0.5)  # as far as candidates are apart
+    near = np.exp(-0.5 * (distance / reach) ** 2)
 
     def blurred(weights):
         return near @ np.histogram2d(*places.T, bins=edges, weights=weights)[0] @ near
