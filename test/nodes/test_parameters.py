@@ -125,7 +125,8 @@ def test_defaults_are_those_of_the_planner():
     ('cem.bounds', [0.05] * 6), ('cem.bounds', [0.2] + [0.0] * 6),
     ('cem.bounds', [-0.1] + [0.0] * 6), ('cem.bounds', [float('nan')] * 7),
     ('cem.search', ['x', 'w']), ('cem.search', ['x', 'x']), ('max_skew', -1.0),
-    ('dtype', 'float8'), ('gripper.open_position', 0.0), ('model', '')])
+    ('dtype', 'float8'), ('gripper.open_position', 0.0), ('model', ''),
+    ('history.folder', '~nobody-of-that-name/plans')])
 def test_wrong_value_is_refused_with_its_name(robot, name, value):
     before = robot.planner.get_parameter(name).value
     answer, = robot.planner.set_parameters([Parameter(name, value=value)])

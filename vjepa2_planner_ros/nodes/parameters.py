@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 import math
+import os
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
@@ -243,6 +244,8 @@ def check(settings):
     _require(abs(settings.gripper_open - settings.gripper_closed) > 1e-6,
              'gripper.open_position', settings.gripper_open,
              'another position than gripper.closed_position')
+    _require(not os.path.expanduser(settings.history_folder).startswith('~'), 'history.folder',
+             repr(settings.history_folder), "a folder, after ~ the name of a user, or ''")
     for name in ('model', 'device', 'base_frame', 'gripper_joint'):
         _require(getattr(settings, name), name.replace('gripper_', 'gripper.'), '', 'a name')
 
