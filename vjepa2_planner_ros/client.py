@@ -3,7 +3,7 @@
 """PlannerClient: ask the planner for a command from a script or from another node."""
 
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import threading
 import time
 import traceback
@@ -27,6 +27,7 @@ from .error_codes import ErrorCode
 from .plan_result import known_code, picture_message, PlanFailed, PlanResult, to_result
 from .times import to_duration
 
+ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
 ENDED = 'the client was closed, or ROS was shut down'
 MAX_UINT32, MAX_UINT64 = 2 ** 32 - 1, 2 ** 64 - 1
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
@@ -38,6 +39,7 @@ class _Pending:
 
     future: Future
     on_feedback: object
+    sent_at: float = field(default_factory=time.monotonic)
     handle: object = None  # from the server's acceptance on
     cancel: bool = False
     iterations: int = 0  # seen in the feedback
@@ -249,7 +251,7 @@ class PlannerClient:
             return
         with self._lock:
             pending.handle = handle
-        if pending.cancel:
+        if pending.cancel or pending.future.done():  # nobody waits for it any more
             handle.cancel_goal_async()
         handle.get_result_async().add_done_callback(
             lambda answer: self._on_result(pending, answer.result()))
@@ -299,10 +301,14 @@ class PlannerClient:
             self._finish(pending, PlanFailed(code, message))
 
     def _watch(self):
-        """Fail what is pending once the server has been gone for two seconds."""
+        """Fail what is pending once the server has been gone for two seconds, or says nothing."""
         with self._lock:
             waiting = list(self._pending.values())
         for pending in waiting:
+            if pending.handle is None and time.monotonic() > pending.sent_at + ACCEPT_WITHIN:
+                self._finish(pending, PlanFailed(ErrorCode.SEND_GOAL_FAILURE, (
+                    f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or it "
+                    'was killed and DDS does not know yet')))
             if pending.outcome is not None and time.monotonic() > pending.finish_at:
                 self._finish(pending, pending.outcome)  # its last feedback was lost
         self._missing = 0 if self._client.server_is_ready() else self._missing + 1

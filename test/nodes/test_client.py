@@ -9,6 +9,7 @@ import pytest
 import rclpy
 from toy_world_model import ToyWorldModel
 
+from vjepa2_planner_ros import client as client_module
 from vjepa2_planner_ros.client import PlanFailed, PlannerClient
 from vjepa2_planner_ros.error_codes import ErrorCode
 
@@ -69,6 +70,22 @@ def test_waiting_in_a_callback_is_refused(robot):
 
     robot.plan(on_feedback=on_feedback)
     assert done.is_set() and 'use plan_async()' in raised[0]
+
+
+def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch):
+    monkeypatch.setattr(client_module, 'ACCEPT_WITHIN', 1.0)
+    asked, go_on = threading.Event(), threading.Event()
+    accept = robot.planner._plans._on_goal
+    monkeypatch.setattr(robot.planner._plans._server, '_goal_callback', lambda goal: (
+        asked.set(), go_on.wait(60.0), accept(goal))[-1])
+    with pytest.raises(PlanFailed, match='has not answered within 1 s') as failure:
+        robot.client.plan(PICTURE, iterations=100, timeout=30.0)
+    assert failure.value.code == ErrorCode.SEND_GOAL_FAILURE and asked.is_set()
+    before = sum(robot.planner._plans.outcomes.values())
+    go_on.set()  # it is accepted after all, and cancelled then
+    eventually(lambda: sum(robot.planner._plans.outcomes.values()) > before)
+    monkeypatch.undo()
+    assert robot.plan().energy < 1.0
 
 
 def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
