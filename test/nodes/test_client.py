@@ -44,9 +44,8 @@ def test_goals_fail_when_ros_is_shut_down(robot, foreign):
 
 
 def test_name_of_the_process_is_not_the_clients(robot, foreign):
-    names = robot.node.get_node_names()
     eventually(lambda: 'launched' in robot.node.get_node_names())
-    assert robot.node.get_node_names().count('launched') == 1, names
+    assert robot.node.get_node_names().count('launched') == 1
 
 
 def test_future_cannot_be_cancelled_behind_the_clients_back(robot):

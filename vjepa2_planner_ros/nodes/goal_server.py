@@ -70,7 +70,7 @@ class GoalServer:
         self.slot.stop_all(StopReason.DEACTIVATED)
 
     def destroy(self):
-        """Take the action away; until then it keeps the node known to others."""
+        """Take the action away."""
         if self._server is not None:
             self._server.destroy()
 

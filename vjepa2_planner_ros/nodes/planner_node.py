@@ -102,7 +102,7 @@ class PlannerNode(LifecycleNode):
         """Destroy the node and what it has."""
         self._sampler.stop()
         for servers in (*self._goal_servers, self._plan_services):
-            servers.destroy()  # rclpy leaves actions out, and with them the node would stay
+            servers.destroy()  # rclpy leaves actions out
         super().destroy_node()
 
     @_guarded
