@@ -9,7 +9,8 @@ import time
 import traceback
 from uuid import uuid4
 
-from action_msgs.msg import GoalStatus
+from action_msgs.msg import GoalInfo, GoalStatus
+from action_msgs.srv import CancelGoal
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
@@ -82,9 +83,16 @@ class PlannerClient:
         self._node.create_subscription(
             PlanAction.Impl.FeedbackMessage, f'{self._name}/_action/feedback',
             self._on_feedback, DEEP)
+        # DDS may tell the client of the planner before it tells the planner of the client, whose
+        # answers are lost until then. It tells of readers in the order in which they were made:
+        # once this last one gets an answer, so do the others.
+        self._greeter = self._node.create_client(
+            CancelGoal, f'{self._name}/_action/cancel_goal')
+        self._known = threading.Event()  # to the planner
+        self._unsent = []  # goals of whoever does not wait for that
         self._lock = threading.Lock()
         self._pending = {}  # goal id -> _Pending
-        self._missing = 0
+        self._missing = self._unknown = 0  # times that _watch found it so
         # A steady clock: simulated time may stand still.
         self._node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._executor = SingleThreadedExecutor(context=context)
@@ -115,11 +123,15 @@ class PlannerClient:
 
     def wait_until_ready(self, timeout=None) -> bool:
         """
-        Wait until the planner has been active; False if that takes over timeout [s].
+        Wait until the planner has been active and answers; False if that takes over timeout [s].
 
         One that was deactivated since then is still there: its goals fail with GOAL_REJECTED.
         """
-        return self._client.wait_for_server(timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._known.wait(0.05):
+            if self._ended.is_set() or until is not None and time.monotonic() > until:
+                return False
+        return True
 
     def plan(self, goal_image, *, timeout=None, on_feedback=None, **goal_fields) -> PlanResult:
         """
@@ -235,7 +247,23 @@ class PlannerClient:
             return f"no action server '{self._name}' within 2 s"
         return ''
 
+    def _greet(self):
+        """Ask for a goal that does not exist to be cancelled: nothing happens, but an answer."""
+        request = CancelGoal.Request(goal_info=GoalInfo(goal_id=UUID(uuid=list(uuid4().bytes))))
+        self._greeter.call_async(request).add_done_callback(self._on_greeted)
+
+    def _on_greeted(self, answer):
+        self._known.set()
+        unsent, self._unsent = self._unsent, []
+        for goal in unsent:
+            self._send_now(*goal)
+
     def _send_now(self, goal, uuid, pending):
+        if pending.future.done():
+            return
+        if not self._known.is_set():
+            self._unsent.append((goal, uuid, pending))
+            return
         try:
             answer = self._client.send_goal_async(goal, goal_uuid=uuid)
         except Exception as error:
@@ -311,7 +339,14 @@ class PlannerClient:
                     'was killed and DDS does not know yet')))
             if pending.outcome is not None and time.monotonic() > pending.finish_at:
                 self._finish(pending, pending.outcome)  # its last feedback was lost
-        self._missing = 0 if self._client.server_is_ready() else self._missing + 1
+        if self._client.server_is_ready():
+            self._missing = 0
+            self._unknown = 0 if self._known.is_set() else self._unknown + 1
+            if self._unknown.bit_count() == 1:  # after 1, 2, 4, 8, .. times
+                self._greet()
+        else:
+            self._missing += 1
+            self._known.clear()
         if self._missing >= 20:
             self._fail_all(ErrorCode.SEND_GOAL_FAILURE,
                            f"the action server '{self._name}' has gone away")

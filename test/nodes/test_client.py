@@ -87,6 +87,26 @@ def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch):
     assert robot.plan().energy < 1.0
 
 
+def test_goals_wait_until_the_planner_knows_the_client(robot, monkeypatch):
+    # As in DDS: what the planner answers is lost until it has heard of the client.
+    server, lost, heard = robot.planner._plans._server, [], threading.Event()
+
+    async def answer_none(request):
+        lost.append(request)
+
+    monkeypatch.setattr(server, '_execute_cancel_request', answer_none)
+    accept = server._goal_callback
+    monkeypatch.setattr(server, '_goal_callback', lambda goal: (heard.set(), accept(goal))[-1])
+    with PlannerClient(robot.node) as client:
+        future = client.plan_async(PICTURE, iterations=2)
+        eventually(lambda: len(lost) == 3)
+        assert not client.wait_until_ready(0.1)
+        assert not heard.is_set() and not future.done()
+        monkeypatch.undo()
+        assert client.wait_until_ready(60.0)
+        assert future.result(60.0).energy < 1.0
+
+
 def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
     spin_once, failed = robot.client._executor.spin_once, threading.Event()
 

@@ -176,26 +176,31 @@ def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, repl
 
 @pytest.fixture
 def doomed(robot, tmp_path):
-    """Return (process, client) of a planner with the toy model that records and may be killed."""
+    """
+    Return (process, namespace, client) of a planner with the toy model that may be killed.
+
+    A namespace of its own, for one that was killed stays in DDS for 20 s and swallows goals.
+    """
+    namespace = f'/{tmp_path.name}'
     process = subprocess.Popen(
         [sys.executable, '-m', 'vjepa2_planner_ros.soak.server', '--ros-args', '-r',
-         '__ns:=/doomed', '-p', f'history.folder:={tmp_path / "history"}', '-p', 'model:=toy'],
-        env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
-    client = PlannerClient(robot.node, action='/doomed/plan')
-    yield process, client
+         f'__ns:={namespace}', '-p', f'history.folder:={tmp_path / "history"}', '-p',
+         'model:=toy'], env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
+    client = PlannerClient(robot.node, action=f'{namespace}/plan')
+    yield process, namespace, client
     process.kill()
     process.wait()
     client.close()
 
 
 def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
-    process, client = doomed
+    process, namespace, client = doomed
     assert client.wait_until_ready(120.0)
     client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=100,
                 current_image=to_image(ToyWorldModel.picture(START)),
                 start_state=to_state_message(START))
     closed_plans(tmp_path / 'history')
-    replaying = ActionClient(robot.node, ReplayPlan, '/doomed/planner/replay_plan')
+    replaying = ActionClient(robot.node, ReplayPlan, f'{namespace}/planner/replay_plan')
     assert replaying.wait_for_server(60.0)
     seen = []
     send_goal(robot.node, replaying, ReplayPlan.Goal(plan='latest', rate=0.01), seen.append)
@@ -203,12 +208,12 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(10.0) == 0
     # Else clients take it for alive for 20 s, DDS's lease, and send their goals to it.
-    eventually(lambda: robot.node.count_publishers('/doomed/planner/cem') == 0, timeout=10.0)
+    eventually(lambda: not replaying.server_is_ready(), timeout=10.0)
     replaying.destroy()
 
 
 def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
-    process, client = doomed
+    process, namespace, client = doomed
     assert client.wait_until_ready(120.0)
     fields = {'current_image': to_image(ToyWorldModel.picture(START)),
               'start_state': to_state_message(START)}
@@ -231,6 +236,6 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     make_robot(history__folder=str(folder))  # a planner that starts again closes what was left
     closed_plans(folder, 2)
     with Reader(last) as bag:
-        count = sum(connection.topic == '/doomed/planner/cem'
+        count = sum(connection.topic == f'{namespace}/planner/cem'
                     for connection, *_ in bag.messages())
     assert count == len(left.iterations)
