@@ -19,7 +19,7 @@ from vjepa2_planner_ros.nodes.images import compressed_to_rgb, to_rgb
 from vjepa2_planner_ros.nodes.parameters import Settings
 from vjepa2_planner_ros.soak.goals import count, flaws_of_plan, Goal
 from vjepa2_planner_ros.soak.malformed import malformed_compressed, malformed_image, spoil
-from vjepa2_planner_ros.soak.report import complaints, MAX_GROWTH
+from vjepa2_planner_ros.soak.report import complaints, frames_complaint, MAX_GROWTH
 from vjepa2_planner_ros.soak.robot import image_fields, START, state_message
 from vjepa2_planner_ros.soak.server import Usage
 
@@ -59,6 +59,11 @@ def verdict(*goals, threads=20, memory=300.0, counted=None, last='SUCCEEDED'):
     goals = [*goals, ended(len(goals), last, allowed=[last])]
     return complaints(goals, Usage(300.0, 20), Usage(memory, threads),
                       counted or count(goals))
+
+
+def test_malformed_frames_that_never_arrive():
+    assert frames_complaint(0, 0) == frames_complaint(100, 70) == []
+    assert '3 of 100 malformed frames were refused' in frames_complaint(100, 3)[0]
 
 
 def test_nothing_to_complain():

@@ -103,7 +103,8 @@ class GoalReport(InputReport):
         plan_id = self._job.handle.goal_id
         message = to_iteration_message(
             iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame))
-        self._topics.iterations.publish(message)
+        if self._topics.iterations.get_subscription_count():
+            self._topics.iterations.publish(message)
         if self._topics.candidates.get_subscription_count():
             self._topics.candidates.publish(to_candidates_message(iteration, plan_id))
         self._feedback(PlanAction.Feedback(

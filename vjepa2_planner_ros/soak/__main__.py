@@ -73,14 +73,16 @@ def _run(options, stack):
     for inputs in ('given', 'live'):
         scenarios.finish(scenarios.send_plan(inputs))
     end, counted = server.usage(), robot.counted()
-    others = [*robot.complaints, *server.end()]
+    frames = scenarios.malformed_frames, robot.frames_refused
+    others = [*robot.complaints, *report.frames_complaint(*frames), *server.end()]
     if server.tracebacks():
         others.append(f'{server.tracebacks()} tracebacks in the log of the planner')
     complaints = report.complaints(robot.goals, warm, end, counted, others)
     rows = report.times({**report.latencies(robot.goals), **timed})
     print('\n'.join([
         f'{len(robot.goals)} goals and {options.fuzz} malformed messages, model {options.model}, '
-        f'seed {options.seed}, {time.monotonic() - began:.0f} s', '',
+        f'seed {options.seed}, {time.monotonic() - began:.0f} s',
+        f'{frames[0]} frames were malformed, {frames[1]} refused on arrival', '',
         report.outcome_table(robot.goals), '', report.time_table(rows), '',
         *latency.verdicts(rows, overhead), '', report.usage_table(warm, end), '',
         *complaints, 'FAILED' if complaints else 'PASSED']))

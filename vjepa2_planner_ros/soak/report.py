@@ -9,6 +9,7 @@ import numpy as np
 from .goals import CANCELLED, complaints_of, count, SUCCEEDED
 from ..nodes.process import THREADS
 
+REFUSED = 0.25  # least share of malformed frames, refused as they arrive; measured: 0.7
 MAX_GROWTH = 32.0  # MB of resident memory; measured: see the closing table of a soak
 
 
@@ -32,6 +33,15 @@ def complaints(goals, warm, end, counted, others=()):
         found.append(f'memory grew from {warm.memory:.1f} to {end.memory:.1f} MB: allowed: '
                      f'{MAX_GROWTH:g} MB')
     return [*found, *others]
+
+
+def frames_complaint(published, refused):
+    """Return what is wrong with how many malformed frames were refused, in a list."""
+    # Damage behind the head of a compressed one is found only when a goal wants it.
+    if refused >= REFUSED * published:
+        return []
+    return [f'{refused} of {published} malformed frames were refused: expected: '
+            f'{REFUSED:.0%} or more']
 
 
 def latencies(goals):

@@ -45,6 +45,7 @@ class Robot:
         self.sending = {'image', 'state'}
         self.complaints = []  # about anything but goals
         self._texture = np.random.default_rng(seed)
+        self.frames_refused = 0  # as the planner counts them
         self._diagnosed = {}
         self._ticks = 0
         self._node = rclpy.create_node('robot', namespace=NAMESPACE)
@@ -191,6 +192,7 @@ class Robot:
             if 'goals succeeded' in values:
                 self._diagnosed = {name: int(values[f'goals {name}'])
                                    for name in count(())}
+                self.frames_refused = int(values['frames dropped'])
 
     def _send_streams(self):
         stamp = self._node.get_clock().now().to_msg()

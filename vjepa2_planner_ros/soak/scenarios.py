@@ -52,6 +52,7 @@ class Scenarios:
         self.robot = robot
         self.pace = PACES[model]
         self.random = random.Random(seed)
+        self.malformed_frames = 0
         self._iterations = self.pace.iterations  # the planner's parameter
         self._all = {
             self.plan: 40, self.cancel: 20, self.preempt: 12, self.malformed: 15,
@@ -168,6 +169,7 @@ class Scenarios:
 
     def publish_malformed_frame(self):
         """Publish one malformed frame on one of the cameras."""
+        self.malformed_frames += 1
         if self.random.random() < 0.5:
             self.robot.publish('main', malformed_image(self.random))
         else:

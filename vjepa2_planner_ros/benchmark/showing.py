@@ -1,0 +1,141 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measure how much longer plans take for being shown and recorded.
+
+Three planners plan in turn, a few plans at a time: a silent one without feedback and topics, one
+as it is, and one that records too; first with nobody on their topics, then beside a process that
+reads them all. Times are a client's, from sending a goal to its result.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import contextmanager, ExitStack
+import os
+from pathlib import Path
+from statistics import median
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
+from time import perf_counter, sleep
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from vjepa2_interfaces.msg import EndEffectorState
+
+from ..client import PlannerClient
+from ..nodes.planner_node import PlannerNode
+from ..nodes.process import free_domain, run
+from ..nodes.reporting import Topics
+from ..plans.topics import LIVE, TYPES
+
+KINDS = ('silent', 'as it is', 'recording')
+OPTIMIZERS = {'trust_region': 30, 'cem': 3}  # and turns of each planner
+BURST = 3  # plans a turn: what a recording writes after a plan meets the next one
+REST = 0.2  # s between turns
+PATIENCE = 120.0  # s
+
+
+def main(args=None) -> int:
+    """Measure and print medians and what they are above the silent planner's."""
+    options = _parser().parse_args(args)
+    if options.role == 'planner':
+        return run(PlannerNode, ['--ros-args', *options.ros_args])
+    if options.role == 'silent':
+        return run(_silent_planner, ['--ros-args', *options.ros_args])
+    if options.role == 'reader':
+        return _read()
+    os.environ['ROS_DOMAIN_ID'] = str(free_domain())
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        rclpy.init(args=[])
+        stack.callback(rclpy.try_shutdown)
+        clients = [stack.enter_context(_planner(kind, folder)) for kind in KINDS]
+        _compare(clients, 'nobody subscribed')
+        with _process('reader'):
+            sleep(5.0)  # until it has found every topic
+            _compare(clients, 'all subscribed')
+    return 0
+
+
+def _compare(clients, title):
+    rng = np.random.default_rng(0)
+    start, goal = rng.integers(0, 256, (2, 480, 640, 3), dtype=np.uint8)
+    state = EndEffectorState()
+    state.header.frame_id, state.pose.position.x, state.pose.position.z = 'panda_link0', 0.4, 0.3
+    for optimizer, turns in OPTIMIZERS.items():
+        fields = {'optimizer': optimizer, 'current_image': start, 'start_state': state,
+                  'timeout': PATIENCE, 'seed': 0}
+        times = {kind: [] for kind in KINDS}
+        for turn in range(turns + 1):
+            for kind, client in zip(KINDS, clients):
+                sleep(REST)
+                began = perf_counter()
+                for _ in range(BURST):
+                    client.plan(goal, **fields)
+                if turn:  # the first one takes memory that the others find
+                    times[kind].append((perf_counter() - began) / BURST)
+        silent = median(times['silent'])
+        for kind in KINDS:
+            print(f'{title:<20}{optimizer:<15}{kind:<12}{median(times[kind]) * 1e3:>8.1f} ms'
+                  f'{median(times[kind]) / silent - 1:>+8.1%}', flush=True)
+
+
+@contextmanager
+def _planner(kind, folder):
+    """Yield a PlannerClient of a new planner of that kind."""
+    namespace = f'/{kind.replace(" ", "_")}'
+    recorded = Path(folder) / 'plans' if kind == 'recording' else ''
+    with _process('silent' if kind == 'silent' else 'planner', '-r', f'__ns:={namespace}',
+                  '-p', f"history.folder:='{recorded}'", '--log-level', 'WARN'):
+        with PlannerClient(action=f'{namespace}/plan') as client:
+            if not client.wait_until_ready(PATIENCE):
+                raise TimeoutError(f'{namespace}/plan was not ready within {PATIENCE:g} s')
+            yield client
+
+
+@contextmanager
+def _process(*arguments):
+    process = subprocess.Popen([sys.executable, '-m', __spec__.name, *arguments],
+                               stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _silent_planner():
+    """Return a planner that tells nobody what it does before it is done."""
+    Topics.tell = lambda self, function, *args: None
+    return PlannerNode()
+
+
+def _read():
+    """Read every topic of the planners."""
+    rclpy.init(args=[])
+    node = rclpy.create_node('reader')
+    for kind in KINDS:
+        for role in LIVE:
+            node.create_subscription(TYPES[role], f'/{kind.replace(" ", "_")}/planner/{role}',
+                                     lambda message: None, 10)
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='showing', description=__doc__.splitlines()[1])
+    parser.add_argument('role', nargs='?', choices=('planner', 'silent', 'reader'),
+                        help=argparse.SUPPRESS)  # of the processes it starts
+    parser.add_argument('ros_args', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())
