@@ -3,10 +3,12 @@
 """Console client: ask the running planner for an energy landscape, and draw it."""
 
 import argparse
+import math
 import os
 from pathlib import Path
 import sys
 import threading
+import time
 
 from action_msgs.msg import GoalStatus
 import rclpy
@@ -16,6 +18,7 @@ from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 
+from .client import ACCEPT_WITHIN
 from .landscape import AXES, MAX_POINTS
 from .landscape_picture import draw
 from .nodes.images import to_image
@@ -26,6 +29,8 @@ from .plan_command import image_from_topic
 from .plan_result import known_code
 
 DATA, PICTURES = ('.json', '.npz'), ('.png', '.jpg', '.webp')
+GONE_AFTER = 2.0  # s for which the planner is not seen
+CANCEL_WITHIN = 5.0  # s
 
 
 def main(args=None) -> int:
@@ -102,23 +107,34 @@ def _result(executor, client, goal):
         sent = executor.create_task(client.send_goal_async, goal, lambda message: bar.update(
             100.0 * message.feedback.progress - bar.n))
         try:
-            handle = _wait(sent)
+            handle = _wait(client, sent, ACCEPT_WITHIN)
             if not handle.accepted:
                 return None
-            return _wait(executor.create_task(handle.get_result_async))
+            return _wait(client, executor.create_task(handle.get_result_async))
         except KeyboardInterrupt:
-            handle = _wait(sent)
+            handle = _wait(client, sent, CANCEL_WITHIN)
             if handle.accepted:
-                _wait(executor.create_task(handle.cancel_goal_async))
+                _wait(client, executor.create_task(handle.cancel_goal_async), CANCEL_WITHIN)
             raise
 
 
-def _wait(task):
-    """Return the result of the future that a task returns."""
+def _wait(client, task, timeout=math.inf):
+    """
+    Return the result of the future that a task returns.
+
+    OSError if the planner has gone away meanwhile, or says nothing for timeout [s].
+    """
+    until = time.monotonic() + timeout
     for _ in range(2):
-        done = threading.Event()
+        done, seen = threading.Event(), time.monotonic()
         task.add_done_callback(lambda _, done=done: done.set())
-        done.wait()
+        while not done.wait(0.1):
+            now = time.monotonic()
+            seen = now if client.server_is_ready() else seen
+            if now > seen + GONE_AFTER:
+                raise OSError('SEND_GOAL_FAILURE: the planner has gone away')
+            if now > until:
+                raise OSError(f'SEND_GOAL_FAILURE: no answer within {timeout:g} s')
         task = task.result()
     return task
 

@@ -5,11 +5,14 @@
 from functools import partial
 import json
 import signal
+import threading
 
 import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START
 import pytest
+from rclpy.action import ActionServer
+from vjepa2_interfaces.action import ComputeEnergyLandscape
 
 
 @pytest.fixture
@@ -78,3 +81,19 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and 'cancelled' in errors, errors
     eventually(lambda: goals.outcomes['cancelled'] == cancelled + 1)
+
+
+def test_a_planner_that_goes_away_is_not_waited_for(command, robot, goal_file):
+    asked, begun = threading.Event(), lambda handle: None
+
+    async def answer_nothing(request):
+        asked.set()
+
+    server = ActionServer(robot.node, ComputeEnergyLandscape, 'departing', begun,
+                          handle_accepted_callback=begun)
+    server._execute_get_result_request = answer_nothing
+    process = command('--goal', goal_file, '--action', 'departing')
+    assert asked.wait(60.0)
+    server.destroy()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and 'the planner has gone away' in errors, errors
