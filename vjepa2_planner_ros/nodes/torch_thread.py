@@ -35,7 +35,7 @@ class TorchThread:
         self._load_model = load_model
         self._pool = ThreadPoolExecutor(1, thread_name_prefix='torch')
         self._busy = threading.Event()
-        self._turn = threading.Lock()
+        self._turn = threading.Semaphore()  # whoever waits for it can still be stopped, see turn
         self._solver = None
         self._settings = None  # that the model was loaded with
 
