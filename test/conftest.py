@@ -12,6 +12,8 @@ from file_server import server  # noqa: F401, a fixture
 os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 100)))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
+# A process that crashes in the middleware says where.
+os.environ.setdefault('PYTHONFAULTHANDLER', '1')
 # Threads of torch that wait for each other stand still on a machine that has other work too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # A shell that starts the tests in the background has Ctrl-C ignored by them and their children.

@@ -288,5 +288,5 @@ def test_replay_keeps_time(robot, plans_folder):
     robot.plan(iterations=4)
     process = replaying(closed_plans(plans_folder)[0], '--rate', '0.5', '--wait', '0')
     times = [time.monotonic() for line in process.stdout if line.startswith('iteration')]
-    assert process.wait(60) == 0, process.communicate()
+    assert process.wait(60) == 0, (times, process.stderr.read())
     assert len(times) == 4 and times[-1] - times[0] >= 0.9 * 3 * 0.1 / 0.5

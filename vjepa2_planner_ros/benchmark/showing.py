@@ -22,7 +22,7 @@ from time import perf_counter, sleep
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
 from vjepa2_interfaces.msg import EndEffectorState
 
 from ..client import PlannerClient
@@ -46,7 +46,7 @@ def main(args=None) -> int:
     if options.role == 'silent':
         return run(_silent_planner, ['--ros-args', *options.ros_args])
     if options.role == 'reader':
-        return _read()
+        return run(_Reader)
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with ExitStack() as stack:
@@ -114,19 +114,22 @@ def _silent_planner():
     return PlannerNode()
 
 
-def _read():
-    """Read every topic of the planners."""
-    rclpy.init(args=[])
-    node = rclpy.create_node('reader')
-    for kind in KINDS:
-        for role in LIVE:
-            node.create_subscription(TYPES[role], f'/{kind.replace(" ", "_")}/planner/{role}',
-                                     lambda message: None, 10)
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+class _Reader(Node):
+    """Reads every topic of the planners."""
+
+    def __init__(self):
+        super().__init__('reader')
+        for kind in KINDS:
+            for role in LIVE:
+                self.create_subscription(
+                    TYPES[role], f'/{kind.replace(" ", "_")}/planner/{role}', self._read, 10)
+
+    def stop(self, timeout):
+        """Return True: nothing goes on here that would have to end first."""
+        return True
+
+    def _read(self, message):
         pass
-    return 0
 
 
 def _parser():
