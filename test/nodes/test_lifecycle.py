@@ -50,6 +50,25 @@ def load(name, **options):
 sys.exit(run(lambda: PlannerNode(load_model=load), sys.argv))
 """
 
+STUCK = """
+import ctypes
+from rclpy.node import Node
+from vjepa2_planner_ros.nodes.process import run
+
+class Stuck(Node):
+    def __init__(self):
+        super().__init__('stuck')
+        print('ready', flush=True)
+
+    def stop(self, timeout):
+        return True
+
+    def destroy_node(self):
+        ctypes.PyDLL(None).sleep(600)  # with Python's lock, which CDLL would release
+
+run(Stuck)
+"""
+
 
 def start_process(model, namespace):
     """Start a planner as a process; return it."""
@@ -220,6 +239,19 @@ def test_without_torch_the_node_says_what_to_run_and_stays(robot):
 def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
     # A machine that is busy may stand still for a while: the quickest of three counts.
     assert min(time_to_end(number, model) for _ in range(3)) < 2.0
+
+
+def test_a_middleware_that_does_not_let_go_cannot_keep_the_process():
+    process = subprocess.Popen([sys.executable, '-c', STUCK], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout.readline() == 'ready\n'
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=60.0)[0]
+        assert process.returncode == 1 and 'destroy_node' in output, output
+    finally:
+        process.kill()
+        process.wait()
 
 
 def time_to_end(number, model):

@@ -3,6 +3,7 @@
 """Start a node as a process and end it on SIGINT or SIGTERM within two seconds."""
 
 from contextlib import contextmanager
+import faulthandler
 import os
 import random
 import signal
@@ -20,13 +21,16 @@ from rclpy.signals import SignalHandlerOptions
 # replay, energy. The others keep cancels, frames and states coming in.
 THREADS = 10
 ANSWERING = 0.2  # s in which the executor still sends the results of goals that were ended
+LETTING_GO = 2.0  # s for the middleware to end
 
 
 def run(make_node, args=None) -> int:
     """
     Spin a node that has stop(timeout) until a signal, then end the process with code 0.
 
-    Return 1 if the node cannot be made.
+    Return 1 if the node cannot be made. The code is 1, too, with a traceback, where the middleware
+    does not let go of the node: Fast DDS 3.2.3 as built for PyPI may wait for ever, and with
+    Python's lock, if another participant leaves at that moment.
     """
     # Torch's threads spin while they wait for each other. Where cameras and drivers want the same
     # cores that makes plans ten times slower. OpenMP reads this when torch is imported.
@@ -56,6 +60,7 @@ def run(make_node, args=None) -> int:
     spinner.join(0.3)
     # Else a thread is inside a call that cannot be interrupted, such as loading a model.
     if at_rest and not spinner.is_alive():
+        faulthandler.dump_traceback_later(LETTING_GO, exit=True)
         executor.shutdown(timeout_sec=0.3)
         node.destroy_node()
         rclpy.try_shutdown()
