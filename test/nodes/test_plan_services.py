@@ -14,6 +14,7 @@ from older_recording import to_older
 from planner_rig import (
     closed_plans, eventually, GOAL, send_goal, START, to_image, to_state_message)
 import pytest
+import rclpy
 from rclpy.action import ActionClient
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
@@ -24,6 +25,7 @@ from vjepa2_interfaces.msg import CemCandidates, CemIteration
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 
 from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.nodes.process import free_domain, spinning
 from vjepa2_planner_ros.plans.recorded import load
 
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
@@ -175,35 +177,39 @@ def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, repl
 
 
 @pytest.fixture
-def doomed(robot, tmp_path):
+def doomed(tmp_path):
     """
-    Return (process, namespace, client) of a planner with the toy model that may be killed.
+    Return (process, node, client) of a planner with the toy model that may be killed.
 
-    A namespace of its own, for one that was killed stays in DDS for 20 s and swallows goals.
+    In a domain of their own: a process that was killed stays in DDS for 20 s and swallows goals,
+    and in shared memory, where later ones that Fast DDS gives its ports may crash (Fast-DDS#6501).
     """
-    namespace = f'/{tmp_path.name}'
+    domain, context = free_domain(), rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node('client', context=context)
     process = subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.soak.server', '--ros-args', '-r',
-         f'__ns:={namespace}', '-p', f'history.folder:={tmp_path / "history"}', '-p',
-         'model:=toy'], env={**os.environ, 'ROS_LOG_DIR': str(tmp_path)})
-    client = PlannerClient(robot.node, action=f'{namespace}/plan')
-    yield process, namespace, client
-    process.kill()
-    process.wait()
-    client.close()
+        [sys.executable, '-m', 'vjepa2_planner_ros.soak.server', '--ros-args',
+         '-p', f'history.folder:={tmp_path / "history"}', '-p', 'model:=toy'],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(tmp_path)})
+    with spinning(node), PlannerClient(node) as client:
+        yield process, node, client
+        process.kill()
+        process.wait()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
-def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
-    process, namespace, client = doomed
+def test_a_planner_ends_in_the_middle_of_a_replay(doomed, tmp_path):
+    process, node, client = doomed
     assert client.wait_until_ready(120.0)
     client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=100,
                 current_image=to_image(ToyWorldModel.picture(START)),
                 start_state=to_state_message(START))
     closed_plans(tmp_path / 'history')
-    replaying = ActionClient(robot.node, ReplayPlan, f'{namespace}/planner/replay_plan')
+    replaying = ActionClient(node, ReplayPlan, 'planner/replay_plan')
     assert replaying.wait_for_server(60.0)
     seen = []
-    send_goal(robot.node, replaying, ReplayPlan.Goal(plan='latest', rate=0.01), seen.append)
+    send_goal(node, replaying, ReplayPlan.Goal(plan='latest', rate=0.01), seen.append)
     eventually(lambda: seen)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10.0) == 0
@@ -213,7 +219,7 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, robot, tmp_path):
 
 
 def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
-    process, namespace, client = doomed
+    process, _, client = doomed
     assert client.wait_until_ready(120.0)
     fields = {'current_image': to_image(ToyWorldModel.picture(START)),
               'start_state': to_state_message(START)}
@@ -236,6 +242,5 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     make_robot(history__folder=str(folder))  # a planner that starts again closes what was left
     closed_plans(folder, 2)
     with Reader(last) as bag:
-        count = sum(connection.topic == f'{namespace}/planner/cem'
-                    for connection, *_ in bag.messages())
+        count = sum(connection.topic == '/planner/cem' for connection, *_ in bag.messages())
     assert count == len(left.iterations)
