@@ -30,6 +30,7 @@ from vjepa2_interfaces.msg import CemSettings, EndEffectorState
 from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import spin_until, THREADS
+from vjepa2_planner_ros.plans.recorded import load
 from vjepa2_planner_ros.world_model import ModelLoadError, ModelNotFoundError
 
 # What the toy picture can hold to the last digit: steps of 0.01.
@@ -55,6 +56,14 @@ def closed_plans(folder, count=1):
     # Hidden is what recovering a recording has not put in its place yet.
     eventually(lambda: len(list(folder.glob('[!.]*/metadata.yaml'))) == count)
     return sorted(folder.glob('[!.]*'))
+
+
+def iterations_written(path):
+    """Return how many iterations can be read of a recording that is being written."""
+    try:
+        return len(load(path).iterations)
+    except (OSError, ValueError):
+        return 0
 
 
 def to_image(rgb, stamp=None):

@@ -5,7 +5,7 @@
 import shutil
 
 import numpy as np
-from planner_rig import closed_plans, eventually, GOAL, START
+from planner_rig import closed_plans, eventually, Gate, GOAL, iterations_written, START
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
@@ -15,6 +15,7 @@ from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import CemCandidates, CemIteration, PlanRecord
 
 from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.nodes import plan_recorder
 from vjepa2_planner_ros.plans.bag import METADATA
 
 TYPES = {'cem': CemIteration, 'cem/candidates': CemCandidates, 'plan_record': PlanRecord}
@@ -82,6 +83,26 @@ def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, plans_folder):
     assert 1 <= len(recorded['cem']) < 50
     assert [item.iteration for item in recorded['cem']] == [
         *range(1, len(recorded['cem']) + 1)]
+
+
+def test_a_plan_is_written_when_it_is_over(robot, plans_folder, monkeypatch):
+    monkeypatch.setattr(plan_recorder, 'LATENESS', 600.0)
+    with Gate(robot, at_end=True) as gate:
+        future = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=3)
+        gate.reached()
+        assert not list(plans_folder.glob('*'))
+    future.result(60.0)
+    path, = closed_plans(plans_folder)
+    assert len(read(robot, path)['cem']) == 3
+
+
+def test_a_plan_that_goes_on_is_written_all_the_same(robot, plans_folder):
+    with Gate(robot, at_end=True) as gate:
+        future = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=3)
+        gate.reached()
+        eventually(lambda: [*map(iterations_written, plans_folder.glob('*'))] == [3])
+    future.result(60.0)
+    closed_plans(plans_folder)
 
 
 def test_the_oldest_plans_make_room(robot, plans_folder):

@@ -12,7 +12,8 @@ from action_msgs.msg import GoalStatus
 import numpy as np
 from older_recording import to_older
 from planner_rig import (
-    closed_plans, eventually, GOAL, send_goal, START, to_image, to_state_message)
+    closed_plans, eventually, GOAL, iterations_written, send_goal, START, to_image,
+    to_state_message)
 import pytest
 import rclpy
 from rclpy.action import ActionClient
@@ -226,10 +227,9 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     whole = client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=3, **fields)
     folder = tmp_path / 'history'
     closed_plans(folder)
-    seen = []
-    client.plan_async(ToyWorldModel.picture(GOAL), iterations=100, samples=400,
-                      on_feedback=seen.append, **fields)
-    eventually(lambda: len(seen) > 20)
+    client.plan_async(ToyWorldModel.picture(GOAL), optimizer='cem', samples=16384, iterations=100,
+                      **fields)
+    eventually(lambda: any(map(iterations_written, sorted(folder.iterdir())[1:])))
     process.send_signal(signal.SIGKILL)
     process.wait()
     first, last = sorted(folder.iterdir())

@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import lru_cache
 import queue
 import threading
+from time import monotonic, sleep
 
 from diagnostic_msgs.msg import KeyValue
 from rclpy.serialization import serialize_message
@@ -25,6 +26,10 @@ from ..times import to_duration
 
 # What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
 BACKLOG = 128 * 10 ** 6
+# How late they are written while a plan goes on [s]: most plans are over by then, and none has to
+# share the processor with its own recording.
+LATENESS = 1.0
+ANSWERING = 0.05  # s in which a result is sent, and often the next goal comes
 OF_RESULT = ('error_code', 'error_msg', 'command', 'plan', 'target_pose', 'energy',
              'start_energy', 'confidence', 'iterations', 'planning_time', 'encoding_time',
              'optimization_time')
@@ -42,9 +47,11 @@ class PlanRecorder:
         self._topics = {role: _topic(node, role) for role in TYPES}
         self._store = lru_cache(1)(self._open_store)  # it remembers sizes
         self._recordings = {}  # by Job
-        self._work = queue.SimpleQueue()  # (function, bytes) for the writer's thread
+        self._work = queue.SimpleQueue()  # (function, bytes, latest time) for the writer's thread
         self._waiting = 0  # bytes
         self._lock = threading.Lock()
+        self._idle = threading.Event()  # no plan goes on
+        self._idle.set()
         self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
         self._thread.start()
         if settings.history_folder:
@@ -70,6 +77,7 @@ class PlanRecorder:
                 header=header, pose=to_pose_message(state, header).pose, gripper=float(state[6]))
                 for state in request.states])
         limits = settings.history_max_plans, settings.history_max_size * 10 ** 6
+        self._idle.clear()
         recording = Recording(self, record, path, lambda: store.prune(*limits))
         frame, camera = request.frames[-1], Header(stamp=header.stamp, frame_id=goal.camera)
         recording.put({CURRENT_IMAGE: lambda: to_image(frame, camera)}, frame.nbytes)
@@ -81,19 +89,26 @@ class PlanRecorder:
         recording = self._recordings.pop(job, None)
         if recording is not None:
             recording.end(result, outcome)
+        if not self._recordings:
+            self._idle.set()
 
     def close(self, timeout):
         """Write what is waiting; leave the rest after timeout [s]."""
-        self._work.put((None, 0))
+        self._idle.set()
+        self._work.put((None, 0, 0.0))
         self._thread.join(timeout)
 
     def submit(self, function, size=0) -> bool:
-        """Run a function on the writer's thread; False if more is waiting than BACKLOG."""
+        """
+        Run a function on the writer's thread, while a plan goes on LATENESS later.
+
+        Return False, and leave it, if more is waiting than BACKLOG.
+        """
         with self._lock:
             if size and self._waiting + size > BACKLOG:
                 return False
             self._waiting += size
-        self._work.put((function, size))
+        self._work.put((function, size, monotonic() + LATENESS))
         return True
 
     def now(self):
@@ -106,9 +121,10 @@ class PlanRecorder:
 
     def _run(self):
         while True:
-            function, size = self._work.get()
+            function, size, latest = self._work.get()
             if function is None:
                 return
+            self._wait_for_plans(latest)
             try:
                 function()
             except Exception as error:
@@ -117,6 +133,12 @@ class PlanRecorder:
                     throttle_duration_sec=10.0)
             with self._lock:
                 self._waiting -= size
+
+    def _wait_for_plans(self, latest):
+        """Return when no plan goes on and the answer of the last one is sent, or it is latest."""
+        while not self._idle.is_set() and monotonic() < latest:
+            if self._idle.wait(latest - monotonic()):
+                sleep(ANSWERING)
 
     def _open_store(self, folder):
         """Return a PlanStore; what was left open in its folder is closed soon."""
