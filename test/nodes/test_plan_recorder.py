@@ -108,7 +108,7 @@ def test_a_plan_that_goes_on_is_written_all_the_same(robot, plans_folder):
 def test_the_oldest_plans_make_room(robot, plans_folder):
     robot.planner.set_parameters([Parameter('history.max_plans', value=2)])
     ids = [robot.plan(iterations=1).plan_id.hex() for _ in range(4)]
-    eventually(lambda: [path.name.partition('_')[2] for path in sorted(plans_folder.iterdir())
+    eventually(lambda: [path.name.partition('_')[2] for path in sorted(plans_folder.glob('*'))
                         ] == ids[2:] and len(closed_plans(plans_folder, 2)) == 2)
     robot.planner.set_parameters([Parameter('history.max_plans', value=1000)])
 
