@@ -22,7 +22,7 @@ from .server import PARAMETERS
 
 LONG = 100  # iterations, of goals that are to be stopped under way
 TOLERANCE = 0.01  # m, of a command of the toy world model
-OUTAGE = 1.3  # s: longer than the frame's or state's largest age
+OUTAGE = 3.3  # s: longer than the frame's or state's largest age
 
 
 @dataclass(frozen=True)

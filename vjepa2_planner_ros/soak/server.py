@@ -20,8 +20,8 @@ from ..planning.toy_world_model import ToyWorldModel
 NAMESPACE = '/soak'
 PARAMETERS = {
     'cameras': '[main, wrist]', 'camera.wrist.compressed': 'true',
-    # Patient, for a machine may stand still for a second; drop-outs shorten image_timeout.
-    'image_timeout': '30.0', 'max_image_age': '1.0', 'max_state_age': '1.0', 'max_skew': '5.0',
+    # Patient, for a machine may stand still for seconds; drop-outs shorten image_timeout.
+    'image_timeout': '30.0', 'max_image_age': '3.0', 'max_state_age': '3.0', 'max_skew': '5.0',
     # Short, so that results of goals that ended do not count as growth.
     'result_timeout': '10',
     # So that a burst of malformed frames gets in, not its last one only.
