@@ -3,6 +3,7 @@
 """Recording what the planner does, read back by other programs than the one that wrote it."""
 
 import shutil
+import time
 
 import numpy as np
 from planner_rig import closed_plans, eventually, Gate, GOAL, iterations_written, START
@@ -90,6 +91,7 @@ def test_a_plan_is_written_when_it_is_over(robot, plans_folder, monkeypatch):
     with Gate(robot, at_end=True) as gate:
         future = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=3)
         gate.reached()
+        time.sleep(0.5)  # in which it could have been written
         assert not list(plans_folder.glob('*'))
     future.result(60.0)
     path, = closed_plans(plans_folder)

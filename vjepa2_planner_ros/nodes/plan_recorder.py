@@ -100,9 +100,9 @@ class PlanRecorder:
 
     def submit(self, function, size=0) -> bool:
         """
-        Run a function on the writer's thread, while a plan goes on LATENESS later.
+        Run a function on the writer's thread once no plan goes on, at the latest after LATENESS.
 
-        Return False, and leave it, if more is waiting than BACKLOG.
+        Return False, and do not run it, if more is waiting than BACKLOG.
         """
         with self._lock:
             if size and self._waiting + size > BACKLOG:
