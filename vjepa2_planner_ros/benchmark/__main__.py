@@ -64,7 +64,7 @@ def measure(contest: speed.Contest) -> dict:
     report.print_rows('Whole plans, two pictures encoded in each', found['plans'])
     found['region_plans'] = contest.region_plans(best)
     report.print_rows('The same by the trust region', found['region_plans'])
-    found['peak_memory'] = peak_memory(contest.device)
+    found['peak_memory'] = peak_memory(contest)
     return found
 
 
@@ -80,10 +80,10 @@ def machine(device: torch.device) -> dict:
             'torch': torch.__version__, 'python': platform.python_version()}
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes in use so far on a GPU, or of this process."""
-    if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device)
+def peak_memory(contest: speed.Contest) -> int:
+    """Return the most bytes of a GPU that the first plan takes, or of this process so far."""
+    if contest.device.type == 'cuda':
+        return speed.peak_memory(contest.size, contest.device)
     return peak_host_memory()
 
 

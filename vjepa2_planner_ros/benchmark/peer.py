@@ -86,7 +86,7 @@ class Peer:
     def rollout(self, context: Tensor, states, actions: Tensor) -> Tensor:
         """Return the layer-normed latents [S, N, D] after H actions, as WorldModel.rollout."""
         samples, tokens = len(actions), context.shape[1]
-        frames = context.flatten(0, 1).repeat(samples, 1, 1)
+        frames = context.to(self.device).flatten(0, 1).repeat(samples, 1, 1)
         past = np.stack([between(*pair) for pair in zip(states, states[1:])] or [np.zeros(7)])
         states = np.repeat(np.asarray(states)[None], samples, 0)
         taken = np.repeat(past[None, :states.shape[1] - 1], samples, 0)
@@ -148,6 +148,7 @@ _peer = None  # in the peer's process
 def _begin(world_model, threads):
     global _peer
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # float32 throughout, as ours
     _peer = Peer(world_model)
 
 

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import multiprocessing, Tensor
 
 from . import operations, peer
 from .timing import in_turn, line, seconds
@@ -54,6 +55,34 @@ def size_for(name: str, device: torch.device) -> Size:
     return replace(size, samples=GPU_SAMPLES, shapes_at=GPU_SHAPES_AT, plans=GPU_PLANS)
 
 
+def peak_memory(size: Size, device: torch.device) -> int:
+    """Return the most bytes of a GPU that PyTorch holds for the first of the plans alone."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as own:
+        return own.submit(_peak_memory, size, device).result()
+
+
+def _peak_memory(size, device):
+    model = load(size.spec, device, pick_dtype('auto', device))
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    samples, iterations, horizon = size.plans[0]
+    picture = np.zeros((1, 480, 640, 3), np.uint8)
+    plan(model, model.encode(picture), np.zeros((1, 7)), model.encode(picture)[0],
+         CemConfig(samples=samples, iterations=iterations, horizon=horizon))
+    return torch.cuda.max_memory_reserved(device)
+
+
+def load(spec: ModelSpec, device: torch.device, dtype=torch.float32) -> VJepa2WorldModel:
+    """Return a model with its shipped weights, or random ones where there are none."""
+    if spec.weights is not None:
+        model = load_world_model(spec.name, device=str(device))
+        networks = model.encoder, model.predictor
+    else:
+        torch.manual_seed(0)
+        networks = build_networks(spec, device)
+    return VJepa2WorldModel(spec, *(network.to(dtype) for network in networks))
+
+
 class Contest:
     """The same model in float32, in the dtype that 'auto' picks, and as the peer drives it."""
 
@@ -62,24 +91,14 @@ class Contest:
         # States go to the networks as they are, to both alike.
         spec = replace(size.spec, reference_rotation=None)
         fast = pick_dtype('auto', self.device)
-        full = self._load(spec)
+        full = load(spec, device)
         self.ours = {torch.float32: full}
         if fast != torch.float32:
-            self.ours[fast] = self._load(spec, fast)
+            self.ours[fast] = load(spec, device, fast)
         self.peer = peer.PeerProcess(full, torch.get_num_threads()) if peer.available() else None
         rng = np.random.default_rng(0)
         self.frames = rng.integers(0, 256, (max(CONTEXTS) + 1, 480, 640, 3), dtype=np.uint8)
         self.states = rng.uniform(0.1, 0.4, (max(CONTEXTS), 7))
-
-    def _load(self, spec, dtype=torch.float32) -> VJepa2WorldModel:
-        """Return the model with its shipped weights, or random ones where there are none."""
-        if spec.weights is not None:
-            model = load_world_model(spec.name, device=str(self.device))
-            networks = model.encoder, model.predictor
-        else:
-            torch.manual_seed(0)
-            networks = build_networks(spec, self.device)
-        return VJepa2WorldModel(spec, *(network.to(dtype) for network in networks))
 
     def _in_turn(self, ours, theirs=None, **limits):
         """Return the Times of ours(world model) and of theirs(Peer), which can be pickled."""
@@ -106,7 +125,7 @@ class Contest:
 
     def _rollout(self, ceiling, samples, horizon, context) -> list[dict]:
         latents = {model: model.encode(self.frames[:context]) for model in self.ours.values()}
-        known = latents[self.ours[torch.float32]]
+        known = latents[self.ours[torch.float32]].cpu()
         states, actions = self.states[:context], self._actions(samples, horizon)
         times = self._in_turn(lambda model: model.rollout(latents[model], states, actions),
                               partial(peer.Peer.rollout, context=known, states=states,
@@ -130,10 +149,13 @@ class Contest:
                            bounds=searched, include_mean=False)
         frame, goal, states, elites = *self._pictures, self.states[:1], {}
 
-        def ours(model):
+        def ours(model, config=config):
             found = elites[name(model.dtype)] = []
             plan(model, model.encode(frame), states, model.encode(goal)[0], config,
                  on_iteration=lambda iteration: found.append(iteration.elites))
+
+        for model in self.ours.values():  # what is made at the first sight of a shape
+            ours(model, replace(config, iterations=1))
 
         theirs = partial(
             peer.Peer.plan, frame=frame, states=states, goal=goal, samples=samples,

@@ -3,19 +3,25 @@
 """
 The operations of a transformer block, in the form that is fastest where they run.
 
-After a linear layer oneDNN adds bias, residual and GELU while it still holds the products. PyTorch
-has these operations for its own compiler, thus their names with an underscore; where there are
-none, the plain ones give the same.
+After a linear layer oneDNN adds bias, residual and GELU while it still holds the products, and
+cuBLAS bias and GELU. PyTorch has these operations for its own compiler, thus their names with an
+underscore; where there are none, the plain ones give the same. On CUDA, kernels of our own (see
+kernels) normalise and rotate.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+import logging
 from math import log
 
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from . import rotary
+
+logger = logging.getLogger(__name__)
 try:
     LINEAR = torch.ops.mkldnn._linear_pointwise
     BFLOAT16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -33,9 +39,29 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
         if residual is None:
             return LINEAR(x, layer.weight, layer.bias, *(
                 ('gelu', [], 'none') if gelu else ('none', [], '')))
+    if (gelu and residual is None and _on_gpu(x) and x.itemsize == 2
+            and x.dtype == layer.weight.dtype):
+        # cuBLAS has GELU in its tanh form: 3e-4 of the result, a twentieth of bfloat16's rounding.
+        y = torch._addmm_activation(
+            layer.bias, x.flatten(0, -2), layer.weight.mT, use_gelu=True)
+        return y.unflatten(0, x.shape[:-1])
     y = layer(x)
     y = F.gelu(y) if gelu else y
     return y if residual is None else residual + y
+
+
+def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
+    """Return layer(x) of x [..., C]."""
+    kernels = _kernels() if _on_gpu(x) else None
+    return layer(x) if kernels is None else kernels.norm(x, layer)
+
+
+def rotate(x: Tensor, table: tuple[Tensor, Tensor], head_dim: int) -> Tensor:
+    """Return what rotary.rotate makes of x [B, N, C] with a table, maybe in place."""
+    kernels = _kernels() if _on_gpu(x) and table[0].ndim == 2 else None
+    if kernels is None:
+        return rotary.rotate(x, table)
+    return kernels.rotate_(x, table, head_dim)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -74,6 +100,23 @@ IN_RANGE = 2.0 ** 96  # bfloat16 reaches to 2 ** 128
 def unfused_attention(dtype: torch.dtype, device: torch.device) -> bool:
     """Return whether attention keeps its scores: fused in bfloat16 it is slow on many CPUs."""
     return device.type == 'cpu' and dtype == torch.bfloat16 and BFLOAT16 and not AMX
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.device.type == 'cuda' and not torch.is_grad_enabled()
+
+
+@lru_cache
+def _kernels():
+    """Return the module kernels, None where it does not work."""
+    try:
+        from . import kernels
+        kernels.try_out()
+    except Exception as error:  # no Triton, no C compiler, a GPU too old for it
+        logger.warning('plain operations of PyTorch are used, which take a third longer, for the '
+                       'kernels of this package cannot be compiled: %s', error)
+        return None
+    return kernels
 
 
 def _fuses(x: Tensor) -> bool:

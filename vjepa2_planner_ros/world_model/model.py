@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 import logging
 from math import ceil
@@ -21,6 +22,7 @@ from .catalogue import ModelSpec
 from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
 from .fused import unfused_attention
+from .graphs import Graphs
 from .lanes import side_by_side
 from .networks import ActionConditionedPredictor, VisionTransformer
 
@@ -84,6 +86,7 @@ class VJepa2WorldModel:
         self.memory = sum(parameter.nbytes for module in self._networks
                           for parameter in module.parameters())
         self._small = self.device.type == 'cpu' and self.memory <= SMALL
+        self._graphs = Graphs() if self.device.type == 'cuda' else None
         self.memory_shortages = 0
         self._largest_batch: int | None = None  # candidates; None until memory ran out
 
@@ -118,6 +121,7 @@ class VJepa2WorldModel:
 
     def drop_weights(self) -> None:
         """Let go of the weights, whoever still holds the model: it cannot be used any more."""
+        self._graphs = None
         for network in self._networks:
             network.to('meta')
 
@@ -132,7 +136,25 @@ class VJepa2WorldModel:
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Return the same of pixels [T, 3, size, size], 0..255, cropped and resized before."""
-        return layer_norm(self.encoder(preprocessing.normalise(pixels)))
+        return self._run(self._encode_images, len(pixels) * self.picture_bytes(),
+                         preprocessing.normalise(pixels))
+
+    def _encode_images(self, images: Tensor) -> Tensor:
+        return layer_norm(self.encoder(images))
+
+    def _records(self, needed: int) -> bool:
+        """Return whether what takes so many bytes goes by CUDA graphs."""
+        return self._graphs is not None and needed <= GRAPHED
+
+    def _run(self, function: Callable[..., Tensor], needed: int, *inputs: Tensor) -> Tensor:
+        """Return function(*inputs), which takes so many bytes; by a CUDA graph if they are few."""
+        if self._records(needed):
+            try:
+                return self._graphs(function, *inputs)
+            except RuntimeError as error:
+                log.warning('CUDA graphs are not used any more: %s', error)
+                self._graphs = None
+        return function(*inputs)
 
     def encode_each(self, pictures) -> Iterator[Tensor]:
         """
@@ -174,15 +196,15 @@ class VJepa2WorldModel:
         if self.spec.reference_rotation is not None:
             reference = torch.tensor(self.spec.reference_rotation, device=self.device)
             states = poses.rotate_from(states, reference)
-        cache = None
-        past_actions = poses.difference(states[:-1], states[1:])
-        for t, action in enumerate(past_actions):
-            _, cache = self.predictor.step(
-                context[t:t + 1], action[None], states[t:t + 1], t, cache)
-        return self.in_batches(
-            lambda some: self._rollout_batch(
-                context[-1:], states[-1:], some, len(context), cache),
-            actions, self.batch_size(len(context), actions.shape[1]))
+        frames, horizon = len(context), actions.shape[1]
+        needed = len(actions) * self.candidate_bytes(frames, horizon)
+        if self._records(needed):
+            return self._run(self._predict, needed, context, states, actions)
+        past = None
+        if frames > 1:
+            past = self._run(self._past, self.candidate_bytes(frames, 1), context, states)
+        return self.in_batches(partial(self._predict, context, states, past=past),
+                               actions, self.batch_size(frames, horizon))
 
     def in_batches(self, predict: Callable[[Tensor], Tensor], candidates: Tensor,
                    batch: int) -> Tensor:
@@ -209,9 +231,21 @@ class VJepa2WorldModel:
         release_memory()
         return side_by_side(predict, candidates.split(batch // 2), lanes)
 
-    def _rollout_batch(self, latents, state, actions, frames, cache) -> Tensor:
-        """Roll candidates [S, H, 7] out from the current frame, the last of ``frames``."""
-        horizon = actions.shape[1]
+    def _past(self, context: Tensor, states: Tensor) -> Tensor:
+        """Return the keys and values [blocks, 2, 1, heads, M, hd] of what the last frame sees."""
+        cache = None
+        for t, action in enumerate(poses.difference(states[:-1], states[1:])):
+            _, cache = self.predictor.step(
+                context[t:t + 1], action[None], states[t:t + 1], t, cache)
+        return torch.stack([torch.stack(keys_values) for keys_values in cache])
+
+    def _predict(self, context: Tensor, states: Tensor, actions: Tensor, *,
+                 past: Tensor | None = None) -> Tensor:
+        """Roll candidates [S, H, 7] out; past is what _past returns, made here if not given."""
+        frames, horizon = len(context), actions.shape[1]
+        latents, state, cache = context[-1:], states[-1:], past
+        if frames > 1 and past is None:
+            cache = self._past(context, states)
         for h in range(horizon):
             latents, cache = self.predictor.step(
                 latents, actions[:, h], state, frames - 1 + h, cache,
@@ -255,5 +289,6 @@ class VJepa2WorldModel:
 # Bytes of one batch on a CPU: bigger ones leave the caches, smaller ones wait for Python.
 CPU_WORKING_SET = 32 << 20
 GPU_WORKING_SET = 6 << 30  # 130,000 tokens of vit-giant-ac fill any card; others need memory too
+GRAPHED = 512 << 20  # bytes: what takes more keeps a GPU busy while Python launches what follows
 SMALL = 64 << 20  # bytes of weights: the larger ones keep all threads busy with each operation
 FEWEST = 8  # candidates that are worth a lane of their own

@@ -20,7 +20,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .fused import linear
-from .rotary import frame_table
+from .rotary import FrameTables
 from .transformer import Block
 
 ACTION_DIM = 7
@@ -80,6 +80,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, size: EncoderSize):
         super().__init__()
         self.heads, self.head_dim = size.heads, size.dim // size.heads
+        self._tables = FrameTables(self.head_dim, self.heads)
         self.patch_embed = PatchEmbed(size.patch_size, size.dim)
         self.blocks = nn.ModuleList(
             Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth))
@@ -98,7 +99,7 @@ class VisionTransformer(nn.Module):
         if height % patch or width % patch:
             raise ValueError(f'image is {height}x{width}; sides must be multiples of {patch}')
         x = self.patch_embed(images)
-        table = frame_table(*x.shape[1:3], 0, self.head_dim, self.heads, x.dtype, x.device)
+        table = self._tables(*x.shape[1:3], 0, x.dtype, x.device)
         table = [half[2:] for half in table]  # no tokens but patches
         x = x.flatten(1, 2)
         if keep is not None:
@@ -123,6 +124,7 @@ class ActionConditionedPredictor(nn.Module):
         super().__init__()
         self.grid = grid
         self.heads, self.head_dim = size.heads, size.dim // size.heads
+        self._tables = FrameTables(self.head_dim, self.heads)
         self.predictor_embed = nn.Linear(latent_dim, size.dim)
         self.action_encoder = nn.Linear(ACTION_DIM, size.dim)
         self.state_encoder = nn.Linear(STATE_DIM, size.dim)
@@ -135,8 +137,7 @@ class ActionConditionedPredictor(nn.Module):
     def frame_table(self, frame: int) -> tuple[Tensor, Tensor]:
         """Return the rotary table of one frame's [action, state, patches] tokens."""
         weight = self.predictor_embed.weight
-        return frame_table(
-            *self.grid, frame, self.head_dim, self.heads, weight.dtype, weight.device)
+        return self._tables(*self.grid, frame, weight.dtype, weight.device)
 
     def embed(self, latents: Tensor, actions: Tensor,
               states: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,14 +159,16 @@ class ActionConditionedPredictor(nn.Module):
 
         :param latents: [B or 1, N, D'] of this frame; action: [B, 7]; state: [B or 1, 7].
             Latents and state are of the same batch.
-        :param cache: what the previous call returned, its batch that of latents or 1; None at
-            frame 0.
+        :param cache: what the previous call returned, its batch that of latents or 1: keys and
+            values of every block. None at frame 0.
         :return: latents [B, N, D'] (not layer-normed) and the cache that includes this frame
             (None unless keep_cache: the keys and values of a last frame are never read).
         """
         table = self.frame_table(frame)
         own, shared = self.embed(latents, action, state)
-        first, *blocks = zip(self.predictor_blocks, cache or [None] * len(self.predictor_blocks))
+        if cache is None:
+            cache = [None] * len(self.predictor_blocks)
+        first, *blocks = zip(self.predictor_blocks, cache)
         if len(shared) < len(own):
             x, keys_values = first[0].forward_shared(
                 own, shared, table, past=first[1], keep_cache=keep_cache)

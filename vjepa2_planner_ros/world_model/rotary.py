@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -13,15 +11,24 @@ from torch.nn import functional as F  # noqa: N812
 WORDS = {2: torch.int32, 4: torch.int64}  # as wide as two numbers of so many bytes
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # training may meet what planning has left here
-def frame_table(rows: int, columns: int, frame: int, head_dim: int, heads: int, dtype: torch.dtype,
-                device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the rotary table of one frame's tokens: two that have no place in it, its patches."""
-    patches = patch_positions(rows, columns, frame).float()
-    conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
-    table = rotary_table(torch.cat([conditioning, patches]), head_dim, heads)
-    return tuple(half.to(device, dtype) for half in table)
+class FrameTables:
+    """The rotary tables of frames, each made once: they stay where they are as long as this."""
+
+    def __init__(self, head_dim: int, heads: int):
+        self._head_dim, self._heads, self._made = head_dim, heads, {}
+
+    @torch.inference_mode(False)  # training may meet what planning has left here
+    def __call__(self, rows: int, columns: int, frame: int, dtype: torch.dtype,
+                 device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the table of one frame's tokens: two without a place in it, its patches."""
+        key = rows, columns, frame, dtype, device
+        if key not in self._made:
+            patches = patch_positions(rows, columns, frame).float()
+            conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
+            table = rotary_table(
+                torch.cat([conditioning, patches]), self._head_dim, self._heads)
+            self._made[key] = tuple(half.to(device, dtype) for half in table)
+        return self._made[key]
 
 
 def rotary_table(positions: Tensor, head_dim: int, heads: int) -> tuple[Tensor, Tensor]:

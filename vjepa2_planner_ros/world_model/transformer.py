@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from .fused import attention, linear
-from .rotary import rotate
+from .fused import attention, linear, norm, rotate
 
 
 class Attention(nn.Module):
@@ -24,7 +23,7 @@ class Attention(nn.Module):
         """Return the rotated queries and keys and the values of x, each [B, heads, N, hd]."""
         x = linear(x, self.qkv)
         turned, v = x.split([2 * x.shape[-1] // 3, x.shape[-1] // 3], dim=-1)
-        qk = rotate(turned, table).unflatten(-1, (2, self.heads, -1))
+        qk = rotate(turned, table, v.shape[-1] // self.heads).unflatten(-1, (2, self.heads, -1))
         v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return *qk.permute(2, 0, 3, 1, 4), v
 
@@ -103,14 +102,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, table, *, mask=None, past=None):
         """Return the block's output and its (keys, values); see Attention.forward."""
-        x, cache = self.attn(self.norm1(x), table, residual=x, mask=mask, past=past)
-        return self.mlp(self.norm2(x), residual=x), cache
+        x, cache = self.attn(norm(x, self.norm1), table, residual=x, mask=mask, past=past)
+        return self.mlp(norm(x, self.norm2), residual=x), cache
 
     def forward_shared(self, own: Tensor, shared: Tensor, table, *, past=None,
                        keep_cache: bool = True):
         """Return the same of sequences that differ in their first token; see Attention."""
         x = torch.cat([own, shared.expand(len(own), -1, -1)], dim=1)
         x, cache = self.attn.forward_shared(
-            self.norm1(own), self.norm1(shared), table, residual=x, past=past,
+            norm(own, self.norm1), norm(shared, self.norm1), table, residual=x, past=past,
             keep_cache=keep_cache)
-        return self.mlp(self.norm2(x), residual=x), cache
+        return self.mlp(norm(x, self.norm2), residual=x), cache
