@@ -64,6 +64,17 @@ def test_finds_the_optimum_of_the_toy():
     assert found.energy < 0.05 * found.start_energy and found.confidence > 0.8
 
 
+@pytest.mark.parametrize('seed', [145, 181, 304, 311])
+def test_a_kink_does_not_hold_it_up(seed):
+    """The gripper closes in mid-range: a model of the whole range is wrong on both sides of it."""
+    start = torch.tensor([0.4, 0.1, 0.3, 0.2, -0.1, 0.3, 0.25])
+    moves = np.random.default_rng(seed).uniform(-0.04, 0.04, 3)
+    goal = start + torch.tensor([*moves, 0.0, 0.0, 0.0, -0.18], dtype=torch.float32)
+    found = plan(ToyWorldModel(), start[None, None], start[None].numpy(), goal[None],
+                 TrustRegionConfig(iterations=10, seed=seed))
+    np.testing.assert_allclose(found.actions[0, :3], moves, atol=5e-4)
+
+
 def test_seven_axes_and_two_steps():
     turn = np.array([0.03, -0.02, 0.01, 0.05, 0.1, -0.05, 0.3])
     model = Projections(torch.tanh)

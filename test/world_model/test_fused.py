@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from vjepa2_planner_ros.world_model import fused
 from vjepa2_planner_ros.world_model.fused import attention
 
 
@@ -25,3 +26,9 @@ def test_attention_equals_softmax_in_float64(dtype, error, largest, sign):
         found = attention(q, k, v)
     assert found.dtype == dtype and found.shape == (2, 5, 48)
     assert float((found.double() - expected).abs().max()) < error * float(v.abs().max())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there the kernels can be compiled')
+def test_without_kernels_it_says_so(caplog):
+    assert fused._kernels.__wrapped__() is None
+    assert "PyTorch's operations are used" in caplog.text

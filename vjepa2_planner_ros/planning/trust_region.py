@@ -38,7 +38,8 @@ class TrustRegion:
     The trust-region method as an optimizer that plan() asks and tells.
 
     The region is a cube around the best candidate, at first as large as the bounds. It is halved
-    when the model's minimum lies well inside, and moves on as it is when it does not.
+    when the model's minimum lies well inside, or the last one was no better than what was known
+    before: the model is then too coarse. Otherwise it moves on as it is.
     """
 
     def __init__(self, config: TrustRegionConfig, axes: list[int], bounds: Tensor,
@@ -84,13 +85,14 @@ class TrustRegion:
         return actions, energies, lowest(energies, self._config.elites)
 
     def _move(self, points: Tensor, energies: Tensor, misses: Tensor):
+        refuted = len(self._energies) > 0 and bool(energies[0] >= self._energies.min())
         self._keep(points, energies, misses)
         best = self._points[self._energies.argmin()]
         model = LatentModel((self._points - best) / self._radius, self._misses)
         low, high = ((limit - best) / self._radius for limit in (-1.0, 1.0))
         step = model.minimise(low.clamp(min=-1.0), high.clamp(max=1.0))
         self._center = (best + self._radius * step).clamp(-1.0, 1.0)
-        if bool(((step.abs() < INSIDE) | (self._center.abs() > 0.999)).all()):
+        if refuted or bool(((step.abs() < INSIDE) | (self._center.abs() > 0.999)).all()):
             self._radius = max(SHRINK * self._radius, SMALLEST_RADIUS)
 
     def _keep(self, points: Tensor, energies: Tensor, misses: Tensor):

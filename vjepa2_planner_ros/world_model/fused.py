@@ -5,7 +5,7 @@ The operations of a transformer block, in the form that is fastest where they ru
 
 After a linear layer oneDNN adds bias, residual and GELU while it still holds the products, and
 cuBLAS bias and GELU. PyTorch has these operations for its own compiler, thus their names with an
-underscore; where there are none, the plain ones give the same. On CUDA, kernels of our own (see
+underscore; where there are none, the plain ones give the same. On CUDA, our own kernels (see
 kernels) normalise and rotate.
 """
 
@@ -32,7 +32,7 @@ AMX = torch.cpu.get_capabilities().get('amx_bf16', False)
 
 def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
            residual: Tensor | None = None) -> Tensor:
-    """Return layer(x), then exact GELU if gelu, then plus residual if there is one."""
+    """Return layer(x), then GELU if gelu, then plus residual if there is one."""
     if _fuses(x):
         if residual is not None and not gelu:
             return LINEAR.binary(x, residual, layer.weight, layer.bias, 'add')
@@ -113,8 +113,8 @@ def _kernels():
         from . import kernels
         kernels.try_out()
     except Exception as error:  # no Triton, no C compiler, a GPU too old for it
-        logger.warning('plain operations of PyTorch are used, which take a third longer, for the '
-                       'kernels of this package cannot be compiled: %s', error)
+        logger.warning("PyTorch's operations are used, which take 1.4 times as long as kernels of "
+                       'this package, for these cannot be compiled: %s', error)
         return None
     return kernels
 
