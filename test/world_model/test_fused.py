@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from vjepa2_planner_ros.world_model import fused
-from vjepa2_planner_ros.world_model.fused import attention
 
 
 @pytest.mark.parametrize('dtype, error', [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
@@ -23,7 +22,7 @@ def test_attention_equals_softmax_in_float64(dtype, error, largest, sign):
     scores = q.double() @ k.double().mT / 4.0
     expected = (scores.softmax(-1) @ v.double()).transpose(1, 2).flatten(2)
     with torch.inference_mode():
-        found = attention(q, k, v)
+        found = fused.attention(q, k, v)
     assert found.dtype == dtype and found.shape == (2, 5, 48)
     assert float((found.double() - expected).abs().max()) < error * float(v.abs().max())
 

@@ -14,7 +14,7 @@ import numpy as np
 from .errors import GoalError, GoalStopped
 from .solver import Answer, goal_error, Request, Solver
 from ..error_codes import ErrorCode
-from ..planning import CemConfig, goal_energy, plan, PlanCancelled
+from ..planning import goal_energy, plan, PlanCancelled, TrustRegionConfig
 from ..world_model import LoadCancelled
 from ..world_model.devices import release_memory
 
@@ -162,8 +162,7 @@ class TorchThread:
         latents = model.encode(frame[None])
         if model.action_dim == 7:
             plan(model, latents, np.zeros((1, 7)), latents[0],
-                 CemConfig(samples=16, iterations=1, elite_fraction=0.5, seed=0),
-                 should_stop=should_stop)
+                 TrustRegionConfig(iterations=1, seed=0), should_stop=should_stop)
         if should_stop() or not may_switch():
             raise LoadCancelled(f"loading model '{settings.model}' was stopped")
         return model

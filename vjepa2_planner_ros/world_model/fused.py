@@ -113,8 +113,8 @@ def _kernels():
         from . import kernels
         kernels.try_out()
     except Exception as error:  # no Triton, no C compiler, a GPU too old for it
-        logger.warning("PyTorch's operations are used, which take 1.4 times as long as kernels of "
-                       'this package, for these cannot be compiled: %s', error)
+        logger.warning("PyTorch's operations are used, which take a third longer than the kernels "
+                       'of this package, for these cannot be compiled: %s', error)
         return None
     return kernels
 

@@ -20,7 +20,7 @@ KEPT = 16  # graphs, the latest used; each holds on to its inputs and outputs
 
 class Graphs:
     """
-    Calls functions by way of CUDA graphs, from one thread.
+    Calls functions by way of CUDA graphs, from one thread; it tells them apart by their names.
 
     A function gets tensors on the GPU and returns one. It must not wait for the GPU, and what else
     it reads must stay where it is.
