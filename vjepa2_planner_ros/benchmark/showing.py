@@ -27,14 +27,13 @@ from time import perf_counter, sleep
 import numpy as np
 import psutil
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from vjepa2_interfaces.msg import EndEffectorState
 
 from ..client import PlannerClient
 from ..nodes.planner_node import PlannerNode
-from ..nodes.process import free_domain, run
+from ..nodes.process import free_domain, run, spinning
 from ..nodes.reporting import GoalReport
 from ..plans.topics import LIVE, TYPES
 
@@ -142,10 +141,8 @@ def _read(raw) -> int:
         for role in LIVE:
             topic = f'/{kind.replace(" ", "_")}/planner/{role}'
             node.create_subscription(TYPES[role], topic, lambda message: None, 10, raw=raw)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while not asked.is_set():
-        executor.spin_once(timeout_sec=0.5)
+    with spinning(node):
+        asked.wait()
     node.destroy_node()
     rclpy.shutdown()
     return 0
