@@ -27,6 +27,22 @@ def test_attention_equals_softmax_in_float64(dtype, error, largest, sign):
     assert float((found.double() - expected).abs().max()) < error * float(v.abs().max())
 
 
+@pytest.mark.parametrize('dtype, error', [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize('rows', [1, 65, 528, 2112])
+def test_packed_layers_equal_what_they_were(dtype, error, rows):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(48, 192).to(dtype)
+    x, residual = torch.randn(rows, 48).to(dtype), torch.randn(rows, 192).to(dtype)
+    product = x.double() @ layer.weight.double().T + layer.bias.double()
+    fused.pack(layer)
+    with torch.inference_mode():
+        found = [fused.linear(x, layer), fused.linear(x, layer, gelu=True),
+                 fused.linear(x, layer, residual=residual)]
+    expected = [product, torch.nn.functional.gelu(product), product + residual.double()]
+    for some, others in zip(found, expected):
+        torch.testing.assert_close(some.double(), others, rtol=error, atol=error)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there the kernels can be compiled')
 def test_without_kernels_it_says_so(caplog):
     assert fused._kernels.__wrapped__() is None

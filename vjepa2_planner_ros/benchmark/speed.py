@@ -75,12 +75,12 @@ def _peak_memory(size, device):
 def load(spec: ModelSpec, device: torch.device, dtype=torch.float32) -> VJepa2WorldModel:
     """Return a model with its shipped weights, or random ones where there are none."""
     if spec.weights is not None:
-        model = load_world_model(spec.name, device=str(device))
-        networks = model.encoder, model.predictor
-    else:
-        torch.manual_seed(0)
-        networks = build_networks(spec, device)
-    return VJepa2WorldModel(spec, *(network.to(dtype) for network in networks))
+        model = load_world_model(
+            spec.name, device=str(device), dtype=str(dtype).removeprefix('torch.'))
+        return VJepa2WorldModel(spec, model.encoder, model.predictor)
+    torch.manual_seed(0)
+    return VJepa2WorldModel(
+        spec, *(network.to(dtype) for network in build_networks(spec, device)))
 
 
 class Contest:

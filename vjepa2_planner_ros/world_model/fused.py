@@ -14,6 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 import logging
 from math import log
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn, Tensor
@@ -34,10 +35,11 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
            residual: Tensor | None = None) -> Tensor:
     """Return layer(x), then GELU if gelu, then plus residual if there is one."""
     if _fuses(x):
+        weight = _packed.get(layer, layer.weight)
         if residual is not None and not gelu:
-            return LINEAR.binary(x, residual, layer.weight, layer.bias, 'add')
+            return LINEAR.binary(x, residual, weight, layer.bias, 'add')
         if residual is None:
-            return LINEAR(x, layer.weight, layer.bias, *(
+            return LINEAR(x, weight, layer.bias, *(
                 ('gelu', [], 'none') if gelu else ('none', [], '')))
     if (gelu and residual is None and _on_gpu(x) and x.itemsize == 2
             and x.dtype == layer.weight.dtype):
@@ -48,6 +50,28 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
     y = layer(x)
     y = F.gelu(y) if gelu else y
     return y if residual is None else residual + y
+
+
+@torch.no_grad()
+def pack(network: nn.Module) -> int:
+    """
+    Let linear layers keep their weights in the order of oneDNN's products, too.
+
+    Putting them into it takes a noticeable share of a short product. They must not change any
+    more, nor move.
+
+    :return: the bytes that this takes.
+    """
+    size = 0
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear) and _fuses(layer.weight):
+            _packed[layer] = torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS)
+            size += layer.weight.nbytes
+    return size
+
+
+ROWS = 528  # of a product: 8 candidates
+_packed = WeakKeyDictionary()  # not in the layers: these tensors cannot be copied or pickled
 
 
 def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
@@ -84,7 +108,7 @@ def _multiplied_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     weights = _products(q, k, scale / log(2)).exp2_()
     total = weights.sum(-1, keepdim=True)
     least, most = total.aminmax()
-    if 1 / IN_RANGE < least and most < IN_RANGE:
+    if 1 / IN_RANGE < float(least) and float(most) < IN_RANGE:
         return torch.bmm(weights, v).div_(total)
     return torch.bmm(_products(q, k, scale).softmax(-1), v)
 

@@ -69,7 +69,9 @@ def load_world_model(name: str, *, device: str = 'auto', dtype: str = 'auto',
 
     for part, state_dict in parts.items():
         checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes)
-    return VJepa2WorldModel(spec, *networks)
+    model = VJepa2WorldModel(spec, *networks)
+    model.pack()
+    return model
 
 
 def build_networks(spec: ModelSpec, device=None):

@@ -21,7 +21,7 @@ from . import poses, preprocessing
 from .catalogue import ModelSpec
 from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
-from .fused import unfused_attention
+from .fused import pack, unfused_attention
 from .graphs import Graphs
 from .lanes import side_by_side
 from .networks import ActionConditionedPredictor, VisionTransformer
@@ -121,9 +121,12 @@ class VJepa2WorldModel:
 
     def drop_weights(self) -> None:
         """Let go of the weights, whoever still holds the model: it cannot be used any more."""
-        self._graphs = None
-        for network in self._networks:
-            network.to('meta')
+        self._graphs = self.encoder = self.predictor = None
+
+    def pack(self) -> None:
+        """Make a small model on a CPU faster, for twice the memory; its weights must stay."""
+        if self._small:
+            self.memory += sum(pack(network) for network in self._networks)
 
     def encode(self, frames) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""

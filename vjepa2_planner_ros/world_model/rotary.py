@@ -69,7 +69,11 @@ def swap_neighbours(x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     # Turning the words that hold two channels by half their width is vectorised, flip is not.
     words, bits = x.view(WORDS[x.itemsize]), 8 * x.itemsize
-    turned = (words >> bits).bitwise_and_((1 << bits) - 1).bitwise_or_(words << bits)
+    turned = (words >> bits).bitwise_and_((1 << bits) - 1)
+    if bits == 16:
+        turned.add_(words, alpha=1 << bits)
+    else:  # int64 has no such vectors
+        turned.bitwise_or_(words << bits)
     return turned.view(x.dtype)
 
 
