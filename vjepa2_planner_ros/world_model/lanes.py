@@ -31,7 +31,9 @@ def side_by_side(function: Callable[[Tensor], Tensor], parts: Iterable[Tensor],
     if len(parts) == 1:
         with alone():
             return function(*parts)
-    return torch.cat(list(_pool(lanes).map(function, parts)))
+    found = list(_pool(lanes).map(function, parts))
+    with alone(sum(some.numel() for some in found)):
+        return torch.cat(found)
 
 
 @lru_cache

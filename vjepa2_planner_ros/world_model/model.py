@@ -23,7 +23,7 @@ from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
 from .fused import pack, unfused_attention
 from .graphs import Graphs
-from .lanes import side_by_side
+from .lanes import alone, side_by_side
 from .networks import ActionConditionedPredictor, VisionTransformer
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,8 @@ class VJepa2WorldModel:
 
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
-        return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
+        with alone(frame.size):
+            return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
     def drop_weights(self) -> None:
         """Let go of the weights, whoever still holds the model: it cannot be used any more."""
