@@ -6,9 +6,12 @@ What the planner thinks, as markers around the end effector.
 All are in the robot base frame, without a stamp: rviz shows them at the newest transform.
 """
 
+from copy import copy
+from functools import cache
+
 from geometry_msgs.msg import Point, Pose, Vector3
 import numpy as np
-from std_msgs.msg import ColorRGBA
+from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from .states import quaternion_of_rpy
@@ -35,7 +38,9 @@ def iteration_markers(iteration, start, frame):
     ends = start[:3] + iteration.actions[..., :3].sum(axis=1)  # [S, 3]
     colours = energy_colours(iteration.energies)
     elites = iteration.elites
-    others = np.setdiff1d(np.flatnonzero(np.isfinite(iteration.energies)), elites)
+    others = np.isfinite(iteration.energies)
+    others[elites] = False
+    others = np.flatnonzero(others)
     others = others[::1 + len(others) // MOST_CANDIDATES]
     path = start[:3] + np.cumsum(iteration.mean[:, :3], axis=0)  # [H, 3]
     # The steps are independent in the search, so their variances add up.
@@ -144,16 +149,20 @@ def _path(frame, start, path):
 
 
 def _marker(frame, namespace, kind, colour, number=0, **fields):
-    marker = Marker(ns=namespace, id=number, type=kind, action=Marker.ADD, **fields)
-    marker.header.frame_id = frame
-    marker.color.r, marker.color.g, marker.color.b, marker.color.a = colour
+    marker = copy(BLANK)  # a Marker() makes twenty objects, most of which are as they always are
+    marker.header, marker.color = Header(frame_id=frame), ColorRGBA(**dict(zip('rgba', colour)))
+    marker.ns, marker.id, marker.type, marker.action = namespace, number, kind, Marker.ADD
+    for name, value in fields.items():
+        setattr(marker, name, value)
     return marker
 
 
+BLANK = Marker()
+
+
+@cache
 def _clear(frame):
-    marker = Marker(action=Marker.DELETEALL)
-    marker.header.frame_id = frame
-    return marker
+    return Marker(header=Header(frame_id=frame), action=Marker.DELETEALL)
 
 
 def _points(points):
