@@ -45,6 +45,7 @@ METHODS = {
     'cem 32 x 4': CemConfig(samples=32, iterations=4),
     'cem 16 x 5': CemConfig(samples=16),
     'trust_region 16 x 4': TrustRegionConfig(),
+    'trust_region 16 x 3': TrustRegionConfig(iterations=3),
 }
 
 
