@@ -117,7 +117,8 @@ class VJepa2WorldModel:
 
     def model_input(self, frame) -> np.ndarray:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
-        with alone(frame.size):
+        frame = torch.as_tensor(frame)
+        with alone(frame.numel()):
             return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
     def drop_weights(self) -> None:
