@@ -21,6 +21,10 @@ from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from . import rotary
+try:
+    from . import cpu_kernels
+except ImportError:  # another processor, or no compiler where this was installed
+    cpu_kernels = None
 
 logger = logging.getLogger(__name__)
 try:
@@ -55,23 +59,34 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
 @torch.no_grad()
 def pack(network: nn.Module) -> int:
     """
-    Let linear layers keep their weights in the order of oneDNN's products, too.
+    Let a network keep its weights in the order of the products on a CPU, too.
 
     Putting them into it takes a noticeable share of a short product. They must not change any
     more, nor move.
 
     :return: the bytes that this takes.
     """
-    size = 0
+    packed, inside = {}, set()
     for layer in network.modules():
-        if isinstance(layer, nn.Linear) and _fuses(layer.weight):
-            _packed[layer] = torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS)
-            size += layer.weight.nbytes
-    return size
+        if cpu_kernels is not None and not AMX and cpu_kernels.PackedBlock.fits(layer):
+            packed[layer] = cpu_kernels.PackedBlock(layer)
+            inside.update(layer.modules())
+        elif isinstance(layer, nn.Linear) and layer not in inside and _fuses(layer.weight):
+            packed[layer] = torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS)
+    _packed.update(packed)
+    return sum(layer.weight.nbytes if isinstance(layer, nn.Linear) else some.nbytes
+               for layer, some in packed.items())
 
 
 ROWS = 528  # of a product: 8 candidates
-_packed = WeakKeyDictionary()  # not in the layers: these tensors cannot be copied or pickled
+_packed = WeakKeyDictionary()  # not in the layers, whose copies and pickles have other weights
+
+
+def packed_block(block: nn.Module, x: Tensor, table):
+    """Return the PackedBlock that does a block's work on x, if there is one and it may."""
+    if torch.is_grad_enabled() or torch.get_num_threads() > 1 or table[0].ndim != 2:
+        return None
+    return _packed.get(block) if x.dtype == torch.bfloat16 else None
 
 
 def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:

@@ -106,7 +106,7 @@ class VisionTransformer(nn.Module):
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
             table = [half[keep] for half in table]  # [B, K, ...]
         for block in self.blocks:
-            x, _ = block(x, table)
+            x, _ = block(x, table, keep_cache=False)
         return self.norm(x)
 
 
@@ -173,12 +173,12 @@ class ActionConditionedPredictor(nn.Module):
             x, keys_values = first[0].forward_shared(
                 own, shared, table, past=first[1], keep_cache=keep_cache)
         else:
-            x, keys_values = first[0](torch.cat([own, shared], dim=1), table, past=first[1])
+            x, keys_values = first[0](
+                torch.cat([own, shared], dim=1), table, past=first[1], keep_cache=keep_cache)
         grown = [keys_values]
         for block, past in blocks:
-            x, keys_values = block(x, table, past=past)
-            if keep_cache:
-                grown.append(keys_values)
+            x, keys_values = block(x, table, past=past, keep_cache=keep_cache)
+            grown.append(keys_values)
         return self.decode(x[:, 2:]), grown if keep_cache else None
 
     def decode(self, x: Tensor) -> Tensor:
@@ -202,6 +202,6 @@ class ActionConditionedPredictor(nn.Module):
             mask = frame[:, None] >= frame[None, :]
         x = x.flatten(1, 2)
         for block in self.predictor_blocks:
-            x, _ = block(x, table, mask=mask)
+            x, _ = block(x, table, mask=mask, keep_cache=False)
         x = x.unflatten(1, (frames, tokens))[:, :, 2:]
         return self.decode(x)

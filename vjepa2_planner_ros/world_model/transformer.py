@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from .fused import attention, linear, norm, rotate
+from .fused import attention, linear, norm, packed_block, rotate
 
 
 class Attention(nn.Module):
@@ -27,21 +27,20 @@ class Attention(nn.Module):
         v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return *qk.permute(2, 0, 3, 1, 4), v
 
-    def forward(self, x: Tensor, table, *, residual: Tensor, mask=None, past=None):
+    def forward(self, x: Tensor, table, *, mask=None, past=None):
         """
         Attend within x [B, N, D] and, where given, to the cached frames before it.
 
-        :param residual: [B, N, D], added to the output.
         :param past: (keys, values), each [B or 1, heads, M, head_dim], already rotated.
-        :return: output [B, N, D] and the (keys, values) of past and x together.
+        :return: what the output layer gets, [B, N, D], and the (keys, values) of past and x.
         """
         q, k, v = self.project(x, table)
         if past is not None:
             k, v = (torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
                     for old, new in zip(past, (k, v)))
-        return linear(attention(q, k, v, mask), self.proj, residual=residual), (k, v)
+        return attention(q, k, v, mask), (k, v)
 
-    def forward_shared(self, own: Tensor, shared: Tensor, table, *, residual: Tensor, past=None,
+    def forward_shared(self, own: Tensor, shared: Tensor, table, *, past=None,
                        keep_cache: bool = True):
         """
         Return what forward does of sequences that differ in their first token only.
@@ -75,7 +74,7 @@ class Attention(nn.Module):
         cache = None if not keep_cache else tuple(
             torch.cat([mine, theirs.expand(len(own), -1, -1, -1)], dim=2)
             for mine, theirs in ((own_k, keys), (own_v.transpose(1, 2), values)))
-        return linear(out, self.proj, residual=residual), cache
+        return out, cache
 
 
 class Mlp(nn.Module):
@@ -100,16 +99,32 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim, mlp_hidden)
 
-    def forward(self, x: Tensor, table, *, mask=None, past=None):
-        """Return the block's output and its (keys, values); see Attention.forward."""
-        x, cache = self.attn(norm(x, self.norm1), table, residual=x, mask=mask, past=past)
-        return self.mlp(norm(x, self.norm2), residual=x), cache
+    def forward(self, x: Tensor, table, *, mask=None, past=None, keep_cache: bool = True):
+        """Return the output and the (keys, values), None unless keep_cache; see Attention."""
+        kernels = None if mask is not None else packed_block(self, x, table)
+        if kernels is not None:
+            attended, cache = kernels.attend(x, table, past, keep_cache)
+        else:
+            attended, cache = self.attn(norm(x, self.norm1), table, mask=mask, past=past)
+        return self._finish(attended, x, kernels), cache if keep_cache else None
 
     def forward_shared(self, own: Tensor, shared: Tensor, table, *, past=None,
                        keep_cache: bool = True):
         """Return the same of sequences that differ in their first token; see Attention."""
         x = torch.cat([own, shared.expand(len(own), -1, -1)], dim=1)
-        x, cache = self.attn.forward_shared(
-            norm(own, self.norm1), norm(shared, self.norm1), table, residual=x, past=past,
+        kernels = packed_block(self, x, table)
+        if kernels is not None and len(own) < SHARING:
+            return self(x, table, past=past, keep_cache=keep_cache)
+        attended, cache = self.attn.forward_shared(
+            norm(own, self.norm1), norm(shared, self.norm1), table, past=past,
             keep_cache=keep_cache)
-        return self.mlp(norm(x, self.norm2), residual=x), cache
+        return self._finish(attended, x, kernels), cache
+
+    def _finish(self, attended: Tensor, residual: Tensor, kernels):
+        if kernels is not None:
+            return kernels.finish(attended, residual)
+        x = linear(attended, self.attn.proj, residual=residual)
+        return self.mlp(norm(x, self.norm2), residual=x)
+
+
+SHARING = 32  # sequences: with fewer, the kernels for CPUs are as fast without sharing
