@@ -18,8 +18,9 @@ LANES, PANEL = 16, 64  # as in _cpu_kernels.c
 
 
 class PackedBlock:
-    """A Block with its weights in the order in which the kernels multiply; they are copied."""
+    """A Block with a copy of its weights in the order in which the kernels multiply."""
 
+    @torch.no_grad()
     def __init__(self, block):
         attention, mlp = block.attn, block.mlp
         self.heads, self.dim = attention.heads, attention.proj.out_features
@@ -41,6 +42,7 @@ class PackedBlock:
 
     @property
     def nbytes(self) -> int:
+        """Return the bytes of the copy."""
         return sum(tensor.nbytes for tensor in self._tensors)
 
     def _keep(self, tensor: Tensor) -> int:
@@ -48,30 +50,29 @@ class PackedBlock:
         return tensor.data_ptr()
 
     def _norm(self, layer: nn.LayerNorm):
-        return *(self._keep(some.detach().clone()) for some in (layer.weight, layer.bias)), layer.eps
+        return self._keep(layer.weight.clone()), self._keep(layer.bias.clone()), layer.eps
 
     def _linear(self, layer: nn.Linear):
-        panels = layer.weight.detach().unflatten(0, (-1, PANEL)).unflatten(2, (-1, 2))
-        return (self._keep(panels.transpose(1, 2).contiguous()),
-                self._keep(layer.bias.detach().clone()))
+        panels = layer.weight.unflatten(0, (-1, PANEL)).unflatten(2, (-1, 2)).transpose(1, 2)
+        return self._keep(panels.contiguous()), self._keep(layer.bias.clone())
 
     def attend(self, x: Tensor, table: tuple[Tensor, Tensor], past, keep_cache: bool):
-        """Return the attention [B, N, D] that Block.forward gives to x [B, N, D], and the cache."""
-        (batch, tokens, dim), head_dim = x.shape, self.dim // self.heads
+        """Return what the output layer of the attention to x [B, N, D] gets, and the cache."""
+        batch, tokens, head_dim = *x.shape[:2], self.dim // self.heads
         x, cos, sin = x.contiguous(), *(half.contiguous() for half in table)
-        past_keys, past_values = (0, 0) if past is None else (some.contiguous() for some in past)
-        length = 0 if past is None else past_keys.shape[2]
-        out, keys, values = torch.empty_like(x), None, None
-        if keep_cache:
-            keys, values = (
-                x.new_empty(batch, self.heads, length + tokens, head_dim) for _ in range(2))
+        length, before = 0, (0, 0, 0, False)
+        if past is not None:
+            old_keys, old_values = (some.contiguous() for some in past)
+            length = old_keys.shape[2]
+            before = old_keys.data_ptr(), old_values.data_ptr(), length, len(old_keys) < batch
+        cache = tuple(x.new_empty(batch, self.heads, length + tokens, head_dim)
+                      for _ in range(2)) if keep_cache else None
+        out = torch.empty_like(x)
         attend(self._norm1, self._qkv, (self.heads, head_dim), x.data_ptr(),
-               (cos.data_ptr(), sin.data_ptr()),
-               (past_keys.data_ptr(), past_values.data_ptr(), length, len(past_keys) < batch)
-               if length else (0, 0, 0, False),
-               (keys.data_ptr(), values.data_ptr()) if keep_cache else (0, 0),
+               (cos.data_ptr(), sin.data_ptr()), before,
+               tuple(some.data_ptr() for some in cache or ()) or (0, 0),
                out.data_ptr(), (batch, tokens))
-        return out, (keys, values) if keep_cache else None
+        return out, cache
 
     def finish(self, attended: Tensor, residual: Tensor) -> Tensor:
         """Return the block's output [B, N, D] of its attention and its input, both [B, N, D]."""
