@@ -1,6 +1,7 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """Install the package the ament_python way."""
+
 from glob import glob
 
 from setuptools import Extension, find_packages, setup
@@ -12,9 +13,14 @@ setup(
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),  # not vjepa2_interfaces
     package_data={NAME: ['weights/*.safetensors', 'weights/*.md']},
-    ext_modules=[Extension(
-        NAME + '.world_model._cpu_kernels', [NAME + '/world_model/_cpu_kernels.c'],
-        extra_compile_args=['-O3'], optional=True)],  # PyTorch does the same, more slowly
+    ext_modules=[
+        Extension(
+            NAME + '.world_model._cpu_kernels',
+            [NAME + '/world_model/_cpu_kernels.c'],
+            extra_compile_args=['-O3'],
+            optional=True,
+        )
+    ],  # PyTorch does the same, more slowly
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml', 'NOTICE']),
@@ -30,14 +36,14 @@ setup(
     entry_points={
         'console_scripts': [
             'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
-            'simulation_node = vjepa2_planner_ros.simulation.node:main',
-            'plan = vjepa2_planner_ros.plan_command:main',
-            'plans = vjepa2_planner_ros.plans.__main__:main',
-            'demo = vjepa2_planner_ros.demo:main',
-            'landscape = vjepa2_planner_ros.landscape_command:main',
-            'models = vjepa2_planner_ros.models:main',
-            'encode = vjepa2_planner_ros.encode_command:main',
-            'energy = vjepa2_planner_ros.energy_command:main',
-        ],
+            'simulation_node = vjepa2_planner_ros.nodes.simulation_node:main',
+            'plan = vjepa2_planner_ros.cli.plan:main',
+            'history = vjepa2_planner_ros.cli.history:main',
+            'demo = vjepa2_planner_ros.cli.demo:main',
+            'landscape = vjepa2_planner_ros.cli.landscape:main',
+            'models = vjepa2_planner_ros.cli.models:main',
+            'encode = vjepa2_planner_ros.cli.encode:main',
+            'energy = vjepa2_planner_ros.cli.energy:main',
+        ]
     },
 )

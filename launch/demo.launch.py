@@ -7,7 +7,12 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, LogInfo, OpaqueFunction)
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+)
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
@@ -27,11 +32,15 @@ ARGUMENTS = (
 
 def generate_launch_description():
     """Return the demo's launch description."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=description)
-          for name, default, description in ARGUMENTS),
-        OpaqueFunction(function=_start),
-    ])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in ARGUMENTS
+            ),
+            OpaqueFunction(function=_start),
+        ]
+    )
 
 
 def _start(context):
@@ -39,20 +48,36 @@ def _start(context):
     launch_folder = Path(get_package_share_directory('vjepa2_planner_ros'), 'launch')
     planner = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(launch_folder / 'planner.launch.py')),
-        launch_arguments=[(name, values[name])
-                          for name in ('namespace', 'model', 'device', 'params_file')])
+        launch_arguments=[
+            (name, values[name]) for name in ('namespace', 'model', 'device', 'params_file')
+        ],
+    )
     simulation = Node(
-        package='vjepa2_planner_ros', executable='simulation_node', name='simulation',
-        namespace=values['namespace'], output='screen', emulate_tty=True,
+        package='vjepa2_planner_ros',
+        executable='simulation_node',
+        name='simulation',
+        namespace=values['namespace'],
+        output='screen',
+        emulate_tty=True,
         # The demo asks for the next episode before each of its own.
         parameters=[{'seed': int(values['seed']) - 1, 'mode': values['mode']}],
-        on_exit=_end_with_simulation)
-    options = [part for name in ('episodes', 'seed', 'images', 'json') if values[name]
-               for part in (f'--{name}', values[name])]
+        on_exit=_end_with_simulation,
+    )
+    options = [
+        part
+        for name in ('episodes', 'seed', 'images', 'json')
+        if values[name]
+        for part in (f'--{name}', values[name])
+    ]
     demo = Node(
-        package='vjepa2_planner_ros', executable='demo', namespace=values['namespace'],
-        arguments=['--no-spawn', *options], output='screen', emulate_tty=True,
-        on_exit=_end_with_demo)
+        package='vjepa2_planner_ros',
+        executable='demo',
+        namespace=values['namespace'],
+        arguments=['--no-spawn', *options],
+        output='screen',
+        emulate_tty=True,
+        on_exit=_end_with_demo,
+    )
     return [planner, simulation, demo]
 
 

@@ -14,8 +14,12 @@ ARGUMENTS = (
     ('image', 'image', "Topic of the first camera's frames."),
     ('pose', 'pose', "Topic of the end effector's pose (geometry_msgs/PoseStamped)."),
     ('gripper', 'gripper', "Topic of the gripper's joint (sensor_msgs/JointState)."),
-    ('model', '', "World model; '' = as the parameters say. If config/ has a file of its name, "
-                  'that is read too.'),
+    (
+        'model',
+        '',
+        "World model; '' = as the parameters say. If config/ has a file of its name, "
+        'that is read too.',
+    ),
     ('device', '', "Torch device: auto, cpu, cuda, cuda:N; '' = as the parameters say."),
     ('params_file', '', 'YAML file with parameters that differ from config/planner.yaml.'),
     ('rviz', 'false', 'Open rviz2 too, with config/planner.rviz: true or false.'),
@@ -24,11 +28,15 @@ ARGUMENTS = (
 
 def generate_launch_description():
     """Return the planner's launch description."""
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=default, description=description)
-          for name, default, description in ARGUMENTS),
-        OpaqueFunction(function=_start_planner),
-    ])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in ARGUMENTS
+            ),
+            OpaqueFunction(function=_start_planner),
+        ]
+    )
 
 
 def _start_planner(context):
@@ -43,10 +51,15 @@ def _start_planner(context):
         parameters.append(values['params_file'])
     parameters += [{name: values[name]} for name in ('model', 'device') if values[name]]
     planner = LifecycleNode(
-        package='vjepa2_planner_ros', executable='planner_node', name='planner',
-        namespace=values['namespace'], parameters=parameters,
+        package='vjepa2_planner_ros',
+        executable='planner_node',
+        name='planner',
+        namespace=values['namespace'],
+        parameters=parameters,
         remappings=[(f'~/{name}', values[name]) for name in ('image', 'pose', 'gripper')],
-        output='screen', emulate_tty=True)
+        output='screen',
+        emulate_tty=True,
+    )
     return [planner, *_rviz(config / 'planner.rviz', values)]
 
 
@@ -54,7 +67,16 @@ def _rviz(layout, values):
     if values['rviz'] != 'true':
         return []
     prefix = f'/{values["namespace"].strip("/")}'.rstrip('/')
-    topics = [line.split()[1] for line in layout.read_text().splitlines()
-              if line.strip().startswith('Value: /')]
-    return [Node(package='rviz2', executable='rviz2', arguments=['-d', str(layout)],
-                 remappings=[(topic, f'{prefix}{topic}') for topic in topics])]
+    topics = [
+        line.split()[1]
+        for line in layout.read_text().splitlines()
+        if line.strip().startswith('Value: /')
+    ]
+    return [
+        Node(
+            package='rviz2',
+            executable='rviz2',
+            arguments=['-d', str(layout)],
+            remappings=[(topic, f'{prefix}{topic}') for topic in topics],
+        )
+    ]

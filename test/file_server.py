@@ -43,8 +43,9 @@ def serve(handler, *, ranges=True, cut=None, claim=None, stall=False, content_ra
     elif asked and ranges and handler.headers['If-Range'] == server.etag:
         begin = int(asked[1])
         handler.send_response(206)
-        handler.send_header('Content-Range',
-                            f'bytes {begin}-{len(server.content) - 1}/{len(server.content)}')
+        handler.send_header(
+            'Content-Range', f'bytes {begin}-{len(server.content) - 1}/{len(server.content)}'
+        )
     else:
         handler.send_response(200)
     body = server.content[begin:]

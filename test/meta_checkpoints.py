@@ -6,7 +6,7 @@ Write checkpoints laid out as Meta's: random weights among all that training sav
 Full-size ones show what loading takes, in a process of its own for each dtype:
 
     scripts/run python test/meta_checkpoints.py vit-giant-ac /tmp/vjepa2-ac-vitg.pt
-    scripts/run python -m vjepa2_planner_ros.models load-check vit-giant-ac \
+    scripts/run python -m vjepa2_planner_ros.cli.models load-check vit-giant-ac \
         --checkpoint /tmp/vjepa2-ac-vitg.pt --dtype bfloat16
 """
 
@@ -14,7 +14,6 @@ import sys
 
 import numpy as np
 import torch
-
 from vjepa2_planner_ros.world_model import build_networks, model_spec
 
 
@@ -27,10 +26,20 @@ def meta_content(encoder, predictor, target_encoder=None, moments=()):
     content = {
         'encoder': {**_wrapped(encoder), 'module.backbone.pos_embed': torch.zeros(1, 16, 48)},
         'predictor': {f'module.{key}': tensor for key, tensor in predictor.items()},
-        'opt': {'state': {i: {'step': torch.tensor(9.0), 'exp_avg': moment}
-                          for i, moment in enumerate(moments)},
-                'param_groups': [{'lr': 0.1, 'params': list(range(len(moments)))}]},
-        'scaler': None, 'epoch': 3, 'loss': 0.5, 'batch_size': 8, 'world_size': 1, 'lr': 0.1}
+        'opt': {
+            'state': {
+                i: {'step': torch.tensor(9.0), 'exp_avg': moment}
+                for i, moment in enumerate(moments)
+            },
+            'param_groups': [{'lr': 0.1, 'params': list(range(len(moments)))}],
+        },
+        'scaler': None,
+        'epoch': 3,
+        'loss': 0.5,
+        'batch_size': 8,
+        'world_size': 1,
+        'lr': 0.1,
+    }
     if target_encoder is not None:
         content['target_encoder'] = _wrapped(target_encoder)
     return content
@@ -53,14 +62,17 @@ def random_content(spec):
 def _random(module):
     if module is None:
         return {}
-    return {key: torch.randn(tensor.shape).mul_(0.02)
-            for key, tensor in module.state_dict().items()}
+    return {
+        key: torch.randn(tensor.shape).mul_(0.02) for key, tensor in module.state_dict().items()
+    }
 
 
 def _zeros(state_dict):
     """Return as many zeros, which take no memory until somebody writes to them."""
-    return {key: torch.from_numpy(np.zeros(tensor.shape, np.float32))
-            for key, tensor in state_dict.items()}
+    return {
+        key: torch.from_numpy(np.zeros(tensor.shape, np.float32))
+        for key, tensor in state_dict.items()
+    }
 
 
 if __name__ == '__main__':

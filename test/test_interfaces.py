@@ -86,7 +86,7 @@ action/PlanAction_Goal
     use_start_state boolean
     start_state vjepa2_interfaces/EndEffectorState
     model string
-    cem vjepa2_interfaces/CemSettings
+    search vjepa2_interfaces/SearchSettings
     use_seed boolean
     seed uint64
     time_allowance builtin_interfaces/Duration
@@ -131,7 +131,7 @@ action/PlanAction_Result
 action/PlanAction_Feedback
     phase uint8
     progress float
-    iteration vjepa2_interfaces/CemIteration
+    iteration vjepa2_interfaces/SearchIteration
     LOADING_MODEL=1
     ENCODING=2
     OPTIMIZING=3
@@ -145,7 +145,7 @@ action/ReplayPlan_Result
 action/ReplayPlan_Feedback
     iteration uint32
     iterations_total uint32
-msg/CemCandidates
+msg/SearchCandidates
     plan_id unique_identifier_msgs/UUID
     iteration uint32
     samples uint32
@@ -153,7 +153,7 @@ msg/CemCandidates
     actions sequence<float>
     energies sequence<float>
     elites sequence<uint32>
-msg/CemIteration
+msg/SearchIteration
     header std_msgs/Header
     plan_id unique_identifier_msgs/UUID
     iteration uint32
@@ -168,7 +168,7 @@ msg/CemIteration
     mean double[7]
     std double[7]
     energies sequence<float>
-msg/CemSettings
+msg/SearchSettings
     optimizer string
     samples uint32
     iterations uint32
@@ -270,8 +270,8 @@ srv/GetPlan_Response
     success boolean
     message string
     record vjepa2_interfaces/PlanRecord
-    iterations sequence<vjepa2_interfaces/CemIteration>
-    candidates sequence<vjepa2_interfaces/CemCandidates>
+    iterations sequence<vjepa2_interfaces/SearchIteration>
+    candidates sequence<vjepa2_interfaces/SearchCandidates>
     current_image sensor_msgs/Image
     goal_image sensor_msgs/Image
     model_input sensor_msgs/Image
@@ -306,8 +306,10 @@ def parse_golden():
 def constants(source):
     """Return {section number: [constant's name, ...]} of an interface file."""
     sections = source.read_text().split('\n---\n')
-    return {number: re.findall(r'^\w+ ([A-Z][A-Z_0-9]*)=', section, re.M)
-            for number, section in enumerate(sections)}
+    return {
+        number: re.findall(r'^\w+ ([A-Z][A-Z_0-9]*)=', section, re.M)
+        for number, section in enumerate(sections)
+    }
 
 
 def generated(name):
@@ -320,7 +322,8 @@ def generated(name):
     fields = generated_type.get_fields_and_field_types()
     return [f'{field} {kind}' for field, kind in fields.items()] + [
         f'{constant}={getattr(generated_type, constant)}'
-        for constant in constants(next(ROOT.glob(f'{folder}/{base}.*')))[number]]
+        for constant in constants(next(ROOT.glob(f'{folder}/{base}.*')))[number]
+    ]
 
 
 @pytest.mark.case(59)
@@ -338,9 +341,14 @@ def test_every_definition_is_in_the_listing():
 @pytest.mark.parametrize('source', SOURCES, ids=lambda source: source.name)
 def test_every_field_and_constant_is_commented(source):
     lines = source.read_text().splitlines()
-    bare = [line for before, line in zip(['', *lines], lines)
-            if line and not line.startswith(('#', '---'))
-            and '#' not in line and not before.startswith('#')]
+    bare = [
+        line
+        for before, line in zip(['', *lines], lines)
+        if line
+        and not line.startswith(('#', '---'))
+        and '#' not in line
+        and not before.startswith('#')
+    ]
     assert bare == []
 
 
@@ -349,7 +357,8 @@ def test_every_number_says_its_unit(source):
     """A number's comment has a unit in brackets or parentheses, or says what it counts."""
     unit = re.compile(
         r'\[(m|s|rad|1/s|bytes|MB|%)( [^]]*)?\]|\((m|rad)[,)]|no unit|count|Number of|Indices|'
-        'constants|Seed')
+        'constants|Seed'
+    )
     comment, missing = '', []
     for line in source.read_text().splitlines():
         if line.startswith('#'):

@@ -30,7 +30,11 @@ sys.exit(service.run())
 def start(name, *arguments):
     return subprocess.Popen(
         [sys.executable, '-c', RUN, str(LAUNCH_FOLDER / name), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def finish(process, timeout):
@@ -45,6 +49,7 @@ def finish(process, timeout):
 @pytest.fixture
 def node():
     import rclpy
+
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node('watcher', context=context)
@@ -57,15 +62,22 @@ def node():
 def test_the_planner_serves_in_its_namespace_with_its_topics_and_ends_on_ctrl_c(node, tmp_path):
     parameters = tmp_path / 'mine.yaml'
     parameters.write_text('/**:\n  ros__parameters:\n    model: none-of-ours\n')
-    process = start('planner.launch.py', 'namespace:=left', 'image:=/wrist/image',
-                    f'params_file:={parameters}', 'model:=sim-panda-ac', 'device:=cpu')
+    process = start(
+        'planner.launch.py',
+        'namespace:=left',
+        'image:=/wrist/image',
+        f'params_file:={parameters}',
+        'model:=sim-panda-ac',
+        'device:=cpu',
+    )
     try:
         until = time.monotonic() + 180
         while time.monotonic() < until and (
-                # discovery tells of a subscription before it tells whose it is
-                [info.node_namespace for info in node.get_subscriptions_info_by_topic(
-                    '/wrist/image')] != ['/left']
-                or '/left/plan/_action/send_goal' not in dict(node.get_service_names_and_types())):
+            # discovery tells of a subscription before it tells whose it is
+            [info.node_namespace for info in node.get_subscriptions_info_by_topic('/wrist/image')]
+            != ['/left']
+            or '/left/plan/_action/send_goal' not in dict(node.get_service_names_and_types())
+        ):
             time.sleep(0.1)
         services = dict(node.get_service_names_and_types())
         subscriptions = node.get_subscriptions_info_by_topic('/wrist/image')

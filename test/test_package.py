@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -36,7 +36,11 @@ def import_without(module, refused):
     """Import a module in a Python of its own; return (what it imported, its stderr)."""
     done = subprocess.run(
         [sys.executable, '-c', IMPORT_WITHOUT.format(module=module, refused=refused)],
-        capture_output=True, text=True, cwd=ROOT, timeout=60)
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.split(), done.stderr
 
@@ -44,14 +48,26 @@ def import_without(module, refused):
 @pytest.mark.case(56)
 def test_the_package_imports_alone_and_silently():
     imported, errors = import_without(
-        'vjepa2_planner_ros', ('torch', 'rclpy', 'numpy', 'cv2', 'mujoco', 'vjepa2_interfaces'))
+        'vjepa2_planner_ros', ('torch', 'rclpy', 'numpy', 'cv2', 'mujoco', 'vjepa2_interfaces')
+    )
     assert 'vjepa2_planner_ros' in imported
     assert errors == ''
 
 
-@pytest.mark.parametrize('module', (
-    'world_model', 'planning', 'models', 'encode_command', 'energy_command', 'simulation',
-    'training.train', 'training.collect'))
+@pytest.mark.parametrize(
+    'module',
+    (
+        'world_model',
+        'planning',
+        'control.stop_rule',
+        'cli.models',
+        'cli.encode',
+        'cli.energy',
+        'simulation',
+        'learning.recipes.train',
+        'learning.recipes.collect',
+    ),
+)
 def test_the_core_imports_without_ros(module):
     import_without(f'vjepa2_planner_ros.{module}', ('rclpy', 'vjepa2_interfaces', 'launch'))
 
@@ -64,8 +80,16 @@ def console_scripts():
 
 def test_the_commands_are_the_documented_ones():
     assert {command for command, _, _ in console_scripts()} == {
-        'planner_node', 'simulation_node', 'plan', 'plans', 'demo', 'landscape', 'models',
-        'encode', 'energy'}
+        'planner_node',
+        'simulation_node',
+        'plan',
+        'history',
+        'demo',
+        'landscape',
+        'models',
+        'encode',
+        'energy',
+    }
 
 
 @pytest.mark.parametrize('command, module, function', console_scripts())
@@ -73,12 +97,14 @@ def test_every_command_leads_to_a_function(command, module, function):
     assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize('command', (
-    'plan', 'plans', 'demo', 'landscape', 'models', 'encode', 'energy'))
+@pytest.mark.parametrize(
+    'command', ('plan', 'history', 'demo', 'landscape', 'models', 'encode', 'energy')
+)
 def test_a_command_explains_itself(command):
     module = {name: module for name, module, _ in console_scripts()}[command]
-    done = subprocess.run([sys.executable, '-m', module, '--help'],
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, '-m', module, '--help'], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f'usage: {command}')
 
@@ -101,6 +127,7 @@ def test_every_link_of_the_readme_leads_somewhere():
 
 def test_error_codes_are_those_of_the_action():
     from vjepa2_interfaces.action import PlanAction
+
     for code in ErrorCode:
         assert getattr(PlanAction.Result, code.name) == code.value
     text = (ROOT / 'vjepa2_interfaces/action/PlanAction.action').read_text()
@@ -109,15 +136,22 @@ def test_error_codes_are_those_of_the_action():
 
 def python_files():
     """Return the package's own Python files."""
-    return sorted([*ROOT.glob('vjepa2_planner_ros/**/*.py'), *ROOT.glob('test/**/*.py'),
-                   *ROOT.glob('launch/*.py'), ROOT / 'setup.py'])
+    return sorted(
+        [
+            *ROOT.glob('vjepa2_planner_ros/**/*.py'),
+            *ROOT.glob('test/**/*.py'),
+            *ROOT.glob('launch/*.py'),
+            ROOT / 'setup.py',
+        ]
+    )
 
 
 def test_every_file_names_its_licence():
     for file in python_files():
         assert file.read_text().splitlines()[:2] == [
             '# Copyright 2026 The vjepa2_planner_ros authors',
-            '# SPDX-License-Identifier: Apache-2.0'], file
+            '# SPDX-License-Identifier: Apache-2.0',
+        ], file
 
 
 def imported_modules(file):
@@ -128,18 +162,37 @@ def imported_modules(file):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
             yield '.'.join(
-                [*package[:len(package) - node.level + 1], *filter(None, [node.module])])
+                [*package[: len(package) - node.level + 1], *filter(None, [node.module])]
+            )
         elif isinstance(node, ast.ImportFrom):
             yield node.module
 
 
-@pytest.mark.parametrize('folder, forbidden', (
-    ('world_model', ('rclpy', 'vjepa2_interfaces', 'vjepa2_planner_ros.planning',
-                     'vjepa2_planner_ros.nodes', 'vjepa2_planner_ros.simulation')),
-    ('planning', ('rclpy', 'vjepa2_interfaces', 'vjepa2_planner_ros.nodes',
-                  'vjepa2_planner_ros.simulation')),
-    ('training', ('rclpy', 'vjepa2_interfaces', 'vjepa2_planner_ros.nodes')),
-))
+@pytest.mark.parametrize(
+    'folder, forbidden',
+    (
+        (
+            'world_model',
+            (
+                'rclpy',
+                'vjepa2_interfaces',
+                'vjepa2_planner_ros.planning',
+                'vjepa2_planner_ros.nodes',
+                'vjepa2_planner_ros.simulation',
+            ),
+        ),
+        (
+            'planning',
+            (
+                'rclpy',
+                'vjepa2_interfaces',
+                'vjepa2_planner_ros.nodes',
+                'vjepa2_planner_ros.simulation',
+            ),
+        ),
+        ('learning', ('rclpy', 'vjepa2_interfaces', 'vjepa2_planner_ros.nodes')),
+    ),
+)
 def test_dependencies_point_one_way(folder, forbidden):
     for file in ROOT.glob(f'vjepa2_planner_ros/{folder}/**/*.py'):
         for name in imported_modules(file):
@@ -164,6 +217,7 @@ def test_fast_dds_shares_enough_memory_for_raw_pictures(monkeypatch):
     for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
         monkeypatch.setenv(name, str(ROOT / 'config' / 'fastdds.xml'))
     done = subprocess.run(
-        [sys.executable, '-c', SHARE], capture_output=True, text=True, timeout=60)
+        [sys.executable, '-c', SHARE], capture_output=True, text=True, timeout=60
+    )
     assert 'XMLPARSER' not in done.stderr
     assert max(map(int, done.stdout.split())) > 4 * 1920 * 1080 * 3, done.stderr

@@ -22,15 +22,15 @@ from rclpy.time import Time as RosTime
 from sensor_msgs.msg import CompressedImage
 from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import CemSettings
+from vjepa2_interfaces.msg import SearchSettings
 
-from .error_codes import ErrorCode
-from .plan_result import known_code, picture_message, PlanFailed, PlanResult, to_result
-from .times import to_duration
+from .messages.error_codes import ErrorCode
+from .messages.results import known_code, picture_message, PlanFailed, PlanResult, to_result
+from .messages.times import to_duration
 
 ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
 ENDED = 'the client was closed, or ROS was shut down'
-MAX_UINT32, MAX_UINT64 = 2 ** 32 - 1, 2 ** 64 - 1
+MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
 
 
@@ -70,24 +70,34 @@ class PlannerClient:
         self._context = context
         name = f'plan_client_{id(self):x}'
         self._node = Node(
-            name, context=context, parameter_overrides=[],
+            name,
+            context=context,
+            parameter_overrides=[],
             namespace=None if node is None else node.get_namespace(),
             # A __node of the process, as launch files set it, is not for this one.
-            cli_args=['--ros-args', '-r', f'__node:={name}'])
+            cli_args=['--ros-args', '-r', f'__node:={name}'],
+        )
         self._client = ActionClient(
-            self._node, PlanAction, action, goal_service_qos_profile=DEEP,
-            result_service_qos_profile=DEEP, cancel_service_qos_profile=DEEP)
+            self._node,
+            PlanAction,
+            action,
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+        )
         self._name = self._node.resolve_service_name(action)
         # ActionClient drops feedback that is still queued when the result arrives; with a
         # subscription of its own a plan's last iteration is always delivered before the result.
         self._node.create_subscription(
-            PlanAction.Impl.FeedbackMessage, f'{self._name}/_action/feedback',
-            self._on_feedback, DEEP)
+            PlanAction.Impl.FeedbackMessage,
+            f'{self._name}/_action/feedback',
+            self._on_feedback,
+            DEEP,
+        )
         # DDS may tell the client of the planner before it tells the planner of the client, whose
         # answers are lost until then. It tells of readers in the order in which they were made:
         # once this last one gets an answer, so do the others.
-        self._greeter = self._node.create_client(
-            CancelGoal, f'{self._name}/_action/cancel_goal')
+        self._greeter = self._node.create_client(CancelGoal, f'{self._name}/_action/cancel_goal')
         self._known = threading.Event()  # to the planner
         self._unsent = []  # goals of whoever does not wait for that
         self._lock = threading.Lock()
@@ -141,8 +151,9 @@ class PlannerClient:
         code is TIMEOUT.
         """
         if threading.current_thread() is self._thread:
-            raise RuntimeError('plan() in a callback of the client would wait for itself: '
-                               'use plan_async()')
+            raise RuntimeError(
+                'plan() in a callback of the client would wait for itself: use plan_async()'
+            )
         future = self.plan_async(goal_image, on_feedback=on_feedback, **goal_fields)
         try:
             return future.result(timeout)
@@ -154,9 +165,24 @@ class PlannerClient:
                 self.cancel(timeout=1.0)
             raise
 
-    def plan_async(self, goal_image, *, on_feedback=None, current_image=None, start_state=None,
-                   camera='', model='', optimizer='', samples=0, iterations=0, elite_fraction=0.0,
-                   horizon=0, seed=None, time_allowance=0.0, best_effort=False) -> Future:
+    def plan_async(
+        self,
+        goal_image,
+        *,
+        on_feedback=None,
+        current_image=None,
+        start_state=None,
+        camera='',
+        model='',
+        optimizer='',
+        samples=0,
+        iterations=0,
+        elite_fraction=0.0,
+        horizon=0,
+        seed=None,
+        time_allowance=0.0,
+        best_effort=False,
+    ) -> Future:
         """
         Send a goal; return a concurrent.futures.Future of PlanResult or PlanFailed.
 
@@ -174,15 +200,28 @@ class PlannerClient:
         :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
         """
         for name, value, largest in (
-                ('samples', samples, MAX_UINT32), ('iterations', iterations, MAX_UINT32),
-                ('horizon', horizon, MAX_UINT32), ('seed', seed or 0, MAX_UINT64)):
+            ('samples', samples, MAX_UINT32),
+            ('iterations', iterations, MAX_UINT32),
+            ('horizon', horizon, MAX_UINT32),
+            ('seed', seed or 0, MAX_UINT64),
+        ):
             if not 0 <= value <= largest:
                 raise ValueError(f'{name} = {value}: allowed: 0 to {largest}')
         goal = PlanAction.Goal(
-            camera=camera, model=model, use_seed=seed is not None, seed=seed or 0,
-            cem=CemSettings(optimizer=optimizer, samples=samples, iterations=iterations,
-                            elite_fraction=float(elite_fraction), horizon=horizon),
-            time_allowance=to_duration(time_allowance), best_effort=best_effort)
+            camera=camera,
+            model=model,
+            use_seed=seed is not None,
+            seed=seed or 0,
+            search=SearchSettings(
+                optimizer=optimizer,
+                samples=samples,
+                iterations=iterations,
+                elite_fraction=float(elite_fraction),
+                horizon=horizon,
+            ),
+            time_allowance=to_duration(time_allowance),
+            best_effort=best_effort,
+        )
         picture = picture_message(goal_image)
         if isinstance(picture, CompressedImage):
             goal.goal_image_compressed = picture
@@ -267,22 +306,30 @@ class PlannerClient:
         try:
             answer = self._client.send_goal_async(goal, goal_uuid=uuid)
         except Exception as error:
-            self._finish(pending, PlanFailed(
-                ErrorCode.SEND_GOAL_FAILURE, f'{type(error).__name__}: {error}'))
+            self._finish(
+                pending,
+                PlanFailed(ErrorCode.SEND_GOAL_FAILURE, f'{type(error).__name__}: {error}'),
+            )
         else:
             answer.add_done_callback(lambda answer: self._on_response(pending, answer.result()))
 
     def _on_response(self, pending, handle):
         if not handle.accepted:
-            self._finish(pending, PlanFailed(ErrorCode.GOAL_REJECTED, (
-                f"'{self._name}' rejected the goal: the planner is not active")))
+            self._finish(
+                pending,
+                PlanFailed(
+                    ErrorCode.GOAL_REJECTED,
+                    (f"'{self._name}' rejected the goal: the planner is not active"),
+                ),
+            )
             return
         with self._lock:
             pending.handle = handle
         if pending.cancel or pending.future.done():  # nobody waits for it any more
             handle.cancel_goal_async()
         handle.get_result_async().add_done_callback(
-            lambda answer: self._on_result(pending, answer.result()))
+            lambda answer: self._on_result(pending, answer.result())
+        )
 
     def _on_feedback(self, wire):
         with self._lock:
@@ -334,9 +381,16 @@ class PlannerClient:
             waiting = list(self._pending.values())
         for pending in waiting:
             if pending.handle is None and time.monotonic() > pending.sent_at + ACCEPT_WITHIN:
-                self._finish(pending, PlanFailed(ErrorCode.SEND_GOAL_FAILURE, (
-                    f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or it "
-                    'was killed and DDS does not know yet')))
+                self._finish(
+                    pending,
+                    PlanFailed(
+                        ErrorCode.SEND_GOAL_FAILURE,
+                        (
+                            f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it "
+                            'hangs, or it was killed and DDS does not know yet'
+                        ),
+                    ),
+                )
             if pending.outcome is not None and time.monotonic() > pending.finish_at:
                 self._finish(pending, pending.outcome)  # its last feedback was lost
         if self._client.server_is_ready():
@@ -348,8 +402,9 @@ class PlannerClient:
             self._missing += 1
             self._known.clear()
         if self._missing >= 20:
-            self._fail_all(ErrorCode.SEND_GOAL_FAILURE,
-                           f"the action server '{self._name}' has gone away")
+            self._fail_all(
+                ErrorCode.SEND_GOAL_FAILURE, f"the action server '{self._name}' has gone away"
+            )
 
     def _spin(self):
         # Not spin(): shutting an executor down under it leaves callbacks without their handles.
@@ -359,6 +414,7 @@ class PlannerClient:
             except Exception:
                 if self._context.ok():  # else it is that ROS was shut down
                     self._node.get_logger().error(
-                        traceback.format_exc(), throttle_duration_sec=10.0)
+                        traceback.format_exc(), throttle_duration_sec=10.0
+                    )
         self._ended.set()
         self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)

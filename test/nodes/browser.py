@@ -10,8 +10,9 @@ import shutil
 import subprocess
 import time
 
-CHROMIUM = next(filter(None, map(shutil.which, (
-    'chromium', 'chromium-browser', 'google-chrome'))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
+)
 LOCAL = ('file:', 'data:', 'blob:')
 PATIENCE = 120.0  # s; a browser is slow on a busy machine
 
@@ -23,17 +24,29 @@ class Page:
         command_out, self._commands = os.pipe()
         self._answers, answer_in = os.pipe()
         self._process = subprocess.Popen(
-            ['bash', '-c', f'exec "$0" "$@" 3<&{command_out} 4>&{answer_in}', CHROMIUM,
-             '--headless', '--no-sandbox', '--remote-debugging-pipe', '--use-angle=swiftshader',
-             '--enable-unsafe-swiftshader', f'--window-size={size[0]},{size[1]}',
-             f'--user-data-dir={profile}'],
-            pass_fds=(command_out, answer_in), stderr=subprocess.DEVNULL)
+            [
+                'bash',
+                '-c',
+                f'exec "$0" "$@" 3<&{command_out} 4>&{answer_in}',
+                CHROMIUM,
+                '--headless',
+                '--no-sandbox',
+                '--remote-debugging-pipe',
+                '--use-angle=swiftshader',
+                '--enable-unsafe-swiftshader',
+                f'--window-size={size[0]},{size[1]}',
+                f'--user-data-dir={profile}',
+            ],
+            pass_fds=(command_out, answer_in),
+            stderr=subprocess.DEVNULL,
+        )
         os.close(command_out)
         os.close(answer_in)
         self._session, self._number, self._rest, self.events = None, 0, b'', []
         target = self.call('Target.createTarget', url='about:blank')['targetId']
-        self._session = self.call(
-            'Target.attachToTarget', targetId=target, flatten=True)['sessionId']
+        self._session = self.call('Target.attachToTarget', targetId=target, flatten=True)[
+            'sessionId'
+        ]
         for domain in ('Page', 'Runtime', 'Log', 'Network'):
             self.call(f'{domain}.enable')
         self.call('Page.navigate', url=file.as_uri())
@@ -66,8 +79,9 @@ class Page:
 
     def evaluate(self, expression):
         """Return the value of a JavaScript expression."""
-        answer = self.call('Runtime.evaluate', expression=expression, returnByValue=True,
-                           awaitPromise=True)
+        answer = self.call(
+            'Runtime.evaluate', expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert 'exceptionDetails' not in answer, answer
         return answer['result'].get('value')
 
@@ -87,17 +101,33 @@ class Page:
             return [box.x, box.y, box.width, box.height]; }})()""")
         kinds = ('mousePressed', 'mouseMoved', 'mouseReleased')
         for kind, (across, down) in zip(kinds, (start, end or start, end or start)):
-            self.call('Input.dispatchMouseEvent', type=kind, x=left + across * width,
-                      y=top + down * height, button='left', buttons=1, clickCount=1)
+            self.call(
+                'Input.dispatchMouseEvent',
+                type=kind,
+                x=left + across * width,
+                y=top + down * height,
+                button='left',
+                buttons=1,
+                clickCount=1,
+            )
 
     def faults(self):
         """Return exceptions, errors of the browser, and whatever was fetched but the page."""
-        return [event for event in self.events if (
-            event['method'] == 'Runtime.exceptionThrown'
-            or (event['method'] == 'Log.entryAdded'
-                and event['params']['entry']['level'] == 'error')
-            or (event['method'] == 'Network.requestWillBeSent'
-                and not event['params']['request']['url'].startswith(LOCAL)))]
+        return [
+            event
+            for event in self.events
+            if (
+                event['method'] == 'Runtime.exceptionThrown'
+                or (
+                    event['method'] == 'Log.entryAdded'
+                    and event['params']['entry']['level'] == 'error'
+                )
+                or (
+                    event['method'] == 'Network.requestWillBeSent'
+                    and not event['params']['request']['url'].startswith(LOCAL)
+                )
+            )
+        ]
 
     def screenshot(self, file):
         """Write the whole page as PNG."""

@@ -10,7 +10,7 @@ from planner_rig import eventually, GOAL, Robot, STREAMS
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 
 
 @pytest.fixture(scope='session')
@@ -67,8 +67,11 @@ def listen(robot):
         subscriptions.append(robot.node.create_subscription(kind, topic, messages.append, qos))
         name = subscriptions[-1].topic_name
         for info in (robot.planner, robot.node):  # both sides have to know of each other
-            eventually(lambda info=info: info.count_publishers(name) == 1
-                       and info.count_subscribers(name) == 1)
+            eventually(
+                lambda info=info: (
+                    info.count_publishers(name) == 1 and info.count_subscribers(name) == 1
+                )
+            )
         return messages
 
     yield start
@@ -82,10 +85,22 @@ def start_command(robot):
     processes = []
 
     def start(module, *arguments):
-        processes.append(subprocess.Popen(
-            [sys.executable, '-m', f'vjepa2_planner_ros.{module}', *arguments, '--ros-args',
-             '-r', f'__ns:={robot.node.get_namespace()}'],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        processes.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    '-m',
+                    f'vjepa2_planner_ros.{module}',
+                    *arguments,
+                    '--ros-args',
+                    '-r',
+                    f'__ns:={robot.node.get_namespace()}',
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
         return processes[-1]
 
     yield start

@@ -5,8 +5,8 @@
 from dataclasses import replace
 import shutil
 
-from vjepa2_planner_ros.plans import bag
-from vjepa2_planner_ros.plans.topics import RECORD
+from vjepa2_planner_ros.history import bag
+from vjepa2_planner_ros.history.topics import RECORD
 
 
 def to_older(folder):
@@ -18,7 +18,6 @@ def to_older(folder):
         if item.topic.role == RECORD:
             older = item.topic.definition.replace('uint32 dropped\n', '')
             assert older != item.topic.definition
-            item = replace(item, topic=replace(item.topic, definition=older),
-                           data=item.data[:-4])
+            item = replace(item, topic=replace(item.topic, definition=older), data=item.data[:-4])
         writer.write(item)
     writer.close()

@@ -23,14 +23,13 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image, JointState
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import CemSettings, EndEffectorState
-
+from vjepa2_interfaces.msg import EndEffectorState, SearchSettings
 from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.history.recorded import load
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import spin_until, THREADS
-from vjepa2_planner_ros.plans.recorded import load
 from vjepa2_planner_ros.world_model import ModelLoadError, ModelNotFoundError
 
 # What the toy picture can hold to the last digit: steps of 0.01.
@@ -39,8 +38,11 @@ GOAL = START + [0.03, -0.02, 0.04, 0.0, 0.0, 0.0, 0.5]
 
 STREAMS = ('image', 'state')
 CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP = (
-    Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
-    Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+    Transition.TRANSITION_CONFIGURE,
+    Transition.TRANSITION_ACTIVATE,
+    Transition.TRANSITION_DEACTIVATE,
+    Transition.TRANSITION_CLEANUP,
+)
 
 
 def eventually(condition, timeout=60.0):
@@ -68,16 +70,23 @@ def iterations_written(path):
 
 def to_image(rgb, stamp=None):
     """Return the rgb8 Image of an array, independently of the package's own conversion."""
-    message = Image(height=rgb.shape[0], width=rgb.shape[1], encoding='rgb8',
-                    step=3 * rgb.shape[1], data=array('B', rgb.tobytes()))
+    message = Image(
+        height=rgb.shape[0],
+        width=rgb.shape[1],
+        encoding='rgb8',
+        step=3 * rgb.shape[1],
+        data=array('B', rgb.tobytes()),
+    )
     message.header.stamp = stamp or Time()
     return message
 
 
 def to_goal(iterations=5):
     """Return a PlanAction.Goal toward GOAL."""
-    return PlanAction.Goal(goal_image=to_image(ToyWorldModel.picture(GOAL)),
-                           cem=CemSettings(iterations=iterations))
+    return PlanAction.Goal(
+        goal_image=to_image(ToyWorldModel.picture(GOAL)),
+        search=SearchSettings(iterations=iterations),
+    )
 
 
 def to_state_message(state):
@@ -98,8 +107,12 @@ def fill_pose(pose, state):
 def transition(robot, number, wait=True):
     """Ask for a lifecycle transition as a manager would; return whether it succeeded."""
     if wait:  # the action is there just before the transition that makes it has ended
-        eventually(lambda: robot.planner._state_machine.current_state[1] in (
-            'unconfigured', 'inactive', 'active'))
+        eventually(
+            lambda: (
+                robot.planner._state_machine.current_state[1]
+                in ('unconfigured', 'inactive', 'active')
+            )
+        )
     answer = robot.change.call_async(ChangeState.Request(transition=Transition(id=number)))
     if not wait:
         return answer
@@ -182,38 +195,63 @@ class Robot:
         namespace = f'/robot{next(Robot.numbers)}'
         self.model = Toy()
         self.load = load_model or self._load
-        overrides = [Parameter(name, value=value) for name, value in {
-            # Patient: a busy machine may stand still for seconds.
-            'image_timeout': 50.0, 'max_image_age': 5.0, 'max_state_age': 5.0, 'max_skew': 5.0,
-            'optimizer': 'cem', 'cem.samples': 200, 'cem.seed': 1, **dict(parameters)}.items()]
+        overrides = [
+            Parameter(name, value=value)
+            for name, value in {
+                # Patient: a busy machine may stand still for seconds.
+                'image_timeout': 50.0,
+                'max_image_age': 5.0,
+                'max_state_age': 5.0,
+                'max_skew': 5.0,
+                'optimizer': 'cem',
+                'cem.samples': 200,
+                'search.seed': 1,
+                **dict(parameters),
+            }.items()
+        ]
         self.planner = PlannerNode(
             load_model=lambda *args, **options: self.load(*args, **options),
-            context=context, parameter_overrides=overrides, use_global_arguments=False,
-            namespace=namespace)
+            context=context,
+            parameter_overrides=overrides,
+            use_global_arguments=False,
+            namespace=namespace,
+        )
         self.node = rclpy.create_node(
-            'robot', context=context, use_global_arguments=False, namespace=namespace,
-            parameter_overrides=[item for item in overrides if item.name == 'use_sim_time'])
+            'robot',
+            context=context,
+            use_global_arguments=False,
+            namespace=namespace,
+            parameter_overrides=[item for item in overrides if item.name == 'use_sim_time'],
+        )
         self.logs = []  # (level, text) of the planner
-        self.node.create_subscription(Log, '/rosout', self._on_log, QoSProfile(
-            depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        self.pictures = self.node.create_publisher(
-            Image, 'planner/image', qos_profile_sensor_data)
+        self.node.create_subscription(
+            Log,
+            '/rosout',
+            self._on_log,
+            QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
+        self.pictures = self.node.create_publisher(Image, 'planner/image', qos_profile_sensor_data)
         self.poses = self.node.create_publisher(
-            PoseStamped, 'planner/pose', qos_profile_sensor_data)
+            PoseStamped, 'planner/pose', qos_profile_sensor_data
+        )
         self.grippers = self.node.create_publisher(
-            JointState, 'planner/gripper', qos_profile_sensor_data)
+            JointState, 'planner/gripper', qos_profile_sensor_data
+        )
         self.restore()  # sets state, and how old the stamps are [s]
         self.sending = set(sending)
         self._sent_at = time.monotonic()
         self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._executors = [MultiThreadedExecutor(THREADS, context=context),
-                           SingleThreadedExecutor(context=context)]
+        self._executors = [
+            MultiThreadedExecutor(THREADS, context=context),
+            SingleThreadedExecutor(context=context),
+        ]
         for executor, node in zip(self._executors, (self.planner, self.node)):
             executor.add_node(node)
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=spin_until, args=(executor, node, self._ended), daemon=True)
-            for executor, node in zip(self._executors, (self.planner, self.node))]
+            for executor, node in zip(self._executors, (self.planner, self.node))
+        ]
         for thread in self._threads:
             thread.start()
         self.client = PlannerClient(self.node)
@@ -261,7 +299,7 @@ class Robot:
     def stamp(self, stream):
         """Return the stamp of a stream's next message."""
         now = self.node.get_clock().now().nanoseconds - round(self.delay[stream] * 1e9)
-        return Time(sec=now // 10 ** 9, nanosec=now % 10 ** 9)
+        return Time(sec=now // 10**9, nanosec=now % 10**9)
 
     def restore(self):
         """Undo what a test may have switched; return self."""
@@ -287,8 +325,10 @@ class Robot:
             pose.header.frame_id = 'panda_link0'
             fill_pose(pose.pose, self.state)
             self.poses.publish(pose)
-            gripper = JointState(name=['panda_joint1', 'panda_finger_joint1'],
-                                 position=[1.5, 0.04 * (1.0 - float(self.state[6]))])
+            gripper = JointState(
+                name=['panda_joint1', 'panda_finger_joint1'],
+                position=[1.5, 0.04 * (1.0 - float(self.state[6]))],
+            )
             gripper.header.stamp = pose.header.stamp
             self.grippers.publish(gripper)
         if 'image' in self.sending:

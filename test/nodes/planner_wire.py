@@ -15,7 +15,10 @@ from vjepa2_interfaces.action import PlanAction
 DEEP = QoSProfile(depth=500)
 EXECUTING, CANCELING = GoalStatus.STATUS_EXECUTING, GoalStatus.STATUS_CANCELING
 SUCCEEDED, CANCELED, ABORTED = (
-    GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED)
+    GoalStatus.STATUS_SUCCEEDED,
+    GoalStatus.STATUS_CANCELED,
+    GoalStatus.STATUS_ABORTED,
+)
 TERMINAL = (SUCCEEDED, CANCELED, ABORTED)
 
 
@@ -32,27 +35,38 @@ class Wire:
         action = f'{node.get_namespace()}/plan/_action'
         others = planner.count_subscribers(f'{action}/feedback')
         node.create_subscription(
-            PlanAction.Impl.FeedbackMessage, f'{action}/feedback', self._on_feedback, DEEP)
+            PlanAction.Impl.FeedbackMessage, f'{action}/feedback', self._on_feedback, DEEP
+        )
         node.create_subscription(
-            GoalStatusArray, f'{action}/status', self._on_status,
-            QoSProfile(depth=500, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+            GoalStatusArray,
+            f'{action}/status',
+            self._on_status,
+            QoSProfile(depth=500, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        )
         self._send, self._cancel, self._result = (
-            node.create_client(kind, f'{action}/{name}', qos_profile=DEEP) for kind, name in (
-                (PlanAction.Impl.SendGoalService, 'send_goal'), (CancelGoal, 'cancel_goal'),
-                (PlanAction.Impl.GetResultService, 'get_result')))
+            node.create_client(kind, f'{action}/{name}', qos_profile=DEEP)
+            for kind, name in (
+                (PlanAction.Impl.SendGoalService, 'send_goal'),
+                (CancelGoal, 'cancel_goal'),
+                (PlanAction.Impl.GetResultService, 'get_result'),
+            )
+        )
         for service in (self._send, self._cancel, self._result):
             assert service.wait_for_service(60.0)
         until = time.monotonic() + 60.0
-        while not (planner.count_subscribers(f'{action}/feedback') > others
-                   and node.count_publishers(f'{action}/feedback')):
+        while not (
+            planner.count_subscribers(f'{action}/feedback') > others
+            and node.count_publishers(f'{action}/feedback')
+        ):
             assert time.monotonic() < until
             time.sleep(0.005)
 
     def ask(self, goal, uuid=None):
         """Send a PlanAction.Goal; return (its id, the Future of the answer)."""
         uuid = uuid or uuid4().bytes
-        return uuid, self._send.call_async(PlanAction.Impl.SendGoalService.Request(
-            goal_id=UUID(uuid=list(uuid)), goal=goal))
+        return uuid, self._send.call_async(
+            PlanAction.Impl.SendGoalService.Request(goal_id=UUID(uuid=list(uuid)), goal=goal)
+        )
 
     def send(self, goal):
         """Send a PlanAction.Goal and see it accepted; return its id."""
@@ -62,8 +76,9 @@ class Wire:
 
     def cancel_later(self, uuid=bytes(16)):
         """Ask to cancel a goal, all goals if it is zero; return the Future of the answer."""
-        return self._cancel.call_async(CancelGoal.Request(
-            goal_info=GoalInfo(goal_id=UUID(uuid=list(uuid)))))
+        return self._cancel.call_async(
+            CancelGoal.Request(goal_info=GoalInfo(goal_id=UUID(uuid=list(uuid))))
+        )
 
     def cancel(self, uuid=bytes(16)):
         """Cancel a goal, all goals if it is zero; return (return code, ids of those cancelled)."""
@@ -73,7 +88,8 @@ class Wire:
     def result_later(self, uuid):
         """Ask for the result of an accepted goal; return the Future of the answer."""
         return self._result.call_async(
-            PlanAction.Impl.GetResultService.Request(goal_id=UUID(uuid=list(uuid))))
+            PlanAction.Impl.GetResultService.Request(goal_id=UUID(uuid=list(uuid)))
+        )
 
     def result(self, uuid):
         """Wait for a goal's end; return (status, Result)."""
@@ -94,7 +110,8 @@ class Wire:
 
     def _on_feedback(self, message, info):
         self._feedback.setdefault(bytes(message.goal_id.uuid), []).append(
-            (message.feedback, info['source_timestamp']))
+            (message.feedback, info['source_timestamp'])
+        )
 
     def _on_status(self, message, info):
         for goal in message.status_list:

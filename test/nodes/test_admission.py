@@ -8,16 +8,24 @@ import weakref
 
 import numpy as np
 from planner_rig import (
-    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, START, to_image, transition)
+    ACTIVATE,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    eventually,
+    GOAL,
+    START,
+    to_image,
+    transition,
+)
 import pytest
 import rclpy
 from sensor_msgs.msg import CompressedImage
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import EndEffectorState
-
 from vjepa2_planner_ros.client import PlanFailed, PlannerClient
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 PICTURE = ToyWorldModel.picture(GOAL)
 
@@ -36,7 +44,8 @@ def state(**changes):
     """Return an EndEffectorState of START's position, with changes like position_x."""
     message = EndEffectorState(gripper=0.5)
     message.pose.position.x, message.pose.position.y, message.pose.position.z = map(
-        float, START[:3])
+        float, START[:3]
+    )
     for name, value in changes.items():
         part, _, axis = name.partition('_')
         target = getattr(message.pose, part) if axis else message
@@ -45,14 +54,18 @@ def state(**changes):
 
 
 @pytest.mark.case(3)
-@pytest.mark.parametrize('change, words', [
-    ({'width': 0}, ['goal_image.width = 0']),
-    ({'height': 0}, ['goal_image.height = 0']),
-    ({'data': array('B', bytes(100))}, ['data length = 100', '3072']),
-    ({'step': 95}, ['goal_image.step = 95', '96']),
-    ({'encoding': 'bayer_rggb8'}, ['bayer_rggb8', 'rgb8, bgr8, rgba8, bgra8, mono8']),
-    ({'encoding': '32FC3'}, ['32FC3', 'mono8']),
-    ({'is_bigendian': 1}, ['is_bigendian = 1'])])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'width': 0}, ['goal_image.width = 0']),
+        ({'height': 0}, ['goal_image.height = 0']),
+        ({'data': array('B', bytes(100))}, ['data length = 100', '3072']),
+        ({'step': 95}, ['goal_image.step = 95', '96']),
+        ({'encoding': 'bayer_rggb8'}, ['bayer_rggb8', 'rgb8, bgr8, rgba8, bgra8, mono8']),
+        ({'encoding': '32FC3'}, ['32FC3', 'mono8']),
+        ({'is_bigendian': 1}, ['is_bigendian = 1']),
+    ],
+)
 def test_malformed_goal_image(robot, change, words):
     goal = to_image(PICTURE)
     for name, value in change.items():
@@ -62,14 +75,24 @@ def test_malformed_goal_image(robot, change, words):
 
 @pytest.mark.case(3)
 def test_no_goal_image_at_all(robot):
-    fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data', 'goal_image_compressed.data',
-          goal=CompressedImage())
+    fails(
+        robot,
+        ErrorCode.INVALID_GOAL_IMAGE,
+        'goal_image.data',
+        'goal_image_compressed.data',
+        goal=CompressedImage(),
+    )
 
 
 @pytest.mark.case(3)
 def test_damaged_compressed_goal(robot):
-    fails(robot, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image_compressed.data', 'jpeg or png',
-          goal=CompressedImage(format='jpeg', data=array('B', b'\xff\xd8\xff' + bytes(90))))
+    fails(
+        robot,
+        ErrorCode.INVALID_GOAL_IMAGE,
+        'goal_image_compressed.data',
+        'jpeg or png',
+        goal=CompressedImage(format='jpeg', data=array('B', b'\xff\xd8\xff' + bytes(90))),
+    )
 
 
 @pytest.mark.case(3)
@@ -80,17 +103,21 @@ def test_malformed_current_image(robot):
 
 
 @pytest.mark.case(17)
-@pytest.mark.parametrize('fields, words', [
-    ({'samples': 20000}, ['cem.samples = 20000', '1 to 16384']),
-    ({'iterations': 101}, ['cem.iterations = 101', '1 to 100']),
-    ({'elite_fraction': 1.5}, ['cem.elite_fraction = 1.5']),
-    ({'elite_fraction': -0.1}, ['cem.elite_fraction = -0.1']),
-    ({'elite_fraction': math.nan}, ['cem.elite_fraction = nan']),
-    ({'samples': 3, 'elite_fraction': 0.1}, ['cem.elite_fraction = 0.1', '3 samples']),
-    ({'horizon': 17}, ['cem.horizon = 17', '1 to 16']),
-    ({'optimizer': 'adam'}, ["optimizer = 'adam'", 'cem, trust_region']),
-    ({'optimizer': 'trust_region', 'samples': 2000}, ['trust_region.samples = 2000']),
-    ({'camera': 'left'}, ["camera = 'left'", 'main'])])
+@pytest.mark.parametrize(
+    'fields, words',
+    [
+        ({'samples': 20000}, ['cem.samples = 20000', '1 to 16384']),
+        ({'iterations': 101}, ['cem.iterations = 101', '1 to 100']),
+        ({'elite_fraction': 1.5}, ['cem.elite_fraction = 1.5']),
+        ({'elite_fraction': -0.1}, ['cem.elite_fraction = -0.1']),
+        ({'elite_fraction': math.nan}, ['cem.elite_fraction = nan']),
+        ({'samples': 3, 'elite_fraction': 0.1}, ['cem.elite_fraction = 0.1', '3 samples']),
+        ({'horizon': 17}, ['search.horizon = 17', '1 to 16']),
+        ({'optimizer': 'adam'}, ["optimizer = 'adam'", 'cem, trust_region']),
+        ({'optimizer': 'trust_region', 'samples': 2000}, ['trust_region.samples = 2000']),
+        ({'camera': 'left'}, ["camera = 'left'", 'main']),
+    ],
+)
 def test_settings_out_of_range(robot, fields, words):
     fails(robot, ErrorCode.INVALID_SETTINGS, 'allowed', *words, **fields)
 
@@ -101,19 +128,28 @@ def test_one_elite_works(robot):
 
 
 def test_another_model_is_not_found(robot):
-    fails(robot, ErrorCode.MODEL_NOT_FOUND, "'vit-giant-ac'", 'allowed: sim-panda-ac',
-          model='vit-giant-ac')
+    fails(
+        robot,
+        ErrorCode.MODEL_NOT_FOUND,
+        "'vit-giant-ac'",
+        'allowed: sim-panda-ac',
+        model='vit-giant-ac',
+    )
     assert robot.plan(model='toy').model == 'toy'
 
 
 @pytest.mark.case(46)
-@pytest.mark.parametrize('changes, words', [
-    ({'position_x': 400.0}, ['position.x = 400', 'm', 'millimetres']),
-    ({'position_z': math.nan}, ['position.z = nan']),
-    ({'orientation_w': 0.0}, ['orientation', 'norm']),
-    ({'orientation_w': 180.0}, ['orientation', '180']),
-    ({'gripper': 1.2}, ['gripper = 1.2', '0 (open) to 1 (closed)']),
-    ({'gripper': math.nan}, ['gripper = nan'])])
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({'position_x': 400.0}, ['position.x = 400', 'm', 'millimetres']),
+        ({'position_z': math.nan}, ['position.z = nan']),
+        ({'orientation_w': 0.0}, ['orientation', 'norm']),
+        ({'orientation_w': 180.0}, ['orientation', '180']),
+        ({'gripper': 1.2}, ['gripper = 1.2', '0 (open) to 1 (closed)']),
+        ({'gripper': math.nan}, ['gripper = nan']),
+    ],
+)
 def test_start_state_out_of_range(robot, changes, words):
     fails(robot, ErrorCode.INVALID_STATE, 'start_state', *words, start_state=state(**changes))
 
@@ -187,8 +223,9 @@ def test_inactive_planner_rejects_and_works_again(make_robot):
 
 
 def test_no_server_is_a_code_too(context):
-    node = rclpy.create_node('lonely', context=context, namespace='/nowhere',
-                             use_global_arguments=False)
+    node = rclpy.create_node(
+        'lonely', context=context, namespace='/nowhere', use_global_arguments=False
+    )
     with PlannerClient(node) as client:
         assert not client.wait_until_ready(0.1)
         with pytest.raises(PlanFailed) as failure:

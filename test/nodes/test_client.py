@@ -7,11 +7,10 @@ import threading
 from planner_rig import eventually, Gate, GOAL
 import pytest
 import rclpy
-from toy_world_model import ToyWorldModel
-
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros import client as client_module
 from vjepa2_planner_ros.client import PlanFailed, PlannerClient
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 PICTURE = ToyWorldModel.picture(GOAL)
 
@@ -75,8 +74,11 @@ def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch):
     monkeypatch.setattr(client_module, 'ACCEPT_WITHIN', 1.0)
     asked, go_on = threading.Event(), threading.Event()
     accept = robot.planner._plans._on_goal
-    monkeypatch.setattr(robot.planner._plans._server, '_goal_callback', lambda goal: (
-        asked.set(), go_on.wait(60.0), accept(goal))[-1])
+    monkeypatch.setattr(
+        robot.planner._plans._server,
+        '_goal_callback',
+        lambda goal: (asked.set(), go_on.wait(60.0), accept(goal))[-1],
+    )
     with pytest.raises(PlanFailed, match='has not answered within 1 s') as failure:
         robot.client.plan(PICTURE, iterations=100, timeout=30.0)
     assert failure.value.code == ErrorCode.SEND_GOAL_FAILURE and asked.is_set()
@@ -121,9 +123,15 @@ def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
     assert robot.plan().energy < 1.0
 
 
-@pytest.mark.parametrize('field, value, largest', [
-    ('samples', -5, 2 ** 32 - 1), ('iterations', 2 ** 32, 2 ** 32 - 1),
-    ('horizon', -1, 2 ** 32 - 1), ('seed', -1, 2 ** 64 - 1)])
+@pytest.mark.parametrize(
+    'field, value, largest',
+    [
+        ('samples', -5, 2**32 - 1),
+        ('iterations', 2**32, 2**32 - 1),
+        ('horizon', -1, 2**32 - 1),
+        ('seed', -1, 2**64 - 1),
+    ],
+)
 def test_number_that_no_goal_can_have(robot, field, value, largest):
     with pytest.raises(ValueError, match=f'{field} = {value}: allowed: 0 to {largest}'):
         robot.client.plan_async(PICTURE, **{field: value})

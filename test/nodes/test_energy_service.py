@@ -11,11 +11,10 @@ from PIL import Image as Picture
 from planner_rig import CONFIGURE, eventually, GOAL, START, to_image, transition
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.srv import ComputeEnergy
-
-from vjepa2_planner_ros import energy_command
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.cli import energy as energy_command
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import load_world_model
 
 NEARER = START + [0.03, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2]
@@ -54,10 +53,12 @@ def send():
 @pytest.fixture
 def ask(send):
     """Return a function that asks a robot's planner and waits for the answer."""
+
     def ask(robot, **fields):
         future = send(robot, **fields)
         eventually(future.done)
         return future.result()
+
     return ask
 
 
@@ -68,14 +69,18 @@ def distance(one, other):
 
 def test_energy_between_two_pictures(robot, ask):
     stamp = Time(sec=12, nanosec=34)
-    answer = ask(robot, goal_image=image(GOAL), use_current_image=True,
-                 current_image=image(NEARER, stamp))
+    answer = ask(
+        robot, goal_image=image(GOAL), use_current_image=True, current_image=image(NEARER, stamp)
+    )
     assert (answer.error_code, answer.error_msg, answer.model) == (0, '', 'toy')
     assert answer.energy == pytest.approx(distance(NEARER, GOAL), abs=1e-6)
     assert answer.stamp == stamp
     compressed = ask(
-        robot, goal_image_compressed=png(ToyWorldModel.picture(GOAL), Time()),
-        use_current_image=True, current_image_compressed=png(ToyWorldModel.picture(NEARER), stamp))
+        robot,
+        goal_image_compressed=png(ToyWorldModel.picture(GOAL), Time()),
+        use_current_image=True,
+        current_image_compressed=png(ToyWorldModel.picture(NEARER), stamp),
+    )
     assert (compressed.energy, compressed.stamp) == (answer.energy, stamp)
     back = ask(robot, goal_image=image(NEARER), use_current_image=True, current_image=image(GOAL))
     assert back.energy == answer.energy
@@ -89,18 +94,32 @@ def test_energy_of_what_a_camera_sees_is_the_start_energy_of_a_plan(robot, ask):
     assert answer.energy == pytest.approx(distance(START, GOAL), abs=1e-6)
     assert answer.energy == pytest.approx(result.start_energy, abs=1e-6)
     age = robot.node.get_clock().now().nanoseconds - (
-        answer.stamp.sec * 10 ** 9 + answer.stamp.nanosec)
+        answer.stamp.sec * 10**9 + answer.stamp.nanosec
+    )
     assert 0 <= age < 30e9
 
 
-@pytest.mark.parametrize('fields, code, text', [
-    ({}, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data = nothing'),
-    ({'goal_image': Image(encoding='16UC1', data=b'12')}, ErrorCode.INVALID_GOAL_IMAGE,
-     "goal_image.encoding = '16UC1'"),
-    ({'goal_image': image(GOAL), 'use_current_image': True}, ErrorCode.INVALID_GOAL_IMAGE,
-     'current_image.data = nothing, current_image_compressed.data = nothing'),
-    ({'goal_image': image(GOAL), 'camera': 'left'}, ErrorCode.INVALID_SETTINGS,
-     "camera = 'left': allowed: main")])
+@pytest.mark.parametrize(
+    'fields, code, text',
+    [
+        ({}, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data = nothing'),
+        (
+            {'goal_image': Image(encoding='16UC1', data=b'12')},
+            ErrorCode.INVALID_GOAL_IMAGE,
+            "goal_image.encoding = '16UC1'",
+        ),
+        (
+            {'goal_image': image(GOAL), 'use_current_image': True},
+            ErrorCode.INVALID_GOAL_IMAGE,
+            'current_image.data = nothing, current_image_compressed.data = nothing',
+        ),
+        (
+            {'goal_image': image(GOAL), 'camera': 'left'},
+            ErrorCode.INVALID_SETTINGS,
+            "camera = 'left': allowed: main",
+        ),
+    ],
+)
 def test_wrong_requests_are_named(robot, ask, fields, code, text):
     answer = ask(robot, **fields)
     assert answer.error_code == code and text in answer.error_msg
@@ -128,8 +147,10 @@ def test_after_the_end_of_torch_it_says_so(make_robot, ask):
 def test_a_plan_waits_for_one_picture_at_most(make_robot, ask, send, monkeypatch):
     robot = make_robot().ready()
     encode, seen, entered, release = robot.model.encode, [], threading.Event(), threading.Event()
-    names = {tuple(np.round(state, 2)): name for state, name in (
-        (START, 'live'), (GOAL, 'goal'), (NEARER, 'other goal'))}
+    names = {
+        tuple(np.round(state, 2)): name
+        for state, name in ((START, 'live'), (GOAL, 'goal'), (NEARER, 'other goal'))
+    }
 
     def held(frames):
         latents = encode(frames)
@@ -165,10 +186,24 @@ def test_the_shipped_model_tells_the_same_as_the_command(make_robot, ask, tmp_pa
     pictures = np.random.default_rng(1).integers(0, 256, (2, 100, 160, 3), np.uint8)
     for index, picture in enumerate(pictures):
         Picture.fromarray(picture).save(tmp_path / f'{index}.png')
-    answer = ask(robot, goal_image=to_image(pictures[1]), use_current_image=True,
-                 current_image=to_image(pictures[0]))
-    assert energy_command.main([
-        str(tmp_path / '0.png'), str(tmp_path / '1.png'), '--device', 'cpu', '--dtype', 'float32'
-    ]) == 0
+    answer = ask(
+        robot,
+        goal_image=to_image(pictures[1]),
+        use_current_image=True,
+        current_image=to_image(pictures[0]),
+    )
+    assert (
+        energy_command.main(
+            [
+                str(tmp_path / '0.png'),
+                str(tmp_path / '1.png'),
+                '--device',
+                'cpu',
+                '--dtype',
+                'float32',
+            ]
+        )
+        == 0
+    )
     assert answer.energy == pytest.approx(float(capsys.readouterr().out), abs=1e-6)
     assert answer.model == 'sim-panda-ac'

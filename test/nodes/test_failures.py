@@ -8,19 +8,17 @@ import threading
 from uuid import uuid4
 
 import numpy as np
-from planner_rig import (
-    DEACTIVATE, eventually, Gate, GOAL, START, to_goal, to_image, transition)
+from planner_rig import DEACTIVATE, eventually, Gate, GOAL, START, to_goal, to_image, transition
 from planner_wire import ABORTED, CANCELED, SUCCEEDED, TERMINAL, wait
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import EndEffectorState
-
 from vjepa2_planner_ros.client import PlanFailed, PlannerClient
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.process import THREADS
 
 PICTURE = ToyWorldModel.picture(GOAL)
@@ -28,8 +26,10 @@ PICTURE = ToyWorldModel.picture(GOAL)
 
 def raising(error):
     """Return a fault of the toy."""
+
     def fault(latents):
         raise error
+
     return fault
 
 
@@ -47,7 +47,7 @@ def failures_of_one_goal(robot):
     broken = to_image(PICTURE)
     broken.step = 1
     yield failure(robot, current_image=broken)
-    yield failure(robot, samples=10 ** 6)
+    yield failure(robot, samples=10**6)
     yield failure(robot, start_state=EndEffectorState(gripper=1.5))
     yield failure(robot, model='another')
     yield failure(robot, model='damaged')
@@ -86,8 +86,10 @@ def failures_of_streams(robot):
     def arrives(**streams):
         robot.delay.update(streams)
         robot.sending |= set(streams)
-        ages = {'image': lambda: robot.planner._observations.age_of_frame('main'),
-                'state': robot.planner._observations.age_of_state}
+        ages = {
+            'image': lambda: robot.planner._observations.age_of_frame('main'),
+            'state': robot.planner._observations.age_of_state,
+        }
         for stream, delay in streams.items():
             eventually(lambda: ages[stream]() is not None and abs(ages[stream]() - delay) < 0.4)
 
@@ -97,9 +99,13 @@ def failures_of_streams(robot):
     yield failure(robot)
     arrives(state=2.0)
     yield failure(robot, **given)
-    robot.planner.set_parameters([
-        Parameter('max_image_age', value=60.0), Parameter('max_state_age', value=60.0),
-        Parameter('image_timeout', value=30.0)])
+    robot.planner.set_parameters(
+        [
+            Parameter('max_image_age', value=60.0),
+            Parameter('max_state_age', value=60.0),
+            Parameter('image_timeout', value=30.0),
+        ]
+    )
     arrives(image=10.0)  # its stamps go back: a clock that was set
     yield failure(robot)
 
@@ -116,8 +122,9 @@ def failures_without_a_planner(robot):
         yield future.exception(60.0)
         eventually(answer.done)
     yield failure(robot)
-    lonely = rclpy.create_node('lonely', context=robot.node.context, namespace='/nowhere',
-                               use_global_arguments=False)
+    lonely = rclpy.create_node(
+        'lonely', context=robot.node.context, namespace='/nowhere', use_global_arguments=False
+    )
     with PlannerClient(lonely) as client, pytest.raises(PlanFailed) as failed:
         client.plan(PICTURE)
     lonely.destroy_node()
@@ -126,13 +133,21 @@ def failures_without_a_planner(robot):
 
 @pytest.mark.case(19)
 def test_every_code_can_be_had_and_says_why(make_robot):
-    robot, silent = make_robot(), make_robot(
-        sending=(), image_timeout=0.2, max_image_age=0.5, max_state_age=0.5, max_skew=0.5)
+    robot, silent = (
+        make_robot(),
+        make_robot(
+            sending=(), image_timeout=0.2, max_image_age=0.5, max_state_age=0.5, max_skew=0.5
+        ),
+    )
     robot.ready()
     assert silent.client.wait_until_ready(60.0)
     texts = {}
-    for source in (failures_of_one_goal(robot), failures_of_two_goals(robot),
-                   failures_of_streams(silent), failures_without_a_planner(robot)):
+    for source in (
+        failures_of_one_goal(robot),
+        failures_of_two_goals(robot),
+        failures_of_streams(silent),
+        failures_without_a_planner(robot),
+    ):
         for failed in source:
             assert failed.code not in texts, failed
             texts[failed.code] = failed.message
@@ -142,19 +157,36 @@ def test_every_code_can_be_had_and_says_why(make_robot):
 
 FAULTS = {
     'rollout': [
-        raising(KeyError('layer')), raising(ZeroDivisionError()), raising(MemoryError()),
-        raising(RuntimeError('not enough memory: 9 TiB')), raising(torch.OutOfMemoryError()),
+        raising(KeyError('layer')),
+        raising(ZeroDivisionError()),
+        raising(MemoryError()),
+        raising(RuntimeError('not enough memory: 9 TiB')),
+        raising(torch.OutOfMemoryError()),
         raising(OSError(5, 'I/O error')),
-        raising(StopIteration()), raising(RecursionError()), raising(AssertionError()),
-        raising(TimeoutError()), raising(UnicodeDecodeError('utf-8', b'x', 0, 1, 'bad')),
-        lambda latents: latents * np.nan, lambda latents: latents + np.inf,
-        lambda latents: latents[:1], lambda latents: latents[:0], lambda latents: latents[..., :3],
-        lambda latents: None, lambda latents: 'latents', lambda latents: latents.numpy(),
-        lambda latents: latents.to(torch.int64)],
+        raising(StopIteration()),
+        raising(RecursionError()),
+        raising(AssertionError()),
+        raising(TimeoutError()),
+        raising(UnicodeDecodeError('utf-8', b'x', 0, 1, 'bad')),
+        lambda latents: latents * np.nan,
+        lambda latents: latents + np.inf,
+        lambda latents: latents[:1],
+        lambda latents: latents[:0],
+        lambda latents: latents[..., :3],
+        lambda latents: None,
+        lambda latents: 'latents',
+        lambda latents: latents.numpy(),
+        lambda latents: latents.to(torch.int64),
+    ],
     'encode': [
-        raising(ValueError('frames')), raising(MemoryError()), lambda latents: latents * np.nan,
-        lambda latents: latents[:0], lambda latents: None],
-    'model_input': [raising(ValueError('frame')), lambda rgb: rgb[..., 0], lambda rgb: None]}
+        raising(ValueError('frames')),
+        raising(MemoryError()),
+        lambda latents: latents * np.nan,
+        lambda latents: latents[:0],
+        lambda latents: None,
+    ],
+    'model_input': [raising(ValueError('frame')), lambda rgb: rgb[..., 0], lambda rgb: None],
+}
 
 
 @contextmanager
@@ -175,9 +207,17 @@ def injected(model, place, fault, after):
 
 
 MALFORMED = [
-    {'samples': 2 ** 32 - 1}, {'elite_fraction': float('inf')}, {'horizon': 99}, {'camera': '\0'},
-    {'model': 'x' * 10_000}, {'model': 'damaged'}, {'time_allowance': 1e-9}, {'iterations': 101},
-    {'start_state': EndEffectorState(gripper=float('nan'))}, {'current_image': Image()}]
+    {'samples': 2**32 - 1},
+    {'elite_fraction': float('inf')},
+    {'horizon': 99},
+    {'camera': '\0'},
+    {'model': 'x' * 10_000},
+    {'model': 'damaged'},
+    {'time_allowance': 1e-9},
+    {'iterations': 101},
+    {'start_state': EndEffectorState(gripper=float('nan'))},
+    {'current_image': Image()},
+]
 
 
 def outcome(robot, place, fault, after, cancel=False, **fields):
@@ -206,14 +246,24 @@ def test_goals_end_whatever_fails(robot):
         assert {ErrorCode.UNKNOWN, ErrorCode.OUT_OF_MEMORY, ErrorCode.NON_FINITE_ENERGY} <= codes
     for _ in range(40):
         place, fault = faults[rng.integers(len(faults))]
-        outcome(robot, place, fault, rng.integers(4), cancel=rng.random() < 0.2, **{
-            'iterations': int(rng.integers(1, 5)), 'horizon': int(rng.integers(1, 3)),
-            'optimizer': OPTIMIZERS[rng.integers(2)],
-            **(MALFORMED[rng.integers(len(MALFORMED))] if rng.random() < 0.3 else {})})
+        outcome(
+            robot,
+            place,
+            fault,
+            rng.integers(4),
+            cancel=rng.random() < 0.2,
+            **{
+                'iterations': int(rng.integers(1, 5)),
+                'horizon': int(rng.integers(1, 3)),
+                'optimizer': OPTIMIZERS[rng.integers(2)],
+                **(MALFORMED[rng.integers(len(MALFORMED))] if rng.random() < 0.3 else {}),
+            },
+        )
     assert not [line for line in robot.errors() if 'Traceback' not in line], robot.errors()
     robot.logs = []  # exceptions that nobody foresaw are logged in full
-    assert np.allclose(robot.restore().plan(iterations=10).command[:3], (GOAL - START)[:3],
-                       atol=5e-3)
+    assert np.allclose(
+        robot.restore().plan(iterations=10).command[:3], (GOAL - START)[:3], atol=5e-3
+    )
 
 
 @pytest.mark.case(36)
@@ -227,7 +277,8 @@ def test_two_hundred_random_operations(make_robot):
     def follow(uuid, answer):
         assert answer.result().accepted
         wire.result_later(uuid).add_done_callback(
-            lambda result: results.setdefault(uuid, []).append(result.result()))
+            lambda result: results.setdefault(uuid, []).append(result.result())
+        )
 
     for operation in range(200):
         if operation == 60:
@@ -256,8 +307,11 @@ def test_two_hundred_random_operations(make_robot):
     for uuid, (result,) in results.items():  # one answer each
         assert set(wire.statuses(uuid)) & set(TERMINAL) <= {result.status}
         ends[result.status, result.result.error_code] += 1
-    assert ends.keys() == {(SUCCEEDED, ErrorCode.NONE), (CANCELED, ErrorCode.NONE),
-                           (ABORTED, ErrorCode.PREEMPTED)}, ends
+    assert ends.keys() == {
+        (SUCCEEDED, ErrorCode.NONE),
+        (CANCELED, ErrorCode.NONE),
+        (ABORTED, ErrorCode.PREEMPTED),
+    }, ends
     # The executor's pool may have filled up since; goals leave no threads.
     assert threading.active_count() <= threads + THREADS + 4
     robot.model.delay = 0.0

@@ -11,16 +11,20 @@ from rclpy.qos import qos_profile_sensor_data
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo
 import torch
-
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import ModelSpec, VJepa2WorldModel
 from vjepa2_planner_ros.world_model.geometric import TRANSLATION_BOUND
 from vjepa2_planner_ros.world_model.networks import EncoderSize, VisionTransformer
 
 SPEC = ModelSpec(
-    name='tiny', encoder=EncoderSize(48, 1, 2, 96), predictor=None, image_size=64,
-    crop='center_square', action_bounds=(0.1,) * 3 + (0.0,) * 4)
+    name='tiny',
+    encoder=EncoderSize(48, 1, 2, 96),
+    predictor=None,
+    image_size=64,
+    crop='center_square',
+    action_bounds=(0.1,) * 3 + (0.0,) * 4,
+)
 MOUNT = [0.05, 0.0, 0.0, math.pi, 0.0, 0.0]  # START has the tool upright
 INTRINSICS = [30.0, 30.0, 15.5, 15.5]  # of the toy's pictures of 32 x 32
 
@@ -33,8 +37,10 @@ def load_encoder(name, **options):
 @pytest.fixture
 def make_hand(make_robot):
     """Return a function that makes a Robot whose model is an encoder alone."""
+
     def make(**parameters):
         return make_robot(load_encoder, image_timeout=2.0, **parameters).ready()
+
     return make
 
 
@@ -43,7 +49,8 @@ def publish_info(robot, size=32, intrinsics=INTRINSICS):
     fx, fy, cx, cy = intrinsics
     message = CameraInfo(height=size, width=size, k=[fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0])
     publisher = robot.node.create_publisher(
-        CameraInfo, 'planner/camera_info', qos_profile_sensor_data)
+        CameraInfo, 'planner/camera_info', qos_profile_sensor_data
+    )
     robot.node.create_timer(0.05, lambda: publisher.publish(message))
 
 
@@ -55,6 +62,7 @@ def failure_of(robot):
 
 def pictures_of_a_plane(intrinsics, plane_height, move):
     """Return pictures uint8 [64, 64, 3] of a plane at START and after a move, by ray casting."""
+
     def coarse(x, y):  # smooth colours of the plane [m]
         return np.stack([np.sin(17 * x + 3 * y), np.sin(23 * y - 5 * x), np.cos(13 * (x + y))], -1)
 
@@ -62,8 +70,9 @@ def pictures_of_a_plane(intrinsics, plane_height, move):
     hand = Rotation.from_euler('xyz', START[3:6])
     rotation = hand * Rotation.from_euler('xyz', MOUNT[3:])
     column, row = np.meshgrid(np.arange(64.0), np.arange(64.0))
-    rays = rotation.apply(np.stack(
-        [(column - cx) / fx, (row - cy) / fy, np.ones_like(row)], -1).reshape(-1, 3))
+    rays = rotation.apply(
+        np.stack([(column - cx) / fx, (row - cy) / fy, np.ones_like(row)], -1).reshape(-1, 3)
+    )
     assert rays[:, 2].max() < 0.0
     pictures = []
     for offset in (np.zeros(3), np.asarray(move)):
@@ -123,24 +132,39 @@ def test_uncalibrated_camera(make_hand):
 
 
 def test_camera_below_the_plane(make_hand):
-    failure = failure_of(make_hand(
-        camera__main__mount=MOUNT, camera__main__intrinsics=INTRINSICS,
-        camera__main__plane_height=float(START[2])))
+    failure = failure_of(
+        make_hand(
+            camera__main__mount=MOUNT,
+            camera__main__intrinsics=INTRINSICS,
+            camera__main__plane_height=float(START[2]),
+        )
+    )
     assert failure.code == ErrorCode.INVALID_STATE
     assert f'plane_height = {START[2]:g} m: allowed: 0.02 m or more' in failure.message
 
 
 def test_gripper_alone_cannot_be_searched(make_hand):
-    failure = failure_of(make_hand(
-        camera__main__mount=MOUNT, camera__main__intrinsics=INTRINSICS, cem__search=['gripper']))
+    failure = failure_of(
+        make_hand(
+            camera__main__mount=MOUNT,
+            camera__main__intrinsics=INTRINSICS,
+            search__axes=['gripper'],
+        )
+    )
     assert failure.code == ErrorCode.INVALID_SETTINGS
-    assert 'cem.search is gripper' in failure.message
+    assert 'search.axes is gripper' in failure.message
 
 
-@pytest.mark.parametrize('name, value, allowed', [
-    ('mount', [0.1] * 7, 'six numbers'), ('mount', [math.nan] * 6, '-3.14159 to 3.14159'),
-    ('intrinsics', [1.0] * 3, 'four numbers'), ('intrinsics', [0.0, 9.0, 9.0, 9.0], 'above 0'),
-    ('plane_height', 4.0, '')])
+@pytest.mark.parametrize(
+    'name, value, allowed',
+    [
+        ('mount', [0.1] * 7, 'six numbers'),
+        ('mount', [math.nan] * 6, '-3.14159 to 3.14159'),
+        ('intrinsics', [1.0] * 3, 'four numbers'),
+        ('intrinsics', [0.0, 9.0, 9.0, 9.0], 'above 0'),
+        ('plane_height', 4.0, ''),
+    ],
+)
 def test_wrong_parameter_is_refused_by_name(make_robot, name, value, allowed):
     with pytest.raises(Exception, match=f'camera.main.{name}.*{allowed}'):
         make_robot(**{f'camera__main__{name}': value})
@@ -148,7 +172,11 @@ def test_wrong_parameter_is_refused_by_name(make_robot, name, value, allowed):
 
 def test_camera_info_beside_compressed_frames(make_robot):
     robot = make_robot(
-        camera__main__mount=MOUNT, camera__main__topic='/cell/hand/image_raw/compressed',
-        camera__main__compressed=True, sending=())
+        camera__main__mount=MOUNT,
+        camera__main__topic='/cell/hand/image_raw/compressed',
+        camera__main__compressed=True,
+        sending=(),
+    )
     assert '/cell/hand/camera_info' in [
-        subscription.topic_name for subscription in robot.planner.subscriptions]
+        subscription.topic_name for subscription in robot.planner.subscriptions
+    ]

@@ -12,9 +12,8 @@ from PIL import Image as Picture
 from planner_rig import to_image
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
-
-from vjepa2_planner_ros.nodes import images
-from vjepa2_planner_ros.pictures import read_picture
+from vjepa2_planner_ros.learning.datasets import read_picture
+from vjepa2_planner_ros.messages import images
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ALPHA = np.full((5, 7, 1), 77, np.uint8)
@@ -23,18 +22,29 @@ ALPHA = np.full((5, 7, 1), 77, np.uint8)
 def encoded(encoding, pixels, padding):
     """Return an Image of pixels [H, W, C] with rows longer by padding bytes of rubbish."""
     height, width, channels = pixels.shape
-    rows = np.concatenate([pixels.reshape(height, -1),
-                           np.full((height, padding), 123, np.uint8)], axis=1)
-    return Image(height=height, width=width, encoding=encoding,
-                 step=width * channels + padding, data=array('B', rows.tobytes()))
+    rows = np.concatenate(
+        [pixels.reshape(height, -1), np.full((height, padding), 123, np.uint8)], axis=1
+    )
+    return Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=width * channels + padding,
+        data=array('B', rows.tobytes()),
+    )
 
 
 @pytest.mark.case(4)
 @pytest.mark.parametrize('padding', [0, 1, 13])
-@pytest.mark.parametrize('encoding, pixels', [
-    ('rgb8', RGB), ('bgr8', RGB[..., ::-1]),
-    ('rgba8', np.concatenate([RGB, ALPHA], axis=2)),
-    ('bgra8', np.concatenate([RGB[..., ::-1], ALPHA], axis=2))])
+@pytest.mark.parametrize(
+    'encoding, pixels',
+    [
+        ('rgb8', RGB),
+        ('bgr8', RGB[..., ::-1]),
+        ('rgba8', np.concatenate([RGB, ALPHA], axis=2)),
+        ('bgra8', np.concatenate([RGB[..., ::-1], ALPHA], axis=2)),
+    ],
+)
 def test_encodings_of_a_picture_give_the_same_array(encoding, pixels, padding):
     rgb = images.to_rgb(encoded(encoding, pixels, padding))
     assert rgb.dtype == np.uint8 and rgb.flags.c_contiguous
@@ -60,17 +70,21 @@ def test_array_to_message_and_back():
 
 
 @pytest.mark.case(3)
-@pytest.mark.parametrize('change, words', [
-    ({'width': 0}, ['width', '0', '1 to']),
-    ({'height': 0}, ['height', '0', '1 to']),
-    ({'data': array('B', bytes(104))}, ['data length', '104', '105']),
-    ({'data': array('B')}, ['data length', '0', '105']),
-    ({'step': 20}, ['step', '20', '21']),
-    ({'encoding': 'yuv422'}, ['encoding', 'yuv422', 'rgb8']),
-    ({'encoding': '32FC1'}, ['encoding', '32FC1', 'mono8']),
-    ({'encoding': 'mono16'}, ['encoding', 'mono16', 'mono8']),
-    ({'encoding': ''}, ['encoding', "''", 'mono8']),
-    ({'is_bigendian': 1}, ['is_bigendian', '1', '0'])])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'width': 0}, ['width', '0', '1 to']),
+        ({'height': 0}, ['height', '0', '1 to']),
+        ({'data': array('B', bytes(104))}, ['data length', '104', '105']),
+        ({'data': array('B')}, ['data length', '0', '105']),
+        ({'step': 20}, ['step', '20', '21']),
+        ({'encoding': 'yuv422'}, ['encoding', 'yuv422', 'rgb8']),
+        ({'encoding': '32FC1'}, ['encoding', '32FC1', 'mono8']),
+        ({'encoding': 'mono16'}, ['encoding', 'mono16', 'mono8']),
+        ({'encoding': ''}, ['encoding', "''", 'mono8']),
+        ({'is_bigendian': 1}, ['is_bigendian', '1', '0']),
+    ],
+)
 def test_malformed_message_is_named(change, words):
     message = to_image(RGB)
     for name, value in change.items():
@@ -97,8 +111,10 @@ def test_jpeg_is_close_to_pillow(mode):
     assert abs(images.compressed_to_rgb(message) - expected).max() <= 3  # decoders may round
 
 
-@pytest.mark.parametrize('data', [
-    b'', b'GIF89a' + bytes(40), b'\x89PNG\r\n\x1a\n' + bytes(40), b'\xff\xd8\xff' + bytes(40)])
+@pytest.mark.parametrize(
+    'data',
+    [b'', b'GIF89a' + bytes(40), b'\x89PNG\r\n\x1a\n' + bytes(40), b'\xff\xd8\xff' + bytes(40)],
+)
 def test_damaged_file_is_named(data):
     message = CompressedImage(format='png', data=array('B', data))
     with pytest.raises(ValueError, match='goal.data.*allowed.*jpeg or png'):
@@ -125,7 +141,8 @@ def test_files_of_sixteen_bits_keep_their_upper_eight(tmp_path):
     grey = RGB[..., 0].astype(np.uint16) * 256 + 200
     Picture.fromarray(grey).save(tmp_path / 'deep.png')
     np.testing.assert_array_equal(
-        read_picture(tmp_path / 'deep.png'), np.repeat(RGB[..., :1], 3, axis=-1))
+        read_picture(tmp_path / 'deep.png'), np.repeat(RGB[..., :1], 3, axis=-1)
+    )
     Picture.fromarray(grey.astype(np.float32)).save(tmp_path / 'deep.tiff')
     with pytest.raises(ValueError, match="deep.tiff: mode is 'F'.*8 or 16 bits"):
         read_picture(tmp_path / 'deep.tiff')

@@ -14,11 +14,10 @@ import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
-from toy_world_model import ToyWorldModel
-
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.nodes.history import History, Stamped
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.stream_buffer import History, Stamped
 
 
 def failure_of(robot, **fields):
@@ -31,8 +30,9 @@ def failure_of(robot, **fields):
 @pytest.fixture
 def impatient(make_robot):
     """Return a Robot that sends nothing yet, to a planner that waits shortly for fresh streams."""
-    return make_robot(sending=(), image_timeout=0.3, max_image_age=0.5, max_state_age=0.5,
-                      max_skew=0.2)
+    return make_robot(
+        sending=(), image_timeout=0.3, max_image_age=0.5, max_state_age=0.5, max_skew=0.2
+    )
 
 
 @pytest.mark.case(39)
@@ -69,9 +69,13 @@ def test_first_image_is_waited_for(make_robot):
 
 
 @pytest.mark.case(40, 41)
-@pytest.mark.parametrize('stream, code, parameter', [
-    ('image', ErrorCode.IMAGE_STALE, 'max_image_age'),
-    ('state', ErrorCode.STATE_STALE, 'max_state_age')])
+@pytest.mark.parametrize(
+    'stream, code, parameter',
+    [
+        ('image', ErrorCode.IMAGE_STALE, 'max_image_age'),
+        ('state', ErrorCode.STATE_STALE, 'max_state_age'),
+    ],
+)
 @pytest.mark.parametrize('delay, word', [(2.0, 's old'), (-30.0, 'in the future')])
 def test_stale_stream(impatient, stream, code, parameter, delay, word):
     fields = {'current_image': ToyWorldModel.picture(START)} if stream == 'state' else {}
@@ -79,8 +83,9 @@ def test_stale_stream(impatient, stream, code, parameter, delay, word):
     impatient.sending = {'image', 'state'}
     assert impatient.client.wait_until_ready(60.0)
     inputs = impatient.planner._observations
-    eventually(lambda: inputs.age_of_frame('main') is not None
-               and inputs.age_of_state() is not None)
+    eventually(
+        lambda: inputs.age_of_frame('main') is not None and inputs.age_of_state() is not None
+    )
     failure = failure_of(impatient, **fields)
     assert failure.code == code
     assert all(part in failure.message for part in (word, f'{parameter} = 0.5 s'))
@@ -98,10 +103,14 @@ def test_streams_out_of_sync(make_robot):
 
 
 @pytest.mark.case(46)
-@pytest.mark.parametrize('axis, value, words', [
-    (0, 400.0, ['pose.position.x = 400', 'millimetres']),
-    (1, float('nan'), ['pose.position.y = nan']),
-    (6, -40.0, ["'panda_finger_joint1' = 1.64", 'gripper.open_position = 0.04 to'])])
+@pytest.mark.parametrize(
+    'axis, value, words',
+    [
+        (0, 400.0, ['pose.position.x = 400', 'millimetres']),
+        (1, float('nan'), ['pose.position.y = nan']),
+        (6, -40.0, ["'panda_finger_joint1' = 1.64", 'gripper.open_position = 0.04 to']),
+    ],
+)
 def test_impossible_state(make_robot, axis, value, words):
     robot = make_robot(sending=())  # its own: states are kept for a while
     robot.state = START.copy()
@@ -122,8 +131,8 @@ def test_zero_stamp_counts_from_arrival(robot):
     eventually(lambda: inputs._frames['main'].newest.message.header.stamp == Time())
     before = robot.node.get_clock().now().nanoseconds
     after = robot.plan(iterations=1).stamp
-    assert after.sec * 10 ** 9 + after.nanosec > before - 5 * 10 ** 9  # the rig's max_image_age
-    eventually(lambda: robot.plan(iterations=1).stamp.sec * 10 ** 9 > before)
+    assert after.sec * 10**9 + after.nanosec > before - 5 * 10**9  # the rig's max_image_age
+    eventually(lambda: robot.plan(iterations=1).stamp.sec * 10**9 > before)
     robot.node.destroy_timer(timer)
 
 
@@ -182,13 +191,13 @@ def test_history_of_the_newest_only():
 
 
 def test_history_survives_late_messages_and_a_clock_set_back():
-    second = 10 ** 9
+    second = 10**9
     assert stamps_kept(0, 10 * second, [5, 9, 7])[1] == [5, 9]
     assert stamps_kept(0, 10 * second, [50 * second, 51 * second, 3])[1] == [3]
 
 
 def test_history_of_a_clock_that_stands_still():
-    history, kept = stamps_kept(0, 10 ** 9, [3, 5] + 1000 * [7])
+    history, kept = stamps_kept(0, 10**9, [3, 5] + 1000 * [7])
     assert kept == [3, 5, 7]
     history.add(Stamped('newer', 7))
     assert history.newest.message == 'newer'
@@ -197,16 +206,24 @@ def test_history_of_a_clock_that_stands_still():
 @pytest.mark.case(43)
 def test_reliable_publisher_is_heard_too(make_robot):
     robot = make_robot(sending=['state'])
-    reliable = robot.node.create_publisher(Image, 'planner/image', QoSProfile(
-        depth=1, reliability=ReliabilityPolicy.RELIABLE))
-    robot.node.create_timer(0.02, lambda: reliable.publish(
-        to_image(ToyWorldModel.picture(START), robot.stamp('image'))))
+    reliable = robot.node.create_publisher(
+        Image, 'planner/image', QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+    )
+    robot.node.create_timer(
+        0.02,
+        lambda: reliable.publish(to_image(ToyWorldModel.picture(START), robot.stamp('image'))),
+    )
     assert np.isfinite(robot.ready().plan().command).all()
 
 
 def test_several_cameras_raw_and_compressed(make_robot):
-    robot = make_robot(**{'cameras': ['main', 'wrist'], 'camera__wrist__topic': 'wrist/png',
-                          'camera__wrist__compressed': True})
+    robot = make_robot(
+        **{
+            'cameras': ['main', 'wrist'],
+            'camera__wrist__topic': 'wrist/png',
+            'camera__wrist__compressed': True,
+        }
+    )
     wrist = robot.node.create_publisher(CompressedImage, 'wrist/png', 1)
     moved = START + [0.02, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 

@@ -7,30 +7,40 @@ import threading
 from action_msgs.msg import GoalStatus
 import numpy as np
 from planner_rig import (
-    DEACTIVATE, eventually, GOAL, send_goal, START, to_image, to_state_message, transition)
+    DEACTIVATE,
+    eventually,
+    GOAL,
+    send_goal,
+    START,
+    to_image,
+    to_state_message,
+    transition,
+)
 from planner_wire import wait
 import pytest
 from rclpy.action import ActionClient
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from visualization_msgs.msg import Marker, MarkerArray
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import EndEffectorState
-
-from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.landscape import make_grid
-from vjepa2_planner_ros.landscape_picture import draw
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.landscapes import to_landscape
 from vjepa2_planner_ros.nodes import landscape_topics
-from vjepa2_planner_ros.nodes.landscape_messages import to_landscape
 from vjepa2_planner_ros.nodes.landscape_server import step_beside
 from vjepa2_planner_ros.nodes.solver import Solver
+from vjepa2_planner_ros.planning.landscape import make_grid
+from vjepa2_planner_ros.planning.landscape_plot import draw
 
 PICTURE = to_image(ToyWorldModel.picture(GOAL))
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SUCCEEDED, CANCELED, ABORTED = (
-    GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED)
+    GoalStatus.STATUS_SUCCEEDED,
+    GoalStatus.STATUS_CANCELED,
+    GoalStatus.STATUS_ABORTED,
+)
 
 
 class Ask:
@@ -39,8 +49,11 @@ class Ask:
     def __init__(self, node, client, **fields):
         self.progress = []
         self.handle = send_goal(
-            node, client, ComputeEnergyLandscape.Goal(**fields),
-            lambda message: self.progress.append(message.feedback.progress))
+            node,
+            client,
+            ComputeEnergyLandscape.Goal(**fields),
+            lambda message: self.progress.append(message.feedback.progress),
+        )
         self.later = self.handle.get_result_async() if self.handle.accepted else None
 
     def end(self):
@@ -91,8 +104,9 @@ def test_energies_over_the_live_picture_and_the_command_of_the_last_plan(robot, 
     assert np.allclose(np.reshape(result.energies, (4, 5)), expected, atol=1e-6)
     assert np.isclose(result.minimum, expected.min(), atol=1e-6)
     best = np.unravel_index(expected.argmin(), expected.shape)
-    assert np.allclose(result.minimum_command, [
-        x.values[best[1]], 0, 0, 0, 0, 0, gripper.values[best[0]]])
+    assert np.allclose(
+        result.minimum_command, [x.values[best[1]], 0, 0, 0, 0, 0, gripper.values[best[0]]]
+    )
     assert np.isclose(result.start_energy, energy(), atol=1e-6)
     assert result.has_command and bytes(result.plan_id.uuid) == plan.plan_id
     assert np.allclose(result.command, plan.command)
@@ -108,17 +122,23 @@ def test_energies_over_the_live_picture_and_the_command_of_the_last_plan(robot, 
 def test_pictures_of_a_goal_are_not_kept_after_its_end(robot, ask, monkeypatch):
     servers, handles = robot.planner._landscapes.goals, []
     execute = servers._execute
-    monkeypatch.setattr(servers.slot, '_execute', lambda job: (
-        handles.append(job.handle), execute(job))[1])
+    monkeypatch.setattr(
+        servers.slot, '_execute', lambda job: (handles.append(job.handle), execute(job))[1]
+    )
     picture = to_image(ToyWorldModel.picture(GOAL))
     assert ask(goal_image=picture, axes=['x', 'y'], resolution=[2, 2]).end()[0] == SUCCEEDED
     assert len(handles) == 1 and not handles[0].request.goal_image.data
 
 
 def test_three_axes_and_a_step_on_another(robot, ask):
-    _, result = ask(goal_image=PICTURE, axes=['x', 'y', 'z'], lowest=[0.0, -0.04, 0.0],
-                    highest=[0.04, 0.0, 0.04], resolution=[3, 2, 4],
-                    offset=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5]).end()
+    _, result = ask(
+        goal_image=PICTURE,
+        axes=['x', 'y', 'z'],
+        lowest=[0.0, -0.04, 0.0],
+        highest=[0.04, 0.0, 0.04],
+        resolution=[3, 2, 4],
+        offset=[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5],
+    ).end()
     x, y, z = (np.array(axis.values) for axis in result.axes)
     expected = energy(x[:, None, None], y[:, None], z, closing=0.5)
     assert expected.shape == (3, 2, 4)
@@ -129,12 +149,17 @@ def test_three_axes_and_a_step_on_another(robot, ask):
 def test_pictures_and_state_of_the_goal_are_used(robot, ask):
     elsewhere = START + [0.1, -0.05, 0.0, 0.0, 0.0, 0.0, 0.3]
     _, result = ask(
-        goal_image=PICTURE, use_current_image=True, resolution=[2, 2],
-        current_image=to_image(ToyWorldModel.picture(elsewhere)), use_start_state=True,
-        start_state=to_state_message(elsewhere)).end()
+        goal_image=PICTURE,
+        use_current_image=True,
+        resolution=[2, 2],
+        current_image=to_image(ToyWorldModel.picture(elsewhere)),
+        use_start_state=True,
+        start_state=to_state_message(elsewhere),
+    ).end()
     x, y = (np.array(axis.values) for axis in result.axes)
-    assert np.allclose(np.reshape(result.energies, (2, 2)),
-                       energy(x[:, None], y, start=elsewhere), atol=1e-6)
+    assert np.allclose(
+        np.reshape(result.energies, (2, 2)), energy(x[:, None], y, start=elsewhere), atol=1e-6
+    )
     assert np.isclose(result.start_pose.pose.position.x, elsewhere[0])
 
 
@@ -147,16 +172,23 @@ def test_the_last_plan_can_be_looked_at_when_the_arm_has_moved_on(make_robot):
     assert not before.has_command
     robot.plan()
     robot.state = START + [0.2, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0]
-    eventually(lambda: robot.planner._observations.state(
-        None, robot.planner._landscapes._last.request.settings)[0] > 0.55)
+    eventually(
+        lambda: (
+            robot.planner._observations.state(
+                None, robot.planner._landscapes._last.request.settings
+            )[0]
+            > 0.55
+        )
+    )
     _, after = ask(use_last_plan=True).end()
     x, y = (np.array(axis.values) for axis in before.axes)
     assert np.allclose(before.energies, energy(x[:, None], y).ravel(), atol=1e-6)
     # Of that plan: beside x and y the steps are its command's.
     z, closing = after.command[2], -after.command[6]
     turned = sum(abs(after.command[3:6])) / 7.0
-    assert np.allclose(after.energies, turned + energy(x[:, None], y, z, closing).ravel(),
-                       atol=1e-6)
+    assert np.allclose(
+        after.energies, turned + energy(x[:, None], y, z, closing).ravel(), atol=1e-6
+    )
     assert np.isclose(after.command_energy, 0.0, atol=0.01) and after.has_command
     client.destroy()
 
@@ -167,8 +199,11 @@ def test_a_map_of_the_last_plan_holds_its_command(robot, ask):
     x, y = (np.array(axis.values) for axis in result.axes)
     nearest = [abs(values - step).argmin() for values, step in zip((x, y), result.command)]
     # Steps of 2 mm: the nearest cell is up to a millimetre away on each axis.
-    assert np.isclose(np.reshape(result.energies, (51, 51))[tuple(nearest)],
-                      result.command_energy, atol=0.002 / 7.0 + 1e-6)
+    assert np.isclose(
+        np.reshape(result.energies, (51, 51))[tuple(nearest)],
+        result.command_energy,
+        atol=0.002 / 7.0 + 1e-6,
+    )
     assert result.minimum == pytest.approx(result.command_energy, abs=0.002)
     assert np.allclose(result.minimum_command[2:], result.command[2:], atol=1e-7)
     assert to_landscape(result).place(np.array(result.command)) == ''
@@ -188,19 +223,35 @@ def test_a_command_at_a_bound_that_float32_rounds_up_is_a_step_beside():
     make_grid((), (), (), (), beside, bounds)
 
 
-@pytest.mark.parametrize('fields, code, text', (
-    ({}, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data = nothing'),
-    ({'goal_image': PICTURE, 'model': 'other'}, ErrorCode.MODEL_NOT_FOUND, "model = 'other'"),
-    ({'goal_image': PICTURE, 'camera': 'left'}, ErrorCode.INVALID_SETTINGS, "camera = 'left'"),
-    ({'goal_image': PICTURE, 'axes': ['x', 'up']}, ErrorCode.INVALID_SETTINGS, "'up'"),
-    ({'goal_image': PICTURE, 'highest': [0.2, 0.05]}, ErrorCode.INVALID_SETTINGS,
-     'highest of x = 0.2: allowed: -0.05 to 0.05'),
-    ({'goal_image': PICTURE, 'resolution': [2000, 2000]}, ErrorCode.INVALID_SETTINGS,
-     'resolution = [2000, 2000]'),
-    ({'goal_image': PICTURE, 'use_start_state': True,
-      'start_state': EndEffectorState(gripper=2.0)}, ErrorCode.INVALID_STATE,
-     'start_state.gripper = 2.0'),
-), ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    'fields, code, text',
+    (
+        ({}, ErrorCode.INVALID_GOAL_IMAGE, 'goal_image.data = nothing'),
+        ({'goal_image': PICTURE, 'model': 'other'}, ErrorCode.MODEL_NOT_FOUND, "model = 'other'"),
+        ({'goal_image': PICTURE, 'camera': 'left'}, ErrorCode.INVALID_SETTINGS, "camera = 'left'"),
+        ({'goal_image': PICTURE, 'axes': ['x', 'up']}, ErrorCode.INVALID_SETTINGS, "'up'"),
+        (
+            {'goal_image': PICTURE, 'highest': [0.2, 0.05]},
+            ErrorCode.INVALID_SETTINGS,
+            'highest of x = 0.2: allowed: -0.05 to 0.05',
+        ),
+        (
+            {'goal_image': PICTURE, 'resolution': [2000, 2000]},
+            ErrorCode.INVALID_SETTINGS,
+            'resolution = [2000, 2000]',
+        ),
+        (
+            {
+                'goal_image': PICTURE,
+                'use_start_state': True,
+                'start_state': EndEffectorState(gripper=2.0),
+            },
+            ErrorCode.INVALID_STATE,
+            'start_state.gripper = 2.0',
+        ),
+    ),
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 def test_what_is_wrong_is_answered_by_name(ask, fields, code, text):
     found, message = ask(**fields).failure()
     assert found == code and text in message
@@ -308,19 +359,22 @@ def test_a_model_that_was_replaced_ends_it(robot, ask):
 def points_of(cloud):
     """Return x y z energy [P, 4] of a PointCloud2."""
     assert [(field.name, field.offset, field.datatype) for field in cloud.fields] == [
-        (name, 4 * i, 7) for i, name in enumerate(('x', 'y', 'z', 'energy'))]  # 7: FLOAT32
+        (name, 4 * i, 7) for i, name in enumerate(('x', 'y', 'z', 'energy'))
+    ]  # 7: FLOAT32
     assert len(cloud.data) == cloud.row_step * cloud.height == cloud.point_step * cloud.width
     return np.frombuffer(cloud.data, '<f4').reshape(cloud.width, 4)
 
 
 def test_it_is_shown_on_topics(robot, ask, listen):
     robot.plan()
-    images, clouds, markers = (listen(kind, f'planner/landscape/{name}', LATCHED) for kind, name
-                               in ((Image, 'image'), (PointCloud2, 'points'),
-                                   (MarkerArray, 'markers')))
+    images, clouds, markers = (
+        listen(kind, f'planner/landscape/{name}', LATCHED)
+        for kind, name in ((Image, 'image'), (PointCloud2, 'points'), (MarkerArray, 'markers'))
+    )
     offset = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.25]
-    _, result = ask(goal_image=PICTURE, axes=['x', 'y', 'z'], resolution=[5, 4, 3],
-                    offset=offset).end()
+    _, result = ask(
+        goal_image=PICTURE, axes=['x', 'y', 'z'], resolution=[5, 4, 3], offset=offset
+    ).end()
     eventually(lambda: images and images[-1].width > 2 * images[-1].height)
     eventually(lambda: clouds and clouds[-1].width == 60)
     eventually(lambda: markers and len(markers[-1].markers) > 4)
@@ -329,8 +383,9 @@ def test_it_is_shown_on_topics(robot, ask, listen):
     assert cloud.header == result.header and cloud.header.frame_id == 'panda_link0'
     x, y, z = (np.array(axis.values) for axis in result.axes)
     grid = np.stack(np.meshgrid(x, y, z, indexing='ij'), axis=-1).reshape(-1, 3)
-    assert np.allclose(points_of(cloud), np.column_stack([START[:3] + grid, result.energies]),
-                       atol=1e-6)
+    assert np.allclose(
+        points_of(cloud), np.column_stack([START[:3] + grid, result.energies]), atol=1e-6
+    )
     kinds = {marker.ns: marker for marker in markers[-1].markers if marker.action == Marker.ADD}
     assert set(kinds) == {'xy slice', 'xz slice', 'yz slice', 'minimum', 'command'}
     ends = [[point.x, point.y, point.z] for point in kinds['command'].points]
@@ -338,8 +393,11 @@ def test_it_is_shown_on_topics(robot, ask, listen):
     lowest = START[:3] + np.array(result.minimum_command[:3])
     at = kinds['minimum'].pose.position
     assert np.allclose([at.x, at.y, at.z], lowest, atol=1e-6)
-    for name, cells, across in (('xy slice', 4 * 3, 2), ('xz slice', 4 * 2, 1),
-                                ('yz slice', 3 * 2, 0)):
+    for name, cells, across in (
+        ('xy slice', 4 * 3, 2),
+        ('xz slice', 4 * 2, 1),
+        ('yz slice', 3 * 2, 0),
+    ):
         marker = kinds[name]
         corners = np.array([[point.x, point.y, point.z] for point in marker.points])
         assert marker.type == Marker.TRIANGLE_LIST
@@ -356,8 +414,9 @@ def test_without_a_translation_there_are_no_points_in_space(robot, ask, listen):
     markers = listen(MarkerArray, 'planner/landscape/markers', LATCHED)
     ask(goal_image=PICTURE, axes=['roll', 'gripper'], resolution=[2, 2]).end()
     eventually(lambda: clouds and clouds[-1].width == 0)
-    eventually(lambda: markers and [marker.action for marker in markers[-1].markers] == [
-        Marker.DELETEALL])
+    eventually(
+        lambda: markers and [marker.action for marker in markers[-1].markers] == [Marker.DELETEALL]
+    )
 
 
 def test_the_result_does_not_wait_for_the_picture(robot, ask, monkeypatch):
@@ -379,7 +438,8 @@ def test_the_result_does_not_wait_for_the_picture(robot, ask, monkeypatch):
     assert drawn == [(2, 2), (2, 4)]
     late = []
     subscription = robot.node.create_subscription(
-        Image, 'planner/landscape/image', late.append, LATCHED)
+        Image, 'planner/landscape/image', late.append, LATCHED
+    )
     eventually(lambda: late and late[-1].header == result.header)
     robot.node.destroy_subscription(subscription)
 

@@ -18,20 +18,42 @@ from vjepa2_interfaces.action import ComputeEnergyLandscape
 @pytest.fixture
 def command(start_command):
     """Return a function that starts the command against the shared planner."""
-    return partial(start_command, 'landscape_command')
+    return partial(start_command, 'cli.landscape')
 
 
 def test_writes_picture_and_numbers_and_prints_where_it_is_lowest(command, goal_file, tmp_path):
     files = [str(tmp_path / f'found.{suffix}') for suffix in ('png', 'json', 'npz')]
-    process = command('--goal', goal_file, '--axes', 'x', 'gripper', '--lowest', '-0.02', '-0.5',
-                      '--highest', '0.04', '0.5', '--resolution', '3', '3', '-o', files[0],
-                      '-o', files[1], '-o', files[2])
+    process = command(
+        '--goal',
+        goal_file,
+        '--axes',
+        'x',
+        'gripper',
+        '--lowest',
+        '-0.02',
+        '-0.5',
+        '--highest',
+        '0.04',
+        '0.5',
+        '--resolution',
+        '3',
+        '3',
+        '-o',
+        files[0],
+        '-o',
+        files[1],
+        '-o',
+        files[2],
+    )
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     x, gripper = np.linspace(-0.02, 0.04, 3), np.array([-0.5, 0.0, 0.5])
     step = GOAL - START
-    expected = (abs(x[:, None] - step[0]) + abs(step[1:6]).sum()
-                + abs(np.clip(START[6] - gripper, 0.0, 1.0) - GOAL[6])) / 7.0
+    expected = (
+        abs(x[:, None] - step[0])
+        + abs(step[1:6]).sum()
+        + abs(np.clip(START[6] - gripper, 0.0, 1.0) - GOAL[6])
+    ) / 7.0
     said = json.loads((tmp_path / 'found.json').read_text())
     assert np.allclose(said['energies'], expected, atol=1e-6)
     with np.load(files[2]) as kept:
@@ -52,18 +74,21 @@ def test_the_last_plan(command, robot):
     assert [float(value) for value in row[3:]] == pytest.approx(result.command, abs=1e-4)
 
 
-@pytest.mark.parametrize('arguments, code, text', (
-    (['--axes', 'x', 'y', '--lowest', '-1.0', '0.0'], 1, 'INVALID_SETTINGS: lowest of x'),
-    (['--camera', 'left'], 1, "INVALID_SETTINGS: camera = 'left'"),
-    (['--action', 'nowhere', '--wait', '0.2'], 1, "no planner on action 'nowhere'"),
-    (['-o', 'landscape.txt'], 2, 'landscape.txt: allowed: .png'),
-    (['-o', '/nowhere/x.png'], 2, '/nowhere/x.png: allowed: a file in a folder that exists'),
-    (['-o', '/'], 2, 'output: /: allowed: .png'),
-    (['--resolution', '-1', '5'], 2, '--resolution: -1: allowed: 2 to 65536'),
-    (['--resolution', '4294967296', '3'], 2, '--resolution: 4294967296: allowed: 2 to 65536'),
-    (['--resolution', '3.5', '3'], 2, '--resolution: 3.5: allowed: 2 to 65536'),
-    (['--resolution', '60000', '3'], 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
-))
+@pytest.mark.parametrize(
+    'arguments, code, text',
+    (
+        (['--axes', 'x', 'y', '--lowest', '-1.0', '0.0'], 1, 'INVALID_SETTINGS: lowest of x'),
+        (['--camera', 'left'], 1, "INVALID_SETTINGS: camera = 'left'"),
+        (['--action', 'nowhere', '--wait', '0.2'], 1, "no planner on action 'nowhere'"),
+        (['-o', 'landscape.txt'], 2, 'landscape.txt: allowed: .png'),
+        (['-o', '/nowhere/x.png'], 2, '/nowhere/x.png: allowed: a file in a folder that exists'),
+        (['-o', '/'], 2, 'output: /: allowed: .png'),
+        (['--resolution', '-1', '5'], 2, '--resolution: -1: allowed: 2 to 65536'),
+        (['--resolution', '4294967296', '3'], 2, '--resolution: 4294967296: allowed: 2 to 65536'),
+        (['--resolution', '3.5', '3'], 2, '--resolution: 3.5: allowed: 2 to 65536'),
+        (['--resolution', '60000', '3'], 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
+    ),
+)
 def test_what_cannot_be_is_said_with_an_exit_code(command, goal_file, arguments, code, text):
     process = command('--goal', goal_file, *arguments)
     _, errors = process.communicate(timeout=60)
@@ -89,8 +114,9 @@ def test_a_planner_that_goes_away_is_not_waited_for(command, robot, goal_file):
     async def answer_nothing(request):
         asked.set()
 
-    server = ActionServer(robot.node, ComputeEnergyLandscape, 'departing', begun,
-                          handle_accepted_callback=begun)
+    server = ActionServer(
+        robot.node, ComputeEnergyLandscape, 'departing', begun, handle_accepted_callback=begun
+    )
     server._execute_get_result_request = answer_nothing
     process = command('--goal', goal_file, '--action', 'departing')
     assert asked.wait(60.0)

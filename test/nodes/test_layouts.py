@@ -11,20 +11,26 @@ from planner_rig import eventually
 from plot_fields import plottable
 import pytest
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from vjepa2_planner_ros.nodes.landscape_messages import FIELDS
+from vjepa2_planner_ros.messages.landscapes import FIELDS
 import yaml
 
 CONFIG = Path(__file__).resolve().parent.parent.parent / 'config'
 IMAGE, CLOUD, MARKERS = (
-    'sensor_msgs/msg/Image', 'sensor_msgs/msg/PointCloud2', 'visualization_msgs/msg/MarkerArray')
+    'sensor_msgs/msg/Image',
+    'sensor_msgs/msg/PointCloud2',
+    'visualization_msgs/msg/MarkerArray',
+)
 RVIZ_TYPES = {  # the types that rviz's displays subscribe to
-    'rviz_default_plugins/Image': IMAGE, 'rviz_default_plugins/PointCloud2': CLOUD,
-    'rviz_default_plugins/MarkerArray': MARKERS}
+    'rviz_default_plugins/Image': IMAGE,
+    'rviz_default_plugins/PointCloud2': CLOUD,
+    'rviz_default_plugins/MarkerArray': MARKERS,
+}
 
 
 @pytest.fixture
 def offered(robot):
     """Return a function: what publishers there are of a topic of /planner, over DDS."""
+
     def publishers(topic):
         name = topic.replace('/planner/', f'{robot.planner.get_fully_qualified_name()}/', 1)
         eventually(lambda: robot.node.get_publishers_info_by_topic(name), 20.0)
@@ -42,18 +48,24 @@ def message_type(name):
 def topic_of(path, robot):
     """Return (topic, fields) of a path that starts with a topic of /planner, as rqt_plot does."""
     own = robot.planner.get_fully_qualified_name()
-    topics = [name.replace(own, '/planner', 1)
-              for name, _ in robot.node.get_topic_names_and_types() if name.startswith(own)]
+    topics = [
+        name.replace(own, '/planner', 1)
+        for name, _ in robot.node.get_topic_names_and_types()
+        if name.startswith(own)
+    ]
     topic = max((name for name in topics if path.startswith(f'{name}/')), key=len, default=None)
     assert topic is not None, path
-    return topic, path[len(topic) + 1:]
+    return topic, path[len(topic) + 1 :]
 
 
 def displays():
     """Return the displays of rviz that have a topic."""
     everything = yaml.safe_load((CONFIG / 'planner.rviz').read_text())
-    return [display for display in everything['Visualization Manager']['Displays']
-            if 'Topic' in display]
+    return [
+        display
+        for display in everything['Visualization Manager']['Displays']
+        if 'Topic' in display
+    ]
 
 
 @pytest.mark.parametrize('display', displays(), ids=lambda display: display['Name'])
@@ -71,17 +83,19 @@ def test_every_display_of_rviz_gets_its_topic(offered, display):
 
 def test_rviz_shows_everything_that_can_be_drawn(robot):
     own = robot.planner.get_fully_qualified_name()
-    drawable = {name.replace(own, '/planner', 1) for name, kinds in
-                robot.planner.get_publisher_names_and_types_by_node(
-                    robot.planner.get_name(), robot.planner.get_namespace())
-                if set(kinds) & set(RVIZ_TYPES.values())}
+    drawable = {
+        name.replace(own, '/planner', 1)
+        for name, kinds in robot.planner.get_publisher_names_and_types_by_node(
+            robot.planner.get_name(), robot.planner.get_namespace()
+        )
+        if set(kinds) & set(RVIZ_TYPES.values())
+    }
     assert drawable == {display['Topic']['Value'] for display in displays()}
 
 
 def plugins():
     """Yield (plugin, its settings) of the rqt perspective."""
-    manager = json.loads((CONFIG / 'planner.perspective').read_text())[
-        'groups']['pluginmanager']
+    manager = json.loads((CONFIG / 'planner.perspective').read_text())['groups']['pluginmanager']
     running = ast.literal_eval(manager['keys']['running-plugins']['repr'])
     for plugin, numbers in running.items():
         for number in numbers:
@@ -92,11 +106,22 @@ def plugins():
 
 
 def test_rqt_can_draw_every_field_of_its_plots(robot, offered):
-    paths = [path for plugin, settings in plugins() if plugin == 'rqt_plot/Plot'
-             for path in settings['topics']]
-    assert {f'/planner/{name}' for name in (
-        'cem/energy_best', 'cem/std[0]', 'metrics/plan_time', 'metrics/image_age')} <= set(paths)
-    offered('/planner/cem')
+    paths = [
+        path
+        for plugin, settings in plugins()
+        if plugin == 'rqt_plot/Plot'
+        for path in settings['topics']
+    ]
+    assert {
+        f'/planner/{name}'
+        for name in (
+            'search/energy_best',
+            'search/std[0]',
+            'metrics/plan_time',
+            'metrics/image_age',
+        )
+    } <= set(paths)
+    offered('/planner/search')
     for path in paths:
         topic, fields = topic_of(path, robot)
         [publisher] = offered(topic)
@@ -104,8 +129,9 @@ def test_rqt_can_draw_every_field_of_its_plots(robot, offered):
 
 
 def test_rqt_shows_pictures(offered):
-    topics = [settings['topic'] for plugin, settings in plugins()
-              if plugin == 'rqt_image_view/ImageView']
+    topics = [
+        settings['topic'] for plugin, settings in plugins() if plugin == 'rqt_image_view/ImageView'
+    ]
     assert len(topics) == 3
     for topic in topics:
         assert [publisher.topic_type for publisher in offered(topic)] == [IMAGE]
@@ -141,4 +167,5 @@ def test_foxglove_gets_every_topic_and_field(offered):
             assert shown.get('colorField', 'energy') in FIELDS
         if 'topicToRender' in settings:
             assert offered(settings['topicToRender'])[0].topic_type == (
-                'diagnostic_msgs/msg/DiagnosticArray')
+                'diagnostic_msgs/msg/DiagnosticArray'
+            )

@@ -13,25 +13,23 @@ import weakref
 
 from lifecycle_msgs.srv import GetState
 import numpy as np
-from planner_rig import (
-    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, Toy, transition)
+from planner_rig import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, Toy, transition
 import psutil
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import EndEffectorState
 from vjepa2_interfaces.srv import ListModels
-
 from vjepa2_planner_ros.client import PlannerClient
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.process import THREADS
 from vjepa2_planner_ros.world_model import ModelNotFoundError
 
 PROCESS = """
 import sys
 sys.path.insert(0, sys.argv.pop())
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import run
 import time
@@ -73,10 +71,22 @@ run(Stuck)
 def start_process(model, namespace):
     """Start a planner as a process; return it."""
     return subprocess.Popen(
-        [sys.executable, '-c', PROCESS, '--ros-args', '-p', f'model:={model}', '-r',
-         f'__ns:={namespace}', str(Path(__file__).parents[1])],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+        [
+            sys.executable,
+            '-c',
+            PROCESS,
+            '--ros-args',
+            '-p',
+            f'model:={model}',
+            '-r',
+            f'__ns:={namespace}',
+            str(Path(__file__).parents[2]),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+    )
 
 
 def state_of(robot):
@@ -122,6 +132,7 @@ def test_a_transition_that_raises_leads_back_to_unconfigured(make_robot, monkeyp
     if number == CLEANUP:
         assert transition(robot, DEACTIVATE)
     with monkeypatch.context() as patch:
+
         def fail(*args):
             patch.undo()
             raise RuntimeError('unexpected')
@@ -156,10 +167,19 @@ def test_parameters_reach_the_loader(make_robot):
 
     robot = make_robot(load_model=load, model='vit-giant-ac', device='cuda:1', dtype='float16')
     robot.ready()
-    assert asked.items() >= {'name': 'vit-giant-ac', 'device': 'cuda:1', 'dtype': 'float16',
-                             'checkpoint': None, 'cache': None}.items()
-    robot.planner.set_parameters([Parameter('checkpoint', value='/w.pt'),
-                                  Parameter('model_cache', value='/cache')])
+    assert (
+        asked.items()
+        >= {
+            'name': 'vit-giant-ac',
+            'device': 'cuda:1',
+            'dtype': 'float16',
+            'checkpoint': None,
+            'cache': None,
+        }.items()
+    )
+    robot.planner.set_parameters(
+        [Parameter('checkpoint', value='/w.pt'), Parameter('model_cache', value='/cache')]
+    )
     for number in (DEACTIVATE, CLEANUP, CONFIGURE):
         assert transition(robot, number)
     assert (asked['checkpoint'], asked['cache']) == ('/w.pt', '/cache')
@@ -210,8 +230,11 @@ sys.exit(main())
 def test_without_torch_the_node_says_what_to_run_and_stays(robot):
     process = subprocess.Popen(
         [sys.executable, '-c', WITHOUT_TORCH, '--ros-args', '-r', '__ns:=/bare'],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+    )
     try:
         seen = []
         for line in process.stdout:
@@ -234,16 +257,16 @@ def test_without_torch_the_node_says_what_to_run_and_stays(robot):
 
 
 @pytest.mark.case(55)
-@pytest.mark.parametrize('number, model', [
-    (signal.SIGTERM, 'toy'), (signal.SIGINT, 'endless')])
+@pytest.mark.parametrize('number, model', [(signal.SIGTERM, 'toy'), (signal.SIGINT, 'endless')])
 def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
     # A machine that is busy may stand still for a while: the quickest of three counts.
     assert min(time_to_end(number, model) for _ in range(3)) < 2.0
 
 
 def test_a_middleware_that_does_not_let_go_cannot_keep_the_process():
-    process = subprocess.Popen([sys.executable, '-c', STUCK], stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [sys.executable, '-c', STUCK], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         assert process.stdout.readline() == 'ready\n'
         process.send_signal(signal.SIGTERM)
@@ -280,8 +303,9 @@ def time_to_end(number, model):
 @pytest.mark.case(55)
 def test_signal_in_the_middle_of_a_plan_tells_the_client(context):
     process = start_process('toy', '/interrupted')
-    node = rclpy.create_node('watcher', context=context, namespace='/interrupted',
-                             use_global_arguments=False)
+    node = rclpy.create_node(
+        'watcher', context=context, namespace='/interrupted', use_global_arguments=False
+    )
     state = EndEffectorState()
     state.pose.position.x, state.pose.orientation.w = 0.4, 1.0
     picture = ToyWorldModel.picture(GOAL)
@@ -290,10 +314,15 @@ def test_signal_in_the_middle_of_a_plan_tells_the_client(context):
             assert client.wait_until_ready(60.0)
             iterating = threading.Event()
             future = client.plan_async(
-                picture, current_image=picture, start_state=state, iterations=100,
+                picture,
+                current_image=picture,
+                start_state=state,
+                iterations=100,
                 # Feedback may come before the acceptance, after which the result is asked for.
-                on_feedback=lambda feedback: iterating.set()
-                if feedback.iteration.iteration == 10 else None)
+                on_feedback=lambda feedback: (
+                    iterating.set() if feedback.iteration.iteration == 10 else None
+                ),
+            )
             assert iterating.wait(60.0)
             process.send_signal(signal.SIGINT)
             failure = future.exception(60.0)

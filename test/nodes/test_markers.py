@@ -6,10 +6,9 @@ import numpy as np
 from planner_rig import eventually, GOAL, START
 import pytest
 from scipy.spatial.transform import Rotation
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from visualization_msgs.msg import Marker, MarkerArray
-from vjepa2_interfaces.msg import CemCandidates, CemIteration
-
+from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_planner_ros.nodes import reporting
 
 ITERATIONS, SAMPLES, HORIZON = 3, 50, 2
@@ -23,20 +22,37 @@ def positions(points):
 def by_name(array):
     """Return {(namespace, id): Marker} of what a MarkerArray adds."""
     assert all(marker.header.frame_id == 'panda_link0' for marker in array.markers)
-    return {(marker.ns, marker.id): marker for marker in array.markers
-            if marker.action == Marker.ADD}
+    return {
+        (marker.ns, marker.id): marker for marker in array.markers if marker.action == Marker.ADD
+    }
 
 
 @pytest.fixture
 def seen(robot, listen):
     """Plan with a horizon of 2; return (result, markers, candidates, iterations)."""
-    markers, candidates, iterations = (listen(kind, topic) for kind, topic in (
-        (MarkerArray, 'planner/markers'), (CemCandidates, 'planner/cem/candidates'),
-        (CemIteration, 'planner/cem')))
-    result = robot.client.plan(ToyWorldModel.picture(GOAL), horizon=HORIZON, samples=SAMPLES,
-                               iterations=ITERATIONS, elite_fraction=0.2, timeout=60.0)
-    eventually(lambda: len(markers) == ITERATIONS + 1 and len(candidates) == ITERATIONS
-               and len(iterations) == ITERATIONS)
+    markers, candidates, iterations = (
+        listen(kind, topic)
+        for kind, topic in (
+            (MarkerArray, 'planner/markers'),
+            (SearchCandidates, 'planner/search/candidates'),
+            (SearchIteration, 'planner/search'),
+        )
+    )
+    result = robot.client.plan(
+        ToyWorldModel.picture(GOAL),
+        horizon=HORIZON,
+        samples=SAMPLES,
+        iterations=ITERATIONS,
+        elite_fraction=0.2,
+        timeout=60.0,
+    )
+    eventually(
+        lambda: (
+            len(markers) == ITERATIONS + 1
+            and len(candidates) == ITERATIONS
+            and len(iterations) == ITERATIONS
+        )
+    )
     return result, markers, candidates, iterations
 
 
@@ -67,7 +83,7 @@ def test_candidates_are_where_they_end_and_the_best_are_dark_and_large(seen):
 
 def test_the_distribution_is_an_ellipsoid_of_one_standard_deviation(robot, listen):
     markers = listen(MarkerArray, 'planner/markers')
-    iterations = listen(CemIteration, 'planner/cem')
+    iterations = listen(SearchIteration, 'planner/search')
     robot.plan(iterations=2, samples=SAMPLES)
     eventually(lambda: len(markers) == 3 and len(iterations) == 2)
     for array, iteration in zip(markers, iterations):
@@ -75,8 +91,10 @@ def test_the_distribution_is_an_ellipsoid_of_one_standard_deviation(robot, liste
         ellipsoid = shown['distribution', 0]
         assert ellipsoid.type == Marker.SPHERE
         assert np.allclose(positions([ellipsoid.pose.position]), START[:3] + iteration.mean[:3])
-        assert np.allclose([ellipsoid.scale.x, ellipsoid.scale.y, ellipsoid.scale.z],
-                           np.maximum(2.0 * np.array(iteration.std[:3]), 0.001))
+        assert np.allclose(
+            [ellipsoid.scale.x, ellipsoid.scale.y, ellipsoid.scale.z],
+            np.maximum(2.0 * np.array(iteration.std[:3]), 0.001),
+        )
         assert ('path', 0) not in shown  # one step has none
 
 
@@ -96,10 +114,14 @@ def test_the_command_is_an_arrow_with_the_gripper_at_its_end(seen):
     arrow, path = shown['command', 0], positions(shown['path', 0].points)
     target = result.target_pose.pose
     assert arrow.type == Marker.ARROW and min(arrow.scale.x, arrow.scale.y) > 0.0
-    assert np.allclose(positions(arrow.points),
-                       [START[:3], positions([target.position])[0]], atol=1e-6)
-    assert np.allclose(path, START[:3] + np.cumsum(
-        np.concatenate([np.zeros((1, 3)), result.plan[:, :3]]), axis=0), atol=1e-6)
+    assert np.allclose(
+        positions(arrow.points), [START[:3], positions([target.position])[0]], atol=1e-6
+    )
+    assert np.allclose(
+        path,
+        START[:3] + np.cumsum(np.concatenate([np.zeros((1, 3)), result.plan[:, :3]]), axis=0),
+        atol=1e-6,
+    )
     fingers = [shown['gripper', number] for number in (0, 1)]
     apart = np.diff([positions([finger.pose.position])[0] for finger in fingers], axis=0)[0]
     q = target.orientation

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from rclpy.clock import Clock
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
-
 from vjepa2_planner_ros.nodes import metrics
 
 AGES = {'image': 0.25, 'state': None}
@@ -54,8 +53,13 @@ def test_what_is_not_known_is_minus_one(plans):
     meter = metrics.Meter(Clock(), plans)
     found = meter.measure(AGES, ToyWorldModel())
     assert (found.image_age, found.state_age) == (0.25, -1.0)
-    unknown = ('plan_time', 'iteration_rate', 'gpu_utilization', 'process_gpu_memory',
-               'gpu_memory')
+    unknown = (
+        'plan_time',
+        'iteration_rate',
+        'gpu_utilization',
+        'process_gpu_memory',
+        'gpu_memory',
+    )
     assert [getattr(found, name) for name in unknown] == [-1.0] * len(unknown)
     plans.last_time, meter.iteration_rate = 0.5, 8.0
     found = meter.measure(AGES, None)

@@ -14,29 +14,42 @@ from file_server import serve
 from meta_checkpoints import meta_content, random_content
 import numpy as np
 from planner_rig import (
-    ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE, eventually, GOAL, send_goal, START,
-    to_state_message, transition)
+    ACTIVATE,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    eventually,
+    GOAL,
+    send_goal,
+    START,
+    to_state_message,
+    transition,
+)
 from planner_wire import wait
 import psutil
 import pytest
 from rclpy.action import ActionClient
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import LoadModel, PlanAction
 from vjepa2_interfaces.msg import ModelInfo
 from vjepa2_interfaces.srv import ListModels, UnloadModel
-
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import build_networks, load_world_model, MODELS, ModelSpec
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 FIRST = ModelSpec(
-    name='first', encoder=EncoderSize(48, 2, 2, 96), predictor=PredictorSize(64, 2, 2, 256),
-    image_size=64, crop='center_square', action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,))
+    name='first',
+    encoder=EncoderSize(48, 2, 2, 96),
+    predictor=PredictorSize(64, 2, 2, 256),
+    image_size=64,
+    crop='center_square',
+    action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,),
+)
 SECOND = replace(FIRST, name='second', predictor=PredictorSize(96, 2, 2, 256))
 BIG = replace(FIRST, name='big', encoder=EncoderSize(512, 16, 8, 2048))  # 200 MB in float32
-VAST = replace(FIRST, name='vast', encoder=EncoderSize(2 ** 17, 48, 1024, 2 ** 19))
+VAST = replace(FIRST, name='vast', encoder=EncoderSize(2**17, 48, 1024, 2**19))
 Feedback = LoadModel.Feedback
 LOADING = PlanAction.Feedback.LOADING_MODEL
 
@@ -90,8 +103,12 @@ class Operator:
 
     def _send(self, name, feedback, fields):
         goal = LoadModel.Goal(name=name, **{'dtype': 'float32', **fields})
-        return send_goal(self.robot.node, self._action, goal, lambda message: (
-            None if feedback is None else feedback.append(message.feedback)))
+        return send_goal(
+            self.robot.node,
+            self._action,
+            goal,
+            lambda message: None if feedback is None else feedback.append(message.feedback),
+        )
 
     def outcome(self, handle):
         """Wait for the end of a LoadModel goal; return (status, Result)."""
@@ -116,14 +133,22 @@ class Operator:
 
     def plan_async(self, name='', **fields):
         return self.robot.client.plan_async(
-            ToyWorldModel.picture(GOAL), model=name, **{
+            ToyWorldModel.picture(GOAL),
+            model=name,
+            **{
                 'current_image': ToyWorldModel.picture(START),
-                'start_state': to_state_message(START), 'samples': 8, 'iterations': 2, **fields})
+                'start_state': to_state_message(START),
+                'samples': 8,
+                'iterations': 2,
+                **fields,
+            },
+        )
 
     def models(self):
         """Return {name: ModelInfo}."""
-        return {info.name: info for info in wait(
-            self._list.call_async(ListModels.Request())).models}
+        return {
+            info.name: info for info in wait(self._list.call_async(ListModels.Request())).models
+        }
 
     def unload(self):
         """Return the answer of ~/unload_model."""
@@ -149,8 +174,14 @@ def cache(tmp_path, monkeypatch):
 def operator(cache, make_robot):
     """Return an Operator whose planner has loaded FIRST."""
     disk = SlowDisk()
-    robot = make_robot(disk.load, model='first', model_cache=str(cache), device='cpu',
-                       dtype='float32', cem__samples=8).ready()
+    robot = make_robot(
+        disk.load,
+        model='first',
+        model_cache=str(cache),
+        device='cpu',
+        dtype='float32',
+        cem__samples=8,
+    ).ready()
     yield Operator(robot, disk)
     disk.release()
 
@@ -174,8 +205,12 @@ def hold_plan(operator):
 def size_of(path):
     """Return the bytes of what is used of a checkpoint in float32."""
     content = torch.load(path, weights_only=True)
-    return sum(tensor.nbytes for part in ('encoder', 'predictor')
-               for key, tensor in content[part].items() if 'pos_embed' not in key)
+    return sum(
+        tensor.nbytes
+        for part in ('encoder', 'predictor')
+        for key, tensor in content[part].items()
+        if 'pos_embed' not in key
+    )
 
 
 def test_load_switches_and_tells_how_it_goes(operator, cache):
@@ -185,10 +220,12 @@ def test_load_switches_and_tells_how_it_goes(operator, cache):
     assert (result.name, result.device, result.dtype) == ('second', 'cpu', 'bfloat16')
     weights = size_of(cache / 'second.pt') // 2
     assert weights <= result.memory <= 2 * weights  # a CPU keeps those of linear layers twice
-    assert 0 < result.load_time.sec * 10 ** 9 + result.load_time.nanosec < 60e9
+    assert 0 < result.load_time.sec * 10**9 + result.load_time.nanosec < 60e9
     phases = [item.phase for item in feedback]
-    assert phases == sorted(phases, key=(
-        Feedback.WAITING, Feedback.VERIFYING, Feedback.LOADING, Feedback.WARMING_UP).index)
+    assert phases == sorted(
+        phases,
+        key=(Feedback.WAITING, Feedback.VERIFYING, Feedback.LOADING, Feedback.WARMING_UP).index,
+    )
     loading = [item for item in feedback if item.phase == Feedback.LOADING]
     assert loading[-1].bytes_done == loading[-1].bytes_total == size_of(cache / 'second.pt')
     assert loading[-1].progress == 1.0
@@ -224,7 +261,7 @@ def test_plan_goal_loads_the_model_that_it_names(operator):
     assert result.model == 'second' and np.isfinite(result.command).all()
     loading = [item.progress for item in feedback if item.phase == LOADING]
     assert loading == sorted(loading) and loading[-1] == 1.0
-    assert [item.phase for item in feedback[:len(loading)]] == [LOADING] * len(loading)
+    assert [item.phase for item in feedback[: len(loading)]] == [LOADING] * len(loading)
     assert operator.disk.gone('first')
     feedback.clear()
     assert operator.plan('second', on_feedback=feedback.append).model == 'second'
@@ -235,7 +272,8 @@ def vast_content():
     """Return a checkpoint that is small in a file and too big for any memory."""
     encoder, predictor = (
         {key: torch.zeros(()).expand(tensor.shape) for key, tensor in part.state_dict().items()}
-        for part in build_networks(VAST, 'meta'))
+        for part in build_networks(VAST, 'meta')
+    )
     return meta_content(encoder, predictor)
 
 
@@ -272,7 +310,8 @@ def test_wrong_device_and_dtype_are_refused(operator):
 
 @pytest.mark.case(64)
 def test_download_can_be_stopped_and_goes_on_while_plans_are_made(
-        operator, cache, server, monkeypatch):
+    operator, cache, server, monkeypatch
+):
     server.content = (cache / 'second.pt').read_bytes()
     (cache / 'second.pt').unlink()
     (cache / 'second.pt.json').unlink(missing_ok=True)
@@ -339,8 +378,10 @@ def test_cancel_and_time_allowance_of_a_plan_goal_hold_while_a_model_is_loaded(o
     operator.disk.slow.add('second')
     code, text = operator.code_of_plan('second', time_allowance=0.2)
     assert code == ErrorCode.TIMEOUT and 'while the model was being loaded' in text
-    for stop, code in ((lambda: operator.robot.client.cancel(60.0), ErrorCode.NONE),
-                       (lambda: operator.plan(), ErrorCode.PREEMPTED)):
+    for stop, code in (
+        (lambda: operator.robot.client.cancel(60.0), ErrorCode.NONE),
+        (lambda: operator.plan(), ErrorCode.PREEMPTED),
+    ):
         operator.disk.reached.clear()
         future = operator.plan_async('second')
         assert operator.disk.reached.wait(60.0)
@@ -380,8 +421,7 @@ def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, mo
     process, resident = psutil.Process(), {}
 
     def load(name):
-        status, result = operator.outcome(
-            operator.load(name, checkpoint=str(tmp_path / 'big.pt')))
+        status, result = operator.outcome(operator.load(name, checkpoint=str(tmp_path / 'big.pt')))
         assert (status, result.name) == (GoalStatus.STATUS_SUCCEEDED, name)
         resident[name] = process.memory_info().rss
         return result.memory

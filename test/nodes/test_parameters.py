@@ -8,15 +8,15 @@ import threading
 import numpy as np
 from planner_rig import GOAL
 import pytest
-from rclpy.parameter import Parameter
-from rclpy.parameter import ParameterType
-from toy_world_model import ToyWorldModel
+from rclpy.parameter import Parameter, ParameterType
+from tools import parameter_docs
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.nodes import parameter_docs, parameters
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes import parameters
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
-from vjepa2_planner_ros.planning import CemConfig, TrustRegionConfig
 from vjepa2_planner_ros.planning.actions import AXES, MAX_TRANSLATION
+from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
 import yaml
 
 CONFIG = Path(__file__).parents[2] / 'config'
@@ -29,10 +29,17 @@ def make_node(context):
     nodes = []
 
     def make(*arguments, **overrides):
-        nodes.append(PlannerNode(
-            context=context, use_global_arguments=False, cli_args=['--ros-args', *arguments],
-            parameter_overrides=[Parameter('autostart', value=False), *(
-                Parameter(name, value=value) for name, value in overrides.items())]))
+        nodes.append(
+            PlannerNode(
+                context=context,
+                use_global_arguments=False,
+                cli_args=['--ros-args', *arguments],
+                parameter_overrides=[
+                    Parameter('autostart', value=False),
+                    *(Parameter(name, value=value) for name, value in overrides.items()),
+                ],
+            )
+        )
         return nodes[-1]
 
     yield make
@@ -42,8 +49,7 @@ def make_node(context):
 
 def declared(node):
     """Return {name: Parameter} of the planner's own parameters."""
-    return {name: item for name, item in node._parameters.items()
-            if not name.startswith(OF_RCLPY)}
+    return {name: item for name, item in node._parameters.items() if not name.startswith(OF_RCLPY)}
 
 
 def flat(tree, prefix=''):
@@ -82,11 +88,14 @@ def test_planner_yaml_holds_every_parameter_with_its_default(make_node):
     content = yaml.safe_load((CONFIG / 'planner.yaml').read_text())
     assert list(content) == ['/**']  # a bare node name would be inert under a namespace
     shipped = flat(content['/**']['ros__parameters'])
-    defaults = {name: list(item.value) if isinstance(item.value, (list, tuple)) else item.value
-                for name, item in declared(make_node(autostart=True)).items()}
+    defaults = {
+        name: list(item.value) if isinstance(item.value, (list, tuple)) else item.value
+        for name, item in declared(make_node(autostart=True)).items()
+    }
     assert shipped == defaults
     assert {name: type(value) for name, value in shipped.items()} == {
-        name: type(value) for name, value in defaults.items()}
+        name: type(value) for name, value in defaults.items()
+    }
 
 
 @pytest.mark.case(51)
@@ -101,35 +110,60 @@ def test_shipped_files_load_under_a_namespace(make_node, name):
 
 
 def test_file_of_a_model_only_holds_what_differs():
-    defaults = flat(yaml.safe_load(
-        (CONFIG / 'planner.yaml').read_text())['/**']['ros__parameters'])
-    model = flat(yaml.safe_load(
-        (CONFIG / 'vit-giant-ac.yaml').read_text())['/**']['ros__parameters'])
+    defaults = flat(
+        yaml.safe_load((CONFIG / 'planner.yaml').read_text())['/**']['ros__parameters']
+    )
+    model = flat(
+        yaml.safe_load((CONFIG / 'vit-giant-ac.yaml').read_text())['/**']['ros__parameters']
+    )
     assert all(defaults[name] != value for name, value in model.items())
 
 
 def test_defaults_are_those_of_the_planner():
     settings, config = parameters.Settings(), CemConfig()
-    for name in ('samples', 'iterations', 'elite_fraction', 'horizon', 'momentum_mean',
-                 'momentum_std', 'search', 'include_mean', 'keep_elites', 'gripper_deadband'):
+    for name in (
+        'samples',
+        'iterations',
+        'elite_fraction',
+        'momentum_mean',
+        'momentum_std',
+        'include_mean',
+        'keep_elites',
+    ):
         assert getattr(settings, f'cem_{name}') == getattr(config, name), name
+    for name in ('horizon', 'axes', 'gripper_deadband'):
+        assert getattr(settings, f'search_{name}') == getattr(config, name), name
     for name in ('samples', 'iterations'):
         assert getattr(settings, f'trust_region_{name}') == getattr(TrustRegionConfig(), name)
     assert parameters.AXES == AXES
     assert parameters.LARGEST_BOUNDS[:3] == (MAX_TRANSLATION,) * 3
 
 
-@pytest.mark.parametrize('name, value', [
-    ('cem.samples', 0), ('cem.iterations', 1000), ('cem.elite_fraction', 0.0),
-    ('cem.elite_fraction', float('nan')), ('cem.horizon', 17), ('cem.momentum_mean', 1.0),
-    ('cem.bounds', [0.05] * 6), ('cem.bounds', [0.2] + [0.0] * 6),
-    ('cem.bounds', [-0.1] + [0.0] * 6), ('cem.bounds', [float('nan')] * 7),
-    ('cem.search', ['x', 'w']), ('cem.search', ['x', 'x']), ('max_skew', -1.0),
-    ('dtype', 'float8'), ('gripper.open_position', 0.0), ('model', ''),
-    ('history.folder', '~nobody-of-that-name/plans')])
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        ('cem.samples', 0),
+        ('cem.iterations', 1000),
+        ('cem.elite_fraction', 0.0),
+        ('cem.elite_fraction', float('nan')),
+        ('search.horizon', 17),
+        ('cem.momentum_mean', 1.0),
+        ('search.bounds', [0.05] * 6),
+        ('search.bounds', [0.2] + [0.0] * 6),
+        ('search.bounds', [-0.1] + [0.0] * 6),
+        ('search.bounds', [float('nan')] * 7),
+        ('search.axes', ['x', 'w']),
+        ('search.axes', ['x', 'x']),
+        ('max_skew', -1.0),
+        ('dtype', 'float8'),
+        ('gripper.open_position', 0.0),
+        ('model', ''),
+        ('history.folder', '~nobody-of-that-name/plans'),
+    ],
+)
 def test_wrong_value_is_refused_with_its_name(robot, name, value):
     before = robot.planner.get_parameter(name).value
-    answer, = robot.planner.set_parameters([Parameter(name, value=value)])
+    (answer,) = robot.planner.set_parameters([Parameter(name, value=value)])
     assert not answer.successful
     assert name in answer.reason
     assert np.array_equal(robot.planner.get_parameter(name).value, before)
@@ -137,32 +171,41 @@ def test_wrong_value_is_refused_with_its_name(robot, name, value):
 
 
 def test_reason_names_value_and_what_is_allowed(robot):
-    answer, = robot.planner.set_parameters([Parameter('cem.bounds', value=[0.2] + [0.0] * 6)])
-    assert all(part in answer.reason for part in ('cem.bounds (x)', '0.2', '0 to 0.1'))
+    (answer,) = robot.planner.set_parameters([Parameter('search.bounds', value=[0.2] + [0.0] * 6)])
+    assert all(part in answer.reason for part in ('search.bounds (x)', '0.2', '0 to 0.1'))
 
 
 @pytest.mark.case(17)
 def test_elites_and_samples_are_checked_together(robot):
     alone = robot.planner.set_parameters([Parameter('cem.elite_fraction', value=0.001)])[0]
     assert not alone.successful and 'at least one elite of 200 samples' in alone.reason
-    assert robot.planner.set_parameters_atomically([
-        Parameter('cem.elite_fraction', value=0.001),
-        Parameter('cem.samples', value=1000)]).successful
-    assert robot.planner.set_parameters_atomically([
-        Parameter('cem.elite_fraction', value=0.2), Parameter('cem.samples', value=200),
-    ]).successful
+    assert robot.planner.set_parameters_atomically(
+        [Parameter('cem.elite_fraction', value=0.001), Parameter('cem.samples', value=1000)]
+    ).successful
+    assert robot.planner.set_parameters_atomically(
+        [Parameter('cem.elite_fraction', value=0.2), Parameter('cem.samples', value=200)]
+    ).successful
 
 
 def test_start_only_parameters_are_read_only(robot):
-    answer, = robot.planner.set_parameters([Parameter('base_frame', value='world')])
+    (answer,) = robot.planner.set_parameters([Parameter('base_frame', value='world')])
     assert not answer.successful
 
 
 @pytest.mark.case(49)
-@pytest.mark.parametrize('name, value', [
-    ('cem.samples', 0), ('cem.search', ['up']), ('cameras', ['left', 'left']),
-    ('cameras', ['not a name']), ('cem.bounds', [0.2] * 7), ('max_image_age', 0.0),
-    ('cem.samples', 1.5), ('autostart', 'yes')])
+@pytest.mark.parametrize(
+    'name, value',
+    [
+        ('cem.samples', 0),
+        ('search.axes', ['up']),
+        ('cameras', ['left', 'left']),
+        ('cameras', ['not a name']),
+        ('search.bounds', [0.2] * 7),
+        ('max_image_age', 0.0),
+        ('cem.samples', 1.5),
+        ('autostart', 'yes'),
+    ],
+)
 def test_wrong_override_fails_at_start_with_its_name(make_node, name, value):
     with pytest.raises(Exception, match=name):
         make_node(**{name: value})
@@ -192,11 +235,11 @@ def test_change_takes_effect_with_the_next_goal(robot):
 
 
 def test_bounds_narrow_the_model_s_and_never_widen_them(make_robot):
-    robot = make_robot(cem__bounds=[0.01, 0.0, 0.02, 0.0, 0.0, 0.0, 0.1]).ready()
+    robot = make_robot(search__bounds=[0.01, 0.0, 0.02, 0.0, 0.0, 0.0, 0.1]).ready()
     command = robot.plan(iterations=10).command
     assert np.allclose(command, [0.01, -0.02, 0.02, 0, 0, 0, -0.1], atol=2e-3)
-    robot.planner.set_parameters([Parameter('cem.bounds', value=[0.09] + [0.0] * 6)])
+    robot.planner.set_parameters([Parameter('search.bounds', value=[0.09] + [0.0] * 6)])
     with pytest.raises(PlanFailed) as failure:
         robot.plan()
     assert failure.value.code == ErrorCode.INVALID_SETTINGS
-    assert all(part in failure.value.message for part in ('cem.bounds', 'x', '0.09', '0.05'))
+    assert all(part in failure.value.message for part in ('search.bounds', 'x', '0.09', '0.05'))

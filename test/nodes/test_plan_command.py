@@ -18,14 +18,14 @@ from planner_rig import eventually, GOAL, START, to_image
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 import yaml
 
 
 @pytest.fixture
 def command(start_command):
     """Return a function that starts the console client against the shared planner."""
-    return partial(start_command, 'plan_command')
+    return partial(start_command, 'cli.plan')
 
 
 def numbers_of(output):
@@ -50,8 +50,9 @@ def test_prints_iterations_and_the_command(command, goal_file):
 
 
 def test_plans_in_a_row_are_each_from_the_newest_frame(command, goal_file):
-    process = command('--goal', goal_file, '--plans', '5', '--optimizer', 'trust_region',
-                      '--seed', '3')
+    process = command(
+        '--goal', goal_file, '--plans', '5', '--optimizer', 'trust_region', '--seed', '3'
+    )
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     _, *lines, summary = output.splitlines()
@@ -75,12 +76,16 @@ def test_follow_draws_one_chart_where_there_is_no_terminal(command, goal_file):
 
 
 def test_follow_draws_a_chart_for_each_of_several_plans(command, goal_file):
-    process = command('--goal', goal_file, '--plans', '3', '--iterations', '5', '--samples', '150',
-                      '--follow')
+    process = command(
+        '--goal', goal_file, '--plans', '3', '--iterations', '5', '--samples', '150', '--follow'
+    )
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    kinds = [line.split()[0] for line in output.splitlines()
-             if line.startswith(('iteration 5 / 5', '    1 ', '    2 ', '    3 '))]
+    kinds = [
+        line.split()[0]
+        for line in output.splitlines()
+        if line.startswith(('iteration 5 / 5', '    1 ', '    2 ', '    3 '))
+    ]
     assert kinds == ['iteration', '1', 'iteration', '2', 'iteration', '3']
     assert output.splitlines()[-1].endswith('(p99)')
 
@@ -88,10 +93,23 @@ def test_follow_draws_a_chart_for_each_of_several_plans(command, goal_file):
 def test_follow_draws_in_place_in_a_terminal(robot, goal_file):
     terminal, inner = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.plan_command', '--goal', goal_file,
-         '--iterations', '4', '--follow', '--ros-args', '-r',
-         f'__ns:={robot.node.get_namespace()}'],
-        stdout=inner, stderr=inner, env={**os.environ, 'PYTHONIOENCODING': 'utf-8'})
+        [
+            sys.executable,
+            '-m',
+            'vjepa2_planner_ros.cli.plan',
+            '--goal',
+            goal_file,
+            '--iterations',
+            '4',
+            '--follow',
+            '--ros-args',
+            '-r',
+            f'__ns:={robot.node.get_namespace()}',
+        ],
+        stdout=inner,
+        stderr=inner,
+        env={**os.environ, 'PYTHONIOENCODING': 'utf-8'},
+    )
     os.close(inner)
     output = b''
     with contextlib.suppress(OSError):  # the end of a terminal
@@ -101,7 +119,8 @@ def test_follow_draws_in_place_in_a_terminal(robot, goal_file):
     assert process.wait(60) == 0
     screen = Screen(output.decode())
     assert [line for line in screen.lines if line.startswith('iteration')] == [
-        line for line in screen.lines if line.startswith('iteration 4 / 4')]
+        line for line in screen.lines if line.startswith('iteration 4 / 4')
+    ]
     assert output.count(b'iteration 1 / 4') == 1 and 'Command' in '\n'.join(screen.lines)
     assert '█' in '\n'.join(screen.lines)
 
@@ -114,7 +133,7 @@ class Screen:
         for part in re.findall('\x1b\\[\\d*[A-Za-z]|\\r\\n|[^\x1b\\r]+', text):
             if part == '\r\n':
                 row += 1
-                self.lines[row:row + 1] = [self.lines[row] if row < len(self.lines) else '']
+                self.lines[row : row + 1] = [self.lines[row] if row < len(self.lines) else '']
             elif part.endswith('F') and part.startswith('\x1b'):
                 row -= int(part[2:-1])
             elif part == '\x1b[J':
@@ -152,10 +171,14 @@ def test_goal_is_kept_for_later(command, goal_file, tmp_path):
     assert (np.asarray(Picture.open(io.BytesIO(bytes(goal['data'])))) == pixels).all()
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (['--goal', '/nowhere/goal.png'], '/nowhere/goal.png'),
-    (['--goal', __file__], 'cannot identify'),
-    (['--goal-topic', 'silence', '--wait', '0.2'], "'silence'")])
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (['--goal', '/nowhere/goal.png'], '/nowhere/goal.png'),
+        (['--goal', __file__], 'cannot identify'),
+        (['--goal-topic', 'silence', '--wait', '0.2'], "'silence'"),
+    ],
+)
 def test_goal_that_cannot_be_had(command, arguments, text):
     process = command(*arguments)
     errors = process.communicate(timeout=60)[1]

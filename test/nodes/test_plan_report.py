@@ -12,26 +12,32 @@ import numpy as np
 from planner_rig import closed_plans, eventually
 import pytest
 from rclpy.parameter import Parameter
-
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.plans import figures
-from vjepa2_planner_ros.plans.bag import MCAP
-from vjepa2_planner_ros.plans.recorded import load
-from vjepa2_planner_ros.plans.report import page
+from vjepa2_planner_ros.history import figures
+from vjepa2_planner_ros.history.bag import MCAP
+from vjepa2_planner_ros.history.recorded import load
+from vjepa2_planner_ros.history.report import page
 
 # Where the points of the replay are, and what its slider says.
-POINTS = ("[...document.querySelectorAll('#replay .scatterlayer .point')].map("
-          "point => point.getAttribute('transform'))")
-LABEL = ("[...document.querySelectorAll('#replay .slider-label')].map("
-         "text => text.textContent).find(text => text.startsWith('iteration'))")
+POINTS = (
+    "[...document.querySelectorAll('#replay .scatterlayer .point')].map("
+    "point => point.getAttribute('transform'))"
+)
+LABEL = (
+    "[...document.querySelectorAll('#replay .slider-label')].map("
+    "text => text.textContent).find(text => text.startsWith('iteration'))"
+)
 # From where the landscape is seen.
-EYE = ("JSON.stringify(document.getElementById('landscape3d')"
-       '._fullLayout.scene._scene.getCamera().eye)')
+EYE = (
+    "JSON.stringify(document.getElementById('landscape3d')"
+    '._fullLayout.scene._scene.getCamera().eye)'
+)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here: apt-get install chromium')
 def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
-        robot, plans_folder, tmp_path):
+    robot, plans_folder, tmp_path
+):
     robot.plan(iterations=4, samples=60)
     file = tmp_path / 'report.html'
     plan = load(closed_plans(plans_folder)[0])
@@ -57,18 +63,22 @@ def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
         eye = report.evaluate(EYE)
         report.press('#landscape3d canvas', (0.5, 0.5), (0.7, 0.5))
         report.wait_for(f'{EYE} != {json.dumps(eye)}')
-        field, points = (f"document.getElementById('landscape2d')._fullData[{trace}]"
-                         for trace in (0, 1))
+        field, points = (
+            f"document.getElementById('landscape2d')._fullData[{trace}]" for trace in (0, 1)
+        )
         before = report.evaluate(f'[{field}.z[{row}][{column}], {points}.y[3], {points}.y.length]')
         assert before == pytest.approx(drawn_first, rel=1e-6)
         report.press('#landscape2d .updatemenu-header', (0.5, 0.5))
-        report.wait_for("document.querySelectorAll('#landscape2d .updatemenu-dropdown-button')"
-                        '.length == 6')
+        report.wait_for(
+            "document.querySelectorAll('#landscape2d .updatemenu-dropdown-button').length == 6"
+        )
         report.press('#landscape2d .updatemenu-dropdown-button:nth-of-type(2)', (0.5, 0.5))
-        report.wait_for("document.getElementById('landscape2d')._fullLayout.yaxis.title.text"
-                        " == 'z [m]'")
-        assert report.evaluate(f'[{points}.y[3], {points}.y.length, {field}.z.length]'
-                               ) == pytest.approx(drawn_then, rel=1e-6)
+        report.wait_for(
+            "document.getElementById('landscape2d')._fullLayout.yaxis.title.text == 'z [m]'"
+        )
+        assert report.evaluate(
+            f'[{points}.y[3], {points}.y.length, {field}.z.length]'
+        ) == pytest.approx(drawn_then, rel=1e-6)
         assert report.faults() == []
 
 
@@ -82,8 +92,11 @@ def traces(html, name):
 
 def numbers(array):
     """Return the numbers of an array, which plotly may have packed."""
-    return list(np.frombuffer(base64.b64decode(array['bdata']), array['dtype'])
-                if isinstance(array, dict) else array)
+    return list(
+        np.frombuffer(base64.b64decode(array['bdata']), array['dtype'])
+        if isinstance(array, dict)
+        else array
+    )
 
 
 def test_a_report_says_what_was_found(robot, plans_folder):
@@ -91,16 +104,20 @@ def test_a_report_says_what_was_found(robot, plans_folder):
     plan = load(closed_plans(plans_folder)[0])
     html = page(plan)
     for name, text in (
-            ('energy', f'{result.start_energy:.5f} (doing nothing) &rarr; {result.energy:.5f}'),
-            ('confidence', f'{result.confidence:.2f}'),
-            ('time', f'{result.planning_time:.3f} s, of which encoding '
-                     f'{result.encoding_time:.3f} s, search {result.optimization_time:.3f} s')):
+        ('energy', f'{result.start_energy:.5f} (doing nothing) &rarr; {result.energy:.5f}'),
+        ('confidence', f'{result.confidence:.2f}'),
+        (
+            'time',
+            f'{result.planning_time:.3f} s, of which encoding '
+            f'{result.encoding_time:.3f} s, search {result.optimization_time:.3f} s',
+        ),
+    ):
         assert f'<tr><th>{name}</th><td>{text}</td></tr>' in html
     for value in result.command:
         assert f'<td class="number">{value:+.4f}</td>' in html
-    assert 'steps' not in html[html.index('<body>'):html.index('id="energies"')]
+    assert 'steps' not in html[html.index('<body>') : html.index('id="energies"')]
     data, layout = traces(html, 'energies')
-    spread, = (trace for trace in data if trace['name'] == 'elites, +- std')
+    (spread,) = (trace for trace in data if trace['name'] == 'elites, +- std')
     high = [step.energy_elite_mean + step.energy_elite_std for step in plan.iterations]
     assert spread['y'][:5] == pytest.approx(high) and layout['xaxis']['range'] == [0.5, 5.5]
 
@@ -150,23 +167,25 @@ def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):
 
 def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
     names = [name for name, _ in figures.AXES]
-    robot.planner.set_parameters([Parameter('cem.search', value=names)])
+    robot.planner.set_parameters([Parameter('search.axes', value=names)])
     robot.plan(iterations=60, samples=400)
-    robot.planner.set_parameters([Parameter('cem.search', value=['x', 'y', 'z', 'gripper'])])
+    robot.planner.set_parameters([Parameter('search.axes', value=['x', 'y', 'z', 'gripper'])])
     html = page(load(closed_plans(plans_folder)[0]))
     axis = traces(html, 'energies')[1]['xaxis']
     assert axis['range'] == [0.5, 60.5] and axis['dtick'] == 3
-    menu, = traces(html, 'landscape2d')[1]['updatemenus']
+    (menu,) = traces(html, 'landscape2d')[1]['updatemenus']
     assert menu.get('type', 'dropdown') == 'dropdown' and len(menu['buttons']) == 21
-    assert len(html) < 9 * 10 ** 6  # of which plotly is 5
+    assert len(html) < 9 * 10**6  # of which plotly is 5
 
 
 def test_damage_is_in_the_report(robot, plans_folder):
     robot.plan(iterations=3, samples=30)
-    folder, = closed_plans(plans_folder)
+    (folder,) = closed_plans(plans_folder)
     with open(folder / MCAP, 'r+b') as file:
         index = make_reader(file).get_summary()
-        cem, = (key for key, channel in index.channels.items() if channel.topic.endswith('/cem'))
+        (cem,) = (
+            key for key, channel in index.channels.items() if channel.topic.endswith('/search')
+        )
         place = [chunk for chunk in index.chunk_indexes if cem in chunk.message_index_offsets][1]
         file.seek(place.chunk_start_offset + place.chunk_length // 2)
         file.write(bytes(20))
@@ -177,7 +196,7 @@ def test_a_report_fetches_nothing(robot, plans_folder):
     robot.plan(iterations=2, samples=30)
     html = page(load(closed_plans(plans_folder)[0]))
     assert "default-src 'none'" in html
-    body = html[html.index('<body>'):]
+    body = html[html.index('<body>') :]
     assert not re.search(r'(src|href)\s*=\s*"(?!data:)', body)
 
 
@@ -194,9 +213,9 @@ def test_a_report_of_a_plan_that_failed_says_why(robot, plans_folder):
 
 @pytest.mark.parametrize('search', (['x'], ['y', 'yaw'], ['x', 'y', 'z']))
 def test_any_choice_of_axes_can_be_drawn(robot, plans_folder, search):
-    robot.planner.set_parameters([Parameter('cem.search', value=search)])
+    robot.planner.set_parameters([Parameter('search.axes', value=search)])
     robot.plan(iterations=2, samples=30)
-    robot.planner.set_parameters([Parameter('cem.search', value=['x', 'y', 'z', 'gripper'])])
+    robot.planner.set_parameters([Parameter('search.axes', value=['x', 'y', 'z', 'gripper'])])
     plan = load(closed_plans(plans_folder)[0])
     names = [figures.AXES[axis][0] for axis in figures.searched_axes(plan)]
     assert names == search

@@ -12,22 +12,28 @@ from action_msgs.msg import GoalStatus
 import numpy as np
 from older_recording import to_older
 from planner_rig import (
-    closed_plans, eventually, GOAL, iterations_written, send_goal, START, to_image,
-    to_state_message)
+    closed_plans,
+    eventually,
+    GOAL,
+    iterations_written,
+    send_goal,
+    START,
+    to_image,
+    to_state_message,
+)
 import pytest
 import rclpy
 from rclpy.action import ActionClient
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import ReplayPlan
-from vjepa2_interfaces.msg import CemCandidates, CemIteration
+from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
-
 from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.history.recorded import load
 from vjepa2_planner_ros.nodes.process import free_domain, spinning
-from vjepa2_planner_ros.plans.recorded import load
 
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
 
@@ -35,8 +41,9 @@ SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeleteP
 @pytest.fixture
 def call(robot):
     """Return a function that calls a service of the shared planner."""
-    clients = {name: robot.node.create_client(kind, f'planner/{name}')
-               for name, kind in SERVICES.items()}
+    clients = {
+        name: robot.node.create_client(kind, f'planner/{name}') for name, kind in SERVICES.items()
+    }
 
     def ask(name, **fields):
         assert clients[name].wait_for_service(60.0)
@@ -70,8 +77,10 @@ def end_of(handle):
 
 
 def test_recordings_are_listed_got_and_deleted(robot, plans_folder, listen, call):
-    live, candidates = listen(CemIteration, 'planner/cem'), listen(
-        CemCandidates, 'planner/cem/candidates')
+    live, candidates = (
+        listen(SearchIteration, 'planner/search'),
+        listen(SearchCandidates, 'planner/search/candidates'),
+    )
     first = robot.plan(iterations=2, samples=30)
     second = robot.plan(iterations=3, samples=20)
     folders = closed_plans(plans_folder, 2)
@@ -102,15 +111,19 @@ def test_a_recording_with_older_definitions_is_left_out(robot, plans_folder, cal
     to_older(folders[0])
     answer = call('list_plans')
     assert answer.success and [plan.folder for plan in answer.plans] == [folders[1].name]
-    eventually(lambda: robot.logged(
-        f"1 recordings are not listed, the first is '{folders[0].name}'"))
+    eventually(
+        lambda: robot.logged(f"1 recordings are not listed, the first is '{folders[0].name}'")
+    )
     answer = call('get_plan', plan=folders[0].name)
     assert not answer.success and 'another definition' in answer.message
 
 
 def test_services_say_that_recording_is_off(robot, call, replays):
-    for name, fields in (('list_plans', {}), ('get_plan', {'plan': 'latest'}),
-                         ('delete_plan', {'plan': 'latest'})):
+    for name, fields in (
+        ('list_plans', {}),
+        ('get_plan', {'plan': 'latest'}),
+        ('delete_plan', {'plan': 'latest'}),
+    ):
         answer = call(name, **fields)
         assert not answer.success and 'history.folder' in answer.message
     status, result = end_of(replays(plan='latest'))
@@ -119,9 +132,15 @@ def test_services_say_that_recording_is_off(robot, call, replays):
 
 
 def test_a_replay_is_what_was_live(robot, plans_folder, listen, replays):
-    everything = [listen(kind, topic) for kind, topic in (
-        (CemIteration, 'planner/cem'), (CemCandidates, 'planner/cem/candidates'),
-        (MarkerArray, 'planner/markers'), (Image, 'planner/model_input'))]
+    everything = [
+        listen(kind, topic)
+        for kind, topic in (
+            (SearchIteration, 'planner/search'),
+            (SearchCandidates, 'planner/search/candidates'),
+            (MarkerArray, 'planner/markers'),
+            (Image, 'planner/model_input'),
+        )
+    ]
     robot.plan(iterations=4, samples=30)
     eventually(lambda: [len(heard) for heard in everything] == [4, 4, 5, 1])
     closed_plans(plans_folder)
@@ -129,17 +148,23 @@ def test_a_replay_is_what_was_live(robot, plans_folder, listen, replays):
     for heard in everything:
         heard.clear()
     feedback = []
-    status, result = end_of(replays(
-        plan='latest', rate=10.0, feedback=lambda message: feedback.append(message.feedback)))
+    status, result = end_of(
+        replays(
+            plan='latest', rate=10.0, feedback=lambda message: feedback.append(message.feedback)
+        )
+    )
     assert status == GoalStatus.STATUS_SUCCEEDED and result.success and result.iterations == 4
     eventually(lambda: everything == live)
     # rclpy's client drops feedback that is still on its way when the result arrives.
-    assert feedback and [(item.iteration, item.iterations_total) for item in feedback] == [
-        (1, 4), (2, 4), (3, 4), (4, 4)][:len(feedback)]
+    assert (
+        feedback
+        and [(item.iteration, item.iterations_total) for item in feedback]
+        == [(1, 4), (2, 4), (3, 4), (4, 4)][: len(feedback)]
+    )
 
 
 def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, replays):
-    heard = listen(CemIteration, 'planner/cem')
+    heard = listen(SearchIteration, 'planner/search')
     robot.model.delay = 0.1
     robot.plan(iterations=4, samples=30)
     robot.model.delay = 0.0
@@ -189,9 +214,18 @@ def doomed(tmp_path):
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node('client', context=context)
     process = subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.soak.server', '--ros-args',
-         '-p', f'history.folder:={tmp_path / "history"}', '-p', 'model:=toy'],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(tmp_path)})
+        [
+            sys.executable,
+            '-m',
+            'tools.soak.server',
+            '--ros-args',
+            '-p',
+            f'history.folder:={tmp_path / "history"}',
+            '-p',
+            'model:=toy',
+        ],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(tmp_path)},
+    )
     with spinning(node), PlannerClient(node) as client:
         yield process, node, client
         process.kill()
@@ -203,9 +237,13 @@ def doomed(tmp_path):
 def test_a_planner_ends_in_the_middle_of_a_replay(doomed, tmp_path):
     process, node, client = doomed
     assert client.wait_until_ready(120.0)
-    client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=100,
-                current_image=to_image(ToyWorldModel.picture(START)),
-                start_state=to_state_message(START))
+    client.plan(
+        ToyWorldModel.picture(GOAL),
+        timeout=60.0,
+        iterations=100,
+        current_image=to_image(ToyWorldModel.picture(START)),
+        start_state=to_state_message(START),
+    )
     closed_plans(tmp_path / 'history')
     replaying = ActionClient(node, ReplayPlan, 'planner/replay_plan')
     assert replaying.wait_for_server(60.0)
@@ -222,13 +260,16 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, tmp_path):
 def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     process, _, client = doomed
     assert client.wait_until_ready(120.0)
-    fields = {'current_image': to_image(ToyWorldModel.picture(START)),
-              'start_state': to_state_message(START)}
+    fields = {
+        'current_image': to_image(ToyWorldModel.picture(START)),
+        'start_state': to_state_message(START),
+    }
     whole = client.plan(ToyWorldModel.picture(GOAL), timeout=60.0, iterations=3, **fields)
     folder = tmp_path / 'history'
     closed_plans(folder)
-    client.plan_async(ToyWorldModel.picture(GOAL), optimizer='cem', samples=16384, iterations=100,
-                      **fields)
+    client.plan_async(
+        ToyWorldModel.picture(GOAL), optimizer='cem', samples=16384, iterations=100, **fields
+    )
     eventually(lambda: any(map(iterations_written, sorted(folder.iterdir())[1:])))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -242,5 +283,5 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     make_robot(history__folder=str(folder))  # a planner that starts again closes what was left
     closed_plans(folder, 2)
     with Reader(last) as bag:
-        count = sum(connection.topic == '/planner/cem' for connection, *_ in bag.messages())
+        count = sum(connection.topic == '/planner/search' for connection, *_ in bag.messages())
     assert count == len(left.iterations)

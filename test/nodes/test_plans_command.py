@@ -22,18 +22,17 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
-from vjepa2_interfaces.msg import CemCandidates, CemIteration
-
+from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
+from vjepa2_planner_ros.cli.history import main
+from vjepa2_planner_ros.cli.plan import HEADING
+from vjepa2_planner_ros.history.bag import MCAP
 from vjepa2_planner_ros.nodes.process import spin_until
-from vjepa2_planner_ros.plan_command import HEADING
-from vjepa2_planner_ros.plans.__main__ import main
-from vjepa2_planner_ros.plans.bag import MCAP
 
 
 @pytest.fixture
 def recorded(robot, plans_folder, listen):
     """Return (PlanResult, candidates as heard, folder) of a recorded plan over two steps."""
-    heard = listen(CemCandidates, 'planner/cem/candidates')
+    heard = listen(SearchCandidates, 'planner/search/candidates')
     result = robot.plan(iterations=3, samples=25, horizon=2, seed=7, time_allowance=30.0)
     eventually(lambda: len(heard) == 3)
     return result, heard, closed_plans(plans_folder)[0]
@@ -42,6 +41,7 @@ def recorded(robot, plans_folder, listen):
 @pytest.fixture
 def plans(plans_folder, capsys):
     """Return a function that runs the command and returns (exit code, output, errors)."""
+
     def run(*arguments):
         code = main(['--folder', str(plans_folder), *map(str, arguments)])
         return (code, *capsys.readouterr())
@@ -56,7 +56,9 @@ def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plan
     assert code == 0
     lines = output.splitlines()[1:]
     assert [line.split()[2] for line in lines] == [
-        second.plan_id.hex()[:8], recorded[0].plan_id.hex()[:8]]
+        second.plan_id.hex()[:8],
+        recorded[0].plan_id.hex()[:8],
+    ]
     assert f'{second.start_energy:.4f} -> {second.energy:.4f}' in lines[0]
     assert 'succeeded' in lines[0] and '12 x 2' in lines[0] and '25 x 3' in lines[1]
     assert [line.split()[8] for line in lines] == ['1', '2']  # steps
@@ -68,16 +70,25 @@ def test_list_says_that_there_is_no_such_folder(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for folder in (tmp_path / 'nowhere', tmp_path / 'file'):
         assert main(['--folder', str(folder), 'list']) == 1
-        assert capsys.readouterr() == (
-            '', f"folder = '{folder}': allowed: a folder that exists\n")
+        assert capsys.readouterr() == ('', f"folder = '{folder}': allowed: a folder that exists\n")
 
 
 def test_list_is_quiet_when_nobody_reads_on(recorded, plans_folder):
     reader, writer = os.pipe()
     os.close(reader)
     process = subprocess.run(
-        [sys.executable, '-m', 'vjepa2_planner_ros.plans', '--folder', str(plans_folder), 'list'],
-        stdout=writer, stderr=subprocess.PIPE, text=True)
+        [
+            sys.executable,
+            '-m',
+            'vjepa2_planner_ros.cli.history',
+            '--folder',
+            str(plans_folder),
+            'list',
+        ],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(writer)
     assert (process.returncode, process.stderr) == (0, '')
 
@@ -86,8 +97,13 @@ def test_show_prints_iterations_and_command(recorded, plans):
     result = recorded[0]
     code, output, _ = plans('show', result.plan_id.hex()[:8], '--settings')
     assert code == 0
-    assert sum(line.split()[:2] in (['1', '/'], ['2', '/'], ['3', '/'])
-               for line in output.splitlines()) == 3
+    assert (
+        sum(
+            line.split()[:2] in (['1', '/'], ['2', '/'], ['3', '/'])
+            for line in output.splitlines()
+        )
+        == 3
+    )
     for axis, value in zip(('x', 'y', 'z'), result.command):
         assert f'  {axis:8} {value:+9.4f}  m' in output
     assert 'cem.samples: 25' in output and 'goal_image: 32 x 32' in output
@@ -101,12 +117,15 @@ def test_csv_has_every_candidate(recorded, plans, tmp_path):
     for message in recorded[1]:
         actions = np.array(message.actions).reshape(25, 2, 7)
         own = [row for row in rows if int(row['iteration']) == message.iteration]
-        table = np.array([[float(row[axis]) for axis in (
-            'x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')] for row in own])
+        table = np.array(
+            [
+                [float(row[axis]) for axis in ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')]
+                for row in own
+            ]
+        )
         assert np.array_equal(table.reshape(25, 2, 7), actions)
         assert [float(row['energy']) for row in own[::2]] == list(message.energies)
-        assert {int(row['candidate']) for row in own if row['elite'] == '1'} == set(
-            message.elites)
+        assert {int(row['candidate']) for row in own if row['elite'] == '1'} == set(message.elites)
 
 
 def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
@@ -120,21 +139,25 @@ def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
     pose = result.target_pose.pose
     assert read['result']['target_pose'] == {
         'position': [pose.position.x, pose.position.y, pose.position.z],
-        'orientation_xyzw': [pose.orientation.x, pose.orientation.y, pose.orientation.z,
-                             pose.orientation.w]}
-    state, = read['states']
+        'orientation_xyzw': [
+            pose.orientation.x,
+            pose.orientation.y,
+            pose.orientation.z,
+            pose.orientation.w,
+        ],
+    }
+    (state,) = read['states']
     assert np.allclose([*state['position'], state['gripper']], START[[0, 1, 2, 6]], atol=1e-9)
     assert read['time_allowance'] == 30.0
-    assert [step['energy_best'] for step in read['iterations']] == list(
-        result.iteration_energies)
-    assert read['settings']['cem.horizon'] == '2' and read['settings']['cem.seed'] == '7'
+    assert [step['energy_best'] for step in read['iterations']] == list(result.iteration_energies)
+    assert read['settings']['search.horizon'] == '2' and read['settings']['search.seed'] == '7'
 
 
 def test_png_is_a_picture(recorded, plans, tmp_path):
     assert plans('export', 'latest', tmp_path / 'plan.png')[0] == 0
     with Picture.open(tmp_path / 'plan.png') as picture:
         assert picture.format == 'PNG' and picture.width > 600
-        assert len(picture.convert('RGB').getcolors(10 ** 6)) > 20  # not an empty sheet
+        assert len(picture.convert('RGB').getcolors(10**6)) > 20  # not an empty sheet
 
 
 def test_delete_deletes(recorded, plans):
@@ -182,9 +205,12 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(recorded, plans, tmp_path
 
 def test_what_cannot_be_read_at_all_is_an_error(recorded, plans, tmp_path):
     (recorded[2] / MCAP).write_bytes(b'junk')
-    for arguments in (['show', 'latest'], ['replay', 'latest'],
-                      ['report', 'latest', '-o', tmp_path / 'report.html'],
-                      ['export', 'latest', tmp_path / 'plan.json']):
+    for arguments in (
+        ['show', 'latest'],
+        ['replay', 'latest'],
+        ['report', 'latest', '-o', tmp_path / 'report.html'],
+        ['export', 'latest', tmp_path / 'plan.json'],
+    ):
         code, output, errors = plans(*arguments)
         assert (code, output) == (1, '') and f"'{recorded[2]}' has nothing readable" in errors
     assert 'has nothing readable' in plans('list')[1]
@@ -193,22 +219,34 @@ def test_what_cannot_be_read_at_all_is_an_error(recorded, plans, tmp_path):
 
 def test_a_recording_with_older_definitions_is_refused_by_name(recorded, plans, tmp_path):
     to_older(recorded[2])
-    for arguments in (['show', 'latest'], ['report', 'latest', '-o', tmp_path / 'report.html'],
-                      ['export', 'latest', tmp_path / 'plan.json']):
+    for arguments in (
+        ['show', 'latest'],
+        ['report', 'latest', '-o', tmp_path / 'report.html'],
+        ['export', 'latest', tmp_path / 'plan.json'],
+    ):
         code, _, errors = plans(*arguments)
         assert code == 1 and errors.endswith(
             'another definition of vjepa2_interfaces/msg/PlanRecord than is installed: '
-            'it has no dropped\n')
+            'it has no dropped\n'
+        )
     assert 'it has no dropped' in plans('list')[1]
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (['show', 'ffff'], "plan = 'ffff'"), (['delete', '..'], "plan = '..'"),
-    (['export', 'latest', 'plan.gif'], "file = 'plan.gif': allowed: a name that ends with .csv"),
-    (['report', 'latest', '-o', '/nowhere/report.html'], '/nowhere/report.html'),
-    (['replay', 'latest', '--rate', '0'], 'rate = 0.0: allowed: above 0'),
-    (['replay', 'latest', '--wait', '-1'], 'wait = -1.0: allowed: a finite number, 0 or more'),
-    (['list', '--limit', '-1'], 'limit = -1: allowed: 0 or more')])
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (['show', 'ffff'], "plan = 'ffff'"),
+        (['delete', '..'], "plan = '..'"),
+        (
+            ['export', 'latest', 'plan.gif'],
+            "file = 'plan.gif': allowed: a name that ends with .csv",
+        ),
+        (['report', 'latest', '-o', '/nowhere/report.html'], '/nowhere/report.html'),
+        (['replay', 'latest', '--rate', '0'], 'rate = 0.0: allowed: above 0'),
+        (['replay', 'latest', '--wait', '-1'], 'wait = -1.0: allowed: a finite number, 0 or more'),
+        (['list', '--limit', '-1'], 'limit = -1: allowed: 0 or more'),
+    ],
+)
 def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
     code, _, errors = plans(*arguments)
     assert code == 1 and text in errors and 'Traceback' not in errors
@@ -217,9 +255,13 @@ def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
 def replaying(folder, *options):
     """Start `plans replay` as a process."""
     return subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.plans', 'replay', str(folder), *options],
-        env=dict(os.environ), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE)
+        [sys.executable, '-m', 'vjepa2_planner_ros.cli.history', 'replay', str(folder), *options],
+        env=dict(os.environ),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.fixture
@@ -227,8 +269,7 @@ def stranger(robot):
     """Return a function that keeps what arrives on a topic, like listen, but as a newcomer."""
     context = rclpy.Context()
     rclpy.init(context=context)
-    node = rclpy.create_node(
-        'stranger', context=context, namespace=robot.node.get_namespace())
+    node = rclpy.create_node('stranger', context=context, namespace=robot.node.get_namespace())
     executor, ended = SingleThreadedExecutor(context=context), threading.Event()
     executor.add_node(node)
     thread = threading.Thread(target=spin_until, args=(executor, node, ended))
@@ -249,8 +290,11 @@ def stranger(robot):
 
 
 def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
-    topics = {'planner/cem': CemIteration, 'planner/goal_image': Image,
-              'planner/cem/candidates': CemCandidates}
+    topics = {
+        'planner/search': SearchIteration,
+        'planner/goal_image': Image,
+        'planner/search/candidates': SearchCandidates,
+    }
     heard, pictures, candidates = (stranger(kind, topic) for topic, kind in topics.items())
     process = replaying(recorded[2], '--step', '--wait', '3')
     try:
@@ -272,8 +316,10 @@ def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
     assert candidates == recorded[1][:3]
     with Reader(recorded[2]) as bag:
         assert [serialize_message(item) for item in heard] == [
-            bytes(data) for connection, _, data in bag.messages()
-            if connection.topic.endswith('/cem')]
+            bytes(data)
+            for connection, _, data in bag.messages()
+            if connection.topic.endswith('/search')
+        ]
 
 
 def test_the_end_of_the_input_stops_a_replay(recorded):

@@ -14,7 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.task import Future
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 
 STEP = GOAL - START
 COMMAND = [*STEP[:6], -STEP[6]]  # the gripper's sign is turned on topics
@@ -55,7 +55,7 @@ def test_stamp_is_that_of_the_frame_and_frame_is_the_base(robot):
     # Every frame is stamped when it is sent, so the newest before the goal bounds the stamp.
     before = robot.node.get_clock().now().nanoseconds
     result = robot.plan()
-    stamp = result.stamp.sec * 10 ** 9 + result.stamp.nanosec
+    stamp = result.stamp.sec * 10**9 + result.stamp.nanosec
     assert before - 1e9 < stamp <= robot.node.get_clock().now().nanoseconds
     assert result.frame_id == 'panda_link0'
     picture = ToyWorldModel.picture(START)
@@ -69,7 +69,8 @@ def test_stamp_is_that_of_the_frame_and_frame_is_the_base(robot):
 def test_horizon_is_planned_and_starts_with_the_command(robot):
     goal = START + [0.08, 0.0, -0.06, 0, 0, 0, 0.0]
     result = robot.client.plan(
-        ToyWorldModel.picture(goal), horizon=2, samples=1000, iterations=15, timeout=60.0)
+        ToyWorldModel.picture(goal), horizon=2, samples=1000, iterations=15, timeout=60.0
+    )
     assert result.plan.shape == (2, 7)
     assert np.array_equal(result.plan[0], result.command)
     assert np.allclose(result.plan.sum(axis=0)[:3], (goal - START)[:3], atol=0.01)
@@ -78,25 +79,33 @@ def test_horizon_is_planned_and_starts_with_the_command(robot):
 @pytest.mark.case(12)
 def test_same_seed_same_command_and_other_seed_another(robot):
     first, again, other = (
-        robot.plan(seed=seed, current_image=ToyWorldModel.picture(START),
-                   start_state=to_state_message(START)).command
-        for seed in (2 ** 64 - 1, 2 ** 64 - 1, 8))
+        robot.plan(
+            seed=seed,
+            current_image=ToyWorldModel.picture(START),
+            start_state=to_state_message(START),
+        ).command
+        for seed in (2**64 - 1, 2**64 - 1, 8)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_target_pose_is_the_start_pose_composed_with_the_command(make_robot):
-    robot = make_robot(cem__search=['x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper']).ready()
+    robot = make_robot(search__axes=['x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper']).ready()
     goal = START + [0.03, -0.02, 0.04, 0.10, -0.05, 0.08, 0.5]
     result = robot.client.plan(ToyWorldModel.picture(goal), iterations=8, timeout=60.0)
     assert abs(result.command[3:6]).min() > 0.01
     pose = result.target_pose.pose
-    expected = (Rotation.from_euler('xyz', result.command[3:6])
-                * Rotation.from_euler('xyz', START[3:6]))
+    expected = Rotation.from_euler('xyz', result.command[3:6]) * Rotation.from_euler(
+        'xyz', START[3:6]
+    )
     found = Rotation.from_quat([getattr(pose.orientation, axis) for axis in 'xyzw'])
     assert (found.inv() * expected).magnitude() < 1e-6
-    assert np.allclose([pose.position.x, pose.position.y, pose.position.z],
-                       START[:3] + result.command[:3], atol=1e-9)
+    assert np.allclose(
+        [pose.position.x, pose.position.y, pose.position.z],
+        START[:3] + result.command[:3],
+        atol=1e-9,
+    )
     assert result.target_pose.header.frame_id == 'panda_link0'
     assert result.target_pose.header.stamp == result.stamp
 
@@ -116,8 +125,11 @@ def test_live_state_comes_from_pose_and_gripper(robot):
 def test_given_picture_and_state_need_no_streams(robot):
     robot.sending = set()
     start = START + [0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0]
-    result = robot.plan(current_image=ToyWorldModel.picture(start),
-                        start_state=to_state_message(start), iterations=8)
+    result = robot.plan(
+        current_image=ToyWorldModel.picture(start),
+        start_state=to_state_message(start),
+        iterations=8,
+    )
     assert np.allclose(result.command[:3], (GOAL - start)[:3], atol=5e-3)
 
 
@@ -126,8 +138,9 @@ def test_compressed_goal_gives_the_same_command(robot):
     Picture.fromarray(ToyWorldModel.picture(GOAL)).save(buffer, 'PNG')
     given = {'current_image': ToyWorldModel.picture(START), 'start_state': to_state_message(START)}
     png = CompressedImage(format='png', data=array('B', buffer.getvalue()))
-    assert np.array_equal(robot.client.plan(png, timeout=60.0, **given).command,
-                          robot.plan(**given).command)
+    assert np.array_equal(
+        robot.client.plan(png, timeout=60.0, **given).command, robot.plan(**given).command
+    )
 
 
 def test_times_add_up(robot):
@@ -143,8 +156,13 @@ def test_pictures_as_the_encoder_saw_them_are_latched(robot):
     arrived = {}
     subscriptions = [
         robot.node.create_subscription(
-            Image, f'planner/{name}', lambda image, name=name: arrived.update({name: image}),
-            latched) for name in ('goal_image', 'model_input')]
+            Image,
+            f'planner/{name}',
+            lambda image, name=name: arrived.update({name: image}),
+            latched,
+        )
+        for name in ('goal_image', 'model_input')
+    ]
     eventually(lambda: len(arrived) == 2)
     for name, state in (('goal_image', GOAL), ('model_input', START)):
         pixels = np.array(arrived[name].data, np.uint8).reshape(32, 32, 3)

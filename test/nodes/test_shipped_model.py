@@ -9,7 +9,6 @@ from planner_rig import eventually, Robot
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
-
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 from vjepa2_planner_ros.world_model import load_world_model
@@ -27,8 +26,17 @@ def sim():
 @pytest.fixture(scope='module')
 def arm(context):
     """Return a Robot whose planner has the model that is shipped."""
-    arm = Robot(context, {'cem.samples': 48, 'cem.iterations': 3, 'dtype': 'float32',
-                          'device': 'cpu', 'model': 'sim-panda-ac'}, load_world_model)
+    arm = Robot(
+        context,
+        {
+            'cem.samples': 48,
+            'cem.iterations': 3,
+            'dtype': 'float32',
+            'device': 'cpu',
+            'model': 'sim-panda-ac',
+        },
+        load_world_model,
+    )
     yield arm.ready()
     arm.close()
 
@@ -65,15 +73,15 @@ def test_encoder_sees_the_centred_square(arm):
     # 4x4 pixels of the square become one of the model's 128x128; the sides are cut off.
     wanted = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
     square = wanted.repeat(4, axis=0).repeat(4, axis=1)
-    goal = np.concatenate([np.zeros((512, 100, 3), np.uint8), square,
-                           np.full((512, 100, 3), 255, np.uint8)], axis=1)
+    goal = np.concatenate(
+        [np.zeros((512, 100, 3), np.uint8), square, np.full((512, 100, 3), 255, np.uint8)], axis=1
+    )
     seen, latched = [], QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     arm.node.create_subscription(Image, 'planner/model_input', seen.append, latched)
     arm.client.plan(goal, current_image=goal, iterations=1, samples=10, timeout=60.0)
     eventually(lambda: seen and seen[-1].header.stamp.sec == 0)
     assert (seen[-1].encoding, seen[-1].height, seen[-1].width) == ('rgb8', 128, 128)
-    np.testing.assert_array_equal(
-        np.array(seen[-1].data, np.uint8).reshape(128, 128, 3), wanted)
+    np.testing.assert_array_equal(np.array(seen[-1].data, np.uint8).reshape(128, 128, 3), wanted)
 
 
 @pytest.mark.case(25)
@@ -81,8 +89,10 @@ def test_cancel_of_a_long_plan(arm, sim):
     look(arm, sim)
     started = threading.Event()
     future = arm.client.plan_async(
-        sim.render(), iterations=100, on_feedback=lambda item: (
-            item.phase == item.OPTIMIZING and started.set()))
+        sim.render(),
+        iterations=100,
+        on_feedback=lambda item: item.phase == item.OPTIMIZING and started.set(),
+    )
     assert started.wait(60.0)
     assert arm.client.cancel(60.0)
     error = future.exception(60.0)

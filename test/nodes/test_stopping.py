@@ -9,11 +9,10 @@ import numpy as np
 from planner_rig import DEACTIVATE, eventually, GOAL, START, transition
 import pytest
 from std_srvs.srv import Trigger
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
-
 from vjepa2_planner_ros.client import PlanFailed, PlannerClient
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 PICTURE = ToyWorldModel.picture(GOAL)
 
@@ -26,7 +25,8 @@ class Running:
         self.iterations = []
         self._robot, self._started = robot, threading.Event()
         self.future = (client or robot.client).plan_async(
-            PICTURE, iterations=100, on_feedback=self._note, **fields)
+            PICTURE, iterations=100, on_feedback=self._note, **fields
+        )
         assert self._started.wait(60.0)
 
     def _note(self, feedback):
@@ -192,8 +192,9 @@ def test_time_allowance(robot):
     # Only the last rollout can have been under way when the time was up.
     assert all(end - began < 0.3 + 0.05 for end in ends[:-1]) or len(ends) < 3
     assert failure.value.code == ErrorCode.TIMEOUT
-    assert all(part in failure.value.message
-               for part in ('time_allowance = 0.3 s', 'of 100 iterations'))
+    assert all(
+        part in failure.value.message for part in ('time_allowance = 0.3 s', 'of 100 iterations')
+    )
     next_goal_works(robot)
 
 

@@ -15,31 +15,42 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
-from toy_world_model import ToyWorldModel
-
+from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
-from vjepa2_planner_ros.error_codes import ErrorCode
-from vjepa2_planner_ros.nodes.sampler import PERIOD
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes.subscription_reader import PERIOD
 
 PICTURE = ToyWorldModel.picture(GOAL)
 
 
 def nanoseconds(stamp):
-    return stamp.sec * 10 ** 9 + stamp.nanosec
+    return stamp.sec * 10**9 + stamp.nanosec
 
 
 @pytest.mark.case(40)
 def test_ages_count_in_simulated_time(make_robot):
-    robot = make_robot(sending=(), use_sim_time=True, image_timeout=20.0, max_image_age=0.5,
-                       max_state_age=60.0, max_skew=60.0)
+    robot = make_robot(
+        sending=(),
+        use_sim_time=True,
+        image_timeout=20.0,
+        max_image_age=0.5,
+        max_state_age=60.0,
+        max_skew=60.0,
+    )
     clock = robot.node.create_publisher(Clock, '/clock', 10)
 
     def at(seconds):
         """Set the clock for the robot and the planner."""
         stamp = Time(sec=seconds)
-        eventually(lambda: clock.publish(Clock(clock=stamp)) or all(
-            node.get_clock().now().nanoseconds == seconds * 10 ** 9
-            for node in (robot.node, robot.planner)))
+        eventually(
+            lambda: (
+                clock.publish(Clock(clock=stamp))
+                or all(
+                    node.get_clock().now().nanoseconds == seconds * 10**9
+                    for node in (robot.node, robot.planner)
+                )
+            )
+        )
 
     at(1000)
     robot.sending = {'image', 'state'}
@@ -120,7 +131,8 @@ def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch
             stamp = nanoseconds(robot.plan(iterations=2).stamp)
             assert stamp >= newest and stamp in camera.sent
             np.testing.assert_allclose(  # the toy's latents are the state in its picture
-                robot.model.context[0][-1, 0], camera.sent[stamp], atol=1e-6)
+                robot.model.context[0][-1, 0], camera.sent[stamp], atol=1e-6
+            )
         # 160 pictures of 0.9 MB have come and gone.
         assert process.memory_info().rss - memory < 60e6
     assert not robot.errors()
@@ -131,8 +143,11 @@ def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
     robot = make_robot(sending=['state'])
     inputs, arrived = robot.planner._observations, []
     take = inputs._on_frame
-    monkeypatch.setattr(inputs, '_on_frame', lambda camera, image: (
-        take(camera, image), arrived.append(image.encoding)))
+    monkeypatch.setattr(
+        inputs,
+        '_on_frame',
+        lambda camera, image: (take(camera, image), arrived.append(image.encoding)),
+    )
     broken = to_image(ToyWorldModel.picture(START))
     broken.encoding = 'yuyv'
     began = time.monotonic()
@@ -157,16 +172,22 @@ def test_a_broken_camera_does_not_silence_the_warning_of_another(make_robot):
     broken = to_image(ToyWorldModel.picture(START))
     broken.encoding = 'yuyv'
     for camera, topic in ((robot.pictures, '/planner/image'), (wrist, '/planner/wrist/image')):
-        eventually(lambda camera=camera, topic=topic: camera.publish(broken) or robot.logged(
-            f"{topic}' dropped"))
+        eventually(
+            lambda camera=camera, topic=topic: (
+                camera.publish(broken) or robot.logged(f"{topic}' dropped")
+            )
+        )
 
 
 @pytest.fixture
 def poses(make_robot):
     """Return a Robot and the planner's subscription of its poses."""
     robot = make_robot()
-    return robot, next(subscription for subscription in robot.planner.subscriptions
-                       if subscription.topic_name.endswith('/pose'))
+    return robot, next(
+        subscription
+        for subscription in robot.planner.subscriptions
+        if subscription.topic_name.endswith('/pose')
+    )
 
 
 @pytest.mark.case(45)
@@ -200,8 +221,12 @@ def test_an_error_in_a_stream_is_logged_and_the_next_message_read(poses):
 
 @pytest.mark.case(39, 43)
 def test_why_a_stream_brings_nothing(make_robot):
-    robot = make_robot(sending=['state'], image_timeout=0.3, camera__main__topic='/picky', **{
-        'qos_overrides./picky.subscription.reliability': 'reliable'}).ready()
+    robot = make_robot(
+        sending=['state'],
+        image_timeout=0.3,
+        camera__main__topic='/picky',
+        **{'qos_overrides./picky.subscription.reliability': 'reliable'},
+    ).ready()
 
     def message():
         with pytest.raises(PlanFailed) as failure:

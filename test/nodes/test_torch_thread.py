@@ -7,8 +7,7 @@ import threading
 
 from planner_rig import eventually
 import pytest
-
-from vjepa2_planner_ros.error_codes import ErrorCode
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.errors import GoalError
 from vjepa2_planner_ros.nodes.parameters import Settings
 from vjepa2_planner_ros.nodes.torch_thread import TorchThread

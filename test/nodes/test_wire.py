@@ -12,12 +12,10 @@ import numpy as np
 from planner_rig import eventually, Gate, GOAL, START, to_goal
 from planner_wire import ABORTED, CANCELED, CANCELING, EXECUTING, SUCCEEDED, wait
 import pytest
-from toy_world_model import ToyWorldModel
+from tools.toy_world_model import ToyWorldModel
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
-from vjepa2_planner_ros.error_codes import ErrorCode
-
-NONE, TERMINATED = (
-    CancelGoal.Response.ERROR_NONE, CancelGoal.Response.ERROR_GOAL_TERMINATED)
+NONE, TERMINATED = (CancelGoal.Response.ERROR_NONE, CancelGoal.Response.ERROR_GOAL_TERMINATED)
 
 
 def next_goal_works(robot):
@@ -103,10 +101,12 @@ def test_of_two_goals_at_once_one_wins(robot):
         for uuid in uuids:
             threading.Thread(target=send, args=(uuid,)).start()
         # The earlier one is held at the gate, or has been stopped on its way there.
-        eventually(lambda: is_waiting(robot) or any(
-            ABORTED in robot.wire.statuses(uuid) for uuid in uuids))
-    ends = Counter((status, result.error_code)
-                   for status, result in map(robot.wire.result, uuids))
+        eventually(
+            lambda: (
+                is_waiting(robot) or any(ABORTED in robot.wire.statuses(uuid) for uuid in uuids)
+            )
+        )
+    ends = Counter((status, result.error_code) for status, result in map(robot.wire.result, uuids))
     assert ends == {(SUCCEEDED, ErrorCode.NONE): 1, (ABORTED, ErrorCode.PREEMPTED): 1}
 
 
@@ -272,6 +272,7 @@ def test_cancel_of_all_goals_reaches_the_waiting_one_too(robot):
 def test_goal_sent_just_after_another_succeeded(robot):
     # Stops between the first goal's success and its leaving the slot.
     class Outcomes(Counter):
+        """Tells of the first success."""
 
         def __setitem__(self, outcome, count):
             super().__setitem__(outcome, count)

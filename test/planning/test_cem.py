@@ -4,12 +4,12 @@
 
 import numpy as np
 import pytest
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
-
-from vjepa2_planner_ros.planning import (
-    CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout)
 from vjepa2_planner_ros.planning.actions import AXES, to_action, to_command
+from vjepa2_planner_ros.planning.config import CemConfig
+from vjepa2_planner_ros.planning.errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
+from vjepa2_planner_ros.planning.search import plan
 
 START = np.array([0.4, 0.1, 0.2, 0.0, 0.0, 0.0, 0.5])
 STEP = np.array([0.03, -0.02, 0.01, 0.0, 0.0, 0.0, 0.3])
@@ -53,7 +53,7 @@ def reference_cem(noise, config, goal, bounds, deadband):
             state = state + a
             state[:, 3] = np.clip(state[:, 3], 0.0, 1.0)
         energies = np.abs(state - goal[[0, 1, 2, 6]]).sum(axis=1) / 7.0
-        chosen = actions[np.argsort(energies, kind='stable')[:config.elites]]
+        chosen = actions[np.argsort(energies, kind='stable')[: config.elites]]
         mean = (1 - own) * chosen.mean(axis=0) + own * mean
         std = (1 - own_std) * chosen.std(axis=0, ddof=1) + own_std * std
         history.append((mean.copy(), std.copy(), energies))
@@ -62,23 +62,36 @@ def reference_cem(noise, config, goal, bounds, deadband):
     return history, final
 
 
-@pytest.mark.parametrize('horizon, momenta', [
-    (1, ((0.25,) * 6 + (0.15,), (0.95,) * 6 + (0.15,))),
-    (2, ((0.15,) * 7, (0.15,) * 7)),
-    (3, ((0.15,) * 7, (0.75,) * 6 + (0.15,)))])
+@pytest.mark.parametrize(
+    'horizon, momenta',
+    [
+        (1, ((0.25,) * 6 + (0.15,), (0.95,) * 6 + (0.15,))),
+        (2, ((0.15,) * 7, (0.15,) * 7)),
+        (3, ((0.15,) * 7, (0.75,) * 6 + (0.15,))),
+    ],
+)
 def test_equals_reference_algorithm(horizon, momenta):
     bounds = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
     config = CemConfig(
-        samples=100, iterations=8, elite_fraction=0.1, horizon=horizon, momentum_mean=momenta[0],
-        momentum_std=momenta[1], bounds=bounds, initial_std=(0.05,) * 3 + (0.0,) * 3 + (1.0,),
-        include_mean=False, gripper_deadband=0.25, seed=5)
+        samples=100,
+        iterations=8,
+        elite_fraction=0.1,
+        horizon=horizon,
+        momentum_mean=momenta[0],
+        momentum_std=momenta[1],
+        bounds=bounds,
+        initial_std=(0.05,) * 3 + (0.0,) * 3 + (1.0,),
+        include_mean=False,
+        gripper_deadband=0.25,
+        seed=5,
+    )
     generator = torch.Generator().manual_seed(5)
     noise = [torch.randn(100, horizon, 4, generator=generator).numpy() for _ in range(8)]
     goal = START + STEP
     history, final = reference_cem(noise, config, goal, bounds, deadband=0.25)
     found = []
     result = search(config, on_iteration=found.append)
-    searched = [AXES.index(axis) for axis in config.search]
+    searched = [AXES.index(axis) for axis in config.axes]
     for ours, (mean, std, energies) in zip(found, history, strict=True):
         np.testing.assert_allclose(ours.mean[:, searched], mean, atol=1e-5)
         np.testing.assert_allclose(ours.std[:, searched], std, atol=1e-5)
@@ -98,7 +111,7 @@ def test_rotation_only_on_request():
     turn = np.array([0.0, 0.0, 0.0, 0.1, -0.05, 0.08, 0.0])
     still = search(CemConfig(seed=0), step=turn)
     assert (still.actions[:, 3:6] == 0.0).all()
-    turned = search(CemConfig(seed=0, iterations=12, search=AXES), step=turn)
+    turned = search(CemConfig(seed=0, iterations=12, axes=AXES), step=turn)
     assert turned.energy < 0.2 * turned.start_energy
 
 
@@ -106,13 +119,17 @@ def test_stays_inside_the_bounds():
     far = np.array([0.5, -0.5, 0.5, 0.0, 0.0, 0.0, 0.0])
     candidates = []
     for bounds in (None, (0.01, 0.02, 0.03, 0.0, 0.0, 0.0, 0.1)):
-        result = search(CemConfig(seed=0, horizon=2, iterations=30, bounds=bounds), step=far,
-                        on_iteration=lambda i: candidates.append(i.actions))
+        result = search(
+            CemConfig(seed=0, horizon=2, iterations=30, bounds=bounds),
+            step=far,
+            on_iteration=lambda i: candidates.append(i.actions),
+        )
         largest = np.array(bounds or ToyWorldModel.action_bounds, np.float32)
         assert (np.abs(candidates[-1]) <= largest).all()
         assert (np.abs(result.actions) <= largest + 1e-9).all()
-        np.testing.assert_allclose(np.abs(result.actions[:, :3]),
-                                   np.tile(largest[:3], (2, 1)), rtol=0.1)
+        np.testing.assert_allclose(
+            np.abs(result.actions[:, :3]), np.tile(largest[:3], (2, 1)), rtol=0.1
+        )
 
 
 def test_same_seed_same_plan():
@@ -132,7 +149,8 @@ def test_iterations_are_reported():
         assert len(i.elites) == 10
         assert (i.energies[i.elites] == np.sort(i.energies)[:10]).all()
     assert result.iteration_energies == tuple(
-        pytest.approx(min(i.energies.min() for i in found[:n + 1])) for n in range(4))
+        pytest.approx(min(i.energies.min() for i in found[: n + 1])) for n in range(4)
+    )
 
 
 def test_mean_is_the_first_candidate():
@@ -146,8 +164,11 @@ def test_kept_elites_are_candidates_again_and_not_evaluated_again():
     evaluated, found = [], []
     model = Latents()
     model.spoil = lambda latents: evaluated.append(len(latents)) or latents
-    search(CemConfig(samples=100, iterations=3, keep_elites=True, seed=0), model=model,
-           on_iteration=found.append)
+    search(
+        CemConfig(samples=100, iterations=3, keep_elites=True, seed=0),
+        model=model,
+        on_iteration=found.append,
+    )
     assert evaluated == [100, 80, 80, 2]
     for before, after in zip(found, found[1:]):
         assert (after.actions[80:] == before.actions[before.elites]).all()
@@ -162,8 +183,11 @@ def test_some_energies_that_are_not_finite_are_ignored():
 
     model, found = Latents(), []
     model.spoil = spoil
-    result = search(CemConfig(seed=0, samples=40, iterations=10, elite_fraction=0.9), model=model,
-                    on_iteration=found.append)
+    result = search(
+        CemConfig(seed=0, samples=40, iterations=10, elite_fraction=0.9),
+        model=model,
+        on_iteration=found.append,
+    )
     assert all(len(i.elites) == 20 and (i.elites % 2 == 1).all() for i in found)
     assert np.isfinite(result.actions).all() and np.isfinite(result.energy)
 
@@ -197,18 +221,22 @@ def test_nothing_to_gain_is_no_confidence():
     assert search(CemConfig(seed=0, iterations=1), step=STEP).confidence < 0.6
 
 
-@pytest.mark.parametrize('wrong, message', [
-    ({'samples': 0}, 'samples is 0; allowed: 1 or more'),
-    ({'iterations': 0}, 'iterations is 0'),
-    ({'horizon': -1}, 'horizon is -1'),
-    ({'elite_fraction': 1.5}, 'elite_fraction is 1.5; allowed: above 0, up to 1'),
-    ({'momentum_mean': 1.0}, 'momentum_mean is 1.0; allowed: from 0 to below 1'),
-    ({'momentum_std': (0.1, 0.2)}, 'momentum_std has 2 values; allowed: 1 or 7'),
-    ({'bounds': (0.1,) * 6}, 'bounds is .*seven finite numbers'),
-    ({'bounds': (float('nan'),) * 7}, 'bounds is .*seven finite numbers'),
-    ({'search': ('x', 'w')}, 'search is .*allowed: some of x, y, z'),
-    ({'search': ()}, 'search is'),
-    ({'time_limit': 0.0}, 'time_limit is 0.0')])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        ({'samples': 0}, 'samples is 0; allowed: 1 or more'),
+        ({'iterations': 0}, 'iterations is 0'),
+        ({'horizon': -1}, 'horizon is -1'),
+        ({'elite_fraction': 1.5}, 'elite_fraction is 1.5; allowed: above 0, up to 1'),
+        ({'momentum_mean': 1.0}, 'momentum_mean is 1.0; allowed: from 0 to below 1'),
+        ({'momentum_std': (0.1, 0.2)}, 'momentum_std has 2 values; allowed: 1 or 7'),
+        ({'bounds': (0.1,) * 6}, 'bounds is .*seven finite numbers'),
+        ({'bounds': (float('nan'),) * 7}, 'bounds is .*seven finite numbers'),
+        ({'axes': ('x', 'w')}, 'axes is .*allowed: some of x, y, z'),
+        ({'axes': ()}, 'axes is'),
+        ({'time_limit': 0.0}, 'time_limit is 0.0'),
+    ],
+)
 def test_wrong_settings_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         CemConfig(**wrong)
@@ -222,12 +250,12 @@ class Translations(Latents):
 
 def test_axes_without_a_bound_are_not_searched():
     narrow = search(CemConfig(seed=3), model=Translations())
-    chosen = search(CemConfig(seed=3, search=('x', 'y', 'z')))
+    chosen = search(CemConfig(seed=3, axes=('x', 'y', 'z')))
     np.testing.assert_array_equal(narrow.actions, chosen.actions)
     assert (narrow.actions[:, 3:] == 0.0).all() and abs(narrow.actions[:, :3]).min() > 0.005
     assert narrow.confidence == chosen.confidence > 0.0
-    with pytest.raises(ValueError, match='search is gripper; allowed: an axis whose bound'):
-        search(CemConfig(search=('gripper',)), model=Translations())
+    with pytest.raises(ValueError, match='axes is gripper; allowed: an axis whose bound'):
+        search(CemConfig(axes=('gripper',)), model=Translations())
 
 
 def test_bounds_cannot_be_widened():

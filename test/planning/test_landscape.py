@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
-from vjepa2_planner_ros.landscape import Grid, Landscape, make_grid
-from vjepa2_planner_ros.landscape_picture import draw, draw_figure
-from vjepa2_planner_ros.planning import CemConfig, plan
-from vjepa2_planner_ros.planning.landscape import energies_in_batches
+from vjepa2_planner_ros.planning.config import CemConfig
+from vjepa2_planner_ros.planning.landscape import Grid, Landscape, make_grid
+from vjepa2_planner_ros.planning.landscape_plot import draw, draw_figure
+from vjepa2_planner_ros.planning.search import energies_in_batches, plan
 
 START = np.array([0.40, 0.10, 0.30, 0.0, 0.0, 0.0, 0.25])
 MOTION = np.array([0.03, -0.02, 0.04, 0.0, 0.0, 0.0, 0.3])  # to the goal, as an action
@@ -26,9 +26,18 @@ def latents(state):
 
 def evaluate(commands, batch=64, model=None):
     """Return the energies of commands from START toward START + MOTION."""
-    return np.concatenate(list(energies_in_batches(
-        model or ToyWorldModel(), latents(START)[None], START[None], latents(START + MOTION),
-        commands, batch)))
+    return np.concatenate(
+        list(
+            energies_in_batches(
+                model or ToyWorldModel(),
+                latents(START)[None],
+                START[None],
+                latents(START + MOTION),
+                commands,
+                batch,
+            )
+        )
+    )
 
 
 def landscape(*axes, resolution=(), command=None, lowest=(), highest=(), offset=NOTHING):
@@ -62,8 +71,14 @@ def test_the_size_of_a_batch_changes_nothing(batch):
 
 def test_candidates_of_a_plan_have_the_same_energies_here():
     iterations = []
-    plan(ToyWorldModel(), latents(START)[None], START[None], latents(START + MOTION),
-         CemConfig(samples=50, iterations=2, seed=3), on_iteration=iterations.append)
+    plan(
+        ToyWorldModel(),
+        latents(START)[None],
+        START[None],
+        latents(START + MOTION),
+        CemConfig(samples=50, iterations=2, seed=3),
+        on_iteration=iterations.append,
+    )
     for iteration in iterations:
         commands = iteration.actions[:, 0] * [1, 1, 1, 1, 1, 1, -1]
         assert np.allclose(evaluate(commands), iteration.energies, atol=1e-7)
@@ -71,6 +86,7 @@ def test_candidates_of_a_plan_have_the_same_energies_here():
 
 def test_what_is_not_a_finite_number_is_nan_and_never_the_minimum():
     class Holes(ToyWorldModel):
+        """Some latents are not finite."""
 
         def rollout(self, context, states, actions):
             ends = super().rollout(context, states, actions)
@@ -97,31 +113,48 @@ def test_default_is_x_and_y_over_the_bounds_of_the_model():
 def test_ranges_and_the_step_on_the_other_axes_are_those_asked_for():
     offset = [0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.5]
     grid = make_grid(('z', 'x'), (0.0, -0.02), (0.05, 0.0), (2, 3), offset, BOUNDS)
-    assert np.allclose(grid.commands(), [
-        [x, 0.01, z, 0, 0, 0, 0.5] for z in (0.0, 0.05) for x in (-0.02, -0.01, 0.0)])
+    assert np.allclose(
+        grid.commands(),
+        [[x, 0.01, z, 0, 0, 0, 0.5] for z in (0.0, 0.05) for x in (-0.02, -0.01, 0.0)],
+    )
 
 
-@pytest.mark.parametrize('field, text', (
-    ({'axes': ('x',)}, "axes = ['x']"),
-    ({'axes': ('x', 'x')}, "axes = ['x', 'x']"),
-    ({'axes': ('x', 'w')}, "axes = ['x', 'w']"),
-    ({'axes': ('x', 'y', 'z', 'yaw')}, 'axes = '),
-    ({'axes': ('x', 'yaw'), 'bounds': (0.1,) * 3 + (0.0,) * 4},
-     'axes = yaw: allowed: what the model moves: x, y, z'),
-    ({'lowest': (-0.1, 0.0)}, 'lowest of x = -0.1: allowed: -0.05 to 0.05'),
-    ({'highest': (0.1,)}, 'highest = [0.1]: allowed: 2 numbers'),
-    ({'highest': (0.01, float('nan'))}, 'highest of y = nan'),
-    ({'lowest': (0.01, 0.0), 'highest': (0.02, 0.0)}, 'highest of y = 0.0: allowed: more than'),
-    ({'resolution': (21,)}, 'resolution = [21]'),
-    ({'resolution': (1, 21)}, 'resolution = [1, 21]'),
-    ({'resolution': (100000, 100000)}, 'resolution = [100000, 100000]'),
-    ({'offset': (0.01, 0, 0, 0, 0, 0, 0)}, 'offset of x = 0.01'),
-    ({'offset': (0, 0, 0.06, 0, 0, 0, 0)}, 'offset of z = 0.06: allowed: -0.05 to 0.05'),
-    ({'offset': (0, 0, 0, 0, 0, 0, float('nan'))}, 'offset of gripper = nan'),
-))
+@pytest.mark.parametrize(
+    'field, text',
+    (
+        ({'axes': ('x',)}, "axes = ['x']"),
+        ({'axes': ('x', 'x')}, "axes = ['x', 'x']"),
+        ({'axes': ('x', 'w')}, "axes = ['x', 'w']"),
+        ({'axes': ('x', 'y', 'z', 'yaw')}, 'axes = '),
+        (
+            {'axes': ('x', 'yaw'), 'bounds': (0.1,) * 3 + (0.0,) * 4},
+            'axes = yaw: allowed: what the model moves: x, y, z',
+        ),
+        ({'lowest': (-0.1, 0.0)}, 'lowest of x = -0.1: allowed: -0.05 to 0.05'),
+        ({'highest': (0.1,)}, 'highest = [0.1]: allowed: 2 numbers'),
+        ({'highest': (0.01, float('nan'))}, 'highest of y = nan'),
+        (
+            {'lowest': (0.01, 0.0), 'highest': (0.02, 0.0)},
+            'highest of y = 0.0: allowed: more than',
+        ),
+        ({'resolution': (21,)}, 'resolution = [21]'),
+        ({'resolution': (1, 21)}, 'resolution = [1, 21]'),
+        ({'resolution': (100000, 100000)}, 'resolution = [100000, 100000]'),
+        ({'offset': (0.01, 0, 0, 0, 0, 0, 0)}, 'offset of x = 0.01'),
+        ({'offset': (0, 0, 0.06, 0, 0, 0, 0)}, 'offset of z = 0.06: allowed: -0.05 to 0.05'),
+        ({'offset': (0, 0, 0, 0, 0, 0, float('nan'))}, 'offset of gripper = nan'),
+    ),
+)
 def test_what_cannot_be_is_refused_by_name(field, text):
-    arguments = {'axes': (), 'lowest': (), 'highest': (), 'resolution': (), 'offset': NOTHING,
-                 'bounds': BOUNDS, **field}
+    arguments = {
+        'axes': (),
+        'lowest': (),
+        'highest': (),
+        'resolution': (),
+        'offset': NOTHING,
+        'bounds': BOUNDS,
+        **field,
+    }
     with pytest.raises(ValueError) as error:
         make_grid(**arguments)
     assert text in str(error.value)
@@ -140,8 +173,9 @@ def test_slices_go_through_the_minimum():
     x, y, z = found.lowest
     slices = list(found.slices())
     assert [pair[:2] for pair in slices] == [(0, 1), (0, 2), (1, 2)]
-    for (_, _, energies), expected in zip(slices, (
-            found.energies[:, :, z], found.energies[:, y], found.energies[x])):
+    for (_, _, energies), expected in zip(
+        slices, (found.energies[:, :, z], found.energies[:, y], found.energies[x])
+    ):
         assert np.array_equal(energies, expected)
 
 
@@ -162,7 +196,7 @@ def test_files_hold_what_was_found(tmp_path):
 
 def centre_of(picture, colour):
     """Return where, as shares from the lower left, a picture above its legend has a colour."""
-    picture = picture[:int(0.85 * len(picture))]
+    picture = picture[: int(0.85 * len(picture))]
     rows, columns = np.nonzero((abs(picture.astype(int) - colour) < 12).all(axis=-1))
     assert len(rows) > 20
     return columns.mean() / picture.shape[1], 1.0 - rows.mean() / picture.shape[0]
@@ -187,7 +221,8 @@ def test_the_picture_marks_the_minimum_and_the_command_where_they_are():
 
 def test_three_axes_are_three_heat_maps():
     assert draw(landscape('x', 'y', 'z', resolution=(4, 4, 4))).shape[1] == pytest.approx(
-        3 * draw(landscape('x', 'y', resolution=(4, 4))).shape[1], abs=2)
+        3 * draw(landscape('x', 'y', resolution=(4, 4))).shape[1], abs=2
+    )
 
 
 def legend_of(figure):
@@ -197,8 +232,10 @@ def legend_of(figure):
 
 def marks_of(panel):
     """Return where a panel's marks are, by the first word of their label."""
-    return {line.get_label().split(' ')[0].rstrip(':'): np.array(line.get_xydata()[0])
-            for line in panel.get_lines()}
+    return {
+        line.get_label().split(' ')[0].rstrip(':'): np.array(line.get_xydata()[0])
+        for line in panel.get_lines()
+    }
 
 
 def test_axes_contours_and_colours_are_labelled():
@@ -223,23 +260,26 @@ def test_the_title_names_the_step_on_the_other_axes_and_fits():
     offset = np.array([0, 0, 0.0312, 0.0123, 0, -0.1, 0.5])
     words = title('x', 'y', offset=offset)
     assert words.replace('\n', ' ') == (
-        'Energy of one step with z +0.0312 m, roll +0.0123 rad, yaw -0.1 rad, gripper +0.5')
+        'Energy of one step with z +0.0312 m, roll +0.0123 rad, yaw -0.1 rad, gripper +0.5'
+    )
     assert max(map(len, words.splitlines())) <= 62
     assert title('x', 'y', 'z', offset=[0, 0, 0, 0, 0, 0, 0.5]) == (
-        'Energy of one step with gripper +0.5, '
-        'through the minimum at x +0.05 m, y +0 m, z +0.05 m')
+        'Energy of one step with gripper +0.5, through the minimum at x +0.05 m, y +0 m, z +0.05 m'
+    )
 
 
 def test_the_map_ends_where_the_steps_do():
-    panel = draw_figure(landscape('x', 'gripper', resolution=(3, 2),
-                                  command=np.array([0.2, 0, 0, 0, 0, 0, 0.0]))).axes[0]
+    panel = draw_figure(
+        landscape('x', 'gripper', resolution=(3, 2), command=np.array([0.2, 0, 0, 0, 0, 0, 0.0]))
+    ).axes[0]
     assert np.allclose([*panel.get_xlim(), *panel.get_ylim()], [-0.05, 0.05, -0.75, 0.75])
 
 
 def test_a_command_that_is_not_in_the_map_is_said_to_be_projected_or_outside():
     def drawn(command, **options):
-        figure = draw_figure(landscape('x', 'y', resolution=(3, 3), command=np.array(command),
-                                       **options))
+        figure = draw_figure(
+            landscape('x', 'y', resolution=(3, 3), command=np.array(command), **options)
+        )
         return legend_of(figure), marks_of(figure.axes[0])
 
     command = [0.02, -0.01, 0.03, 0, 0, 0, -0.5]
@@ -255,9 +295,15 @@ def test_a_command_that_is_not_in_the_map_is_said_to_be_projected_or_outside():
 
 
 def test_the_longest_legend_fits():
-    figure = draw_figure(Landscape(
-        make_grid((), (0.01, 0.01), (), (3, 3), NOTHING, BOUNDS), np.eye(3, dtype=np.float32),
-        0.1234, np.array([0, 0, 0.03, 0, 0, 0, 0]), 0.1234))
+    figure = draw_figure(
+        Landscape(
+            make_grid((), (0.01, 0.01), (), (3, 3), NOTHING, BOUNDS),
+            np.eye(3, dtype=np.float32),
+            0.1234,
+            np.array([0, 0, 0.03, 0, 0, 0, 0]),
+            0.1234,
+        )
+    )
     figure.canvas.draw()
     assert legend_of(figure)[2] == 'command: 0.1234 (outside)'
     legend, words = figure.legends[0], legend_of(figure)
@@ -269,8 +315,9 @@ def test_the_longest_legend_fits():
 
 def test_in_slices_a_command_beside_one_is_projected():
     def legend(command):
-        return legend_of(draw_figure(landscape('x', 'y', 'z', resolution=(5, 5, 5),
-                                               command=np.array(command))))[2]
+        return legend_of(
+            draw_figure(landscape('x', 'y', 'z', resolution=(5, 5, 5), command=np.array(command)))
+        )[2]
 
     assert legend([0.025, -0.025, 0.04, 0, 0, 0, 0]) == 'command: nan'  # the minimum's cell
     assert legend([0.025, 0.0, 0.04, 0, 0, 0, 0]) == 'command: nan (projected)'
@@ -284,8 +331,8 @@ def test_doing_nothing_is_seen_on_any_colour_and_below_a_command(value):
     grid = make_grid((), (), (), (3, 3), NOTHING, BOUNDS)
     picture = draw(Landscape(grid, energies, 0.5, NOTHING, 0.5)).astype(int)
     without = draw(Landscape(grid, energies, 0.5)).astype(int)
-    rows, columns = np.nonzero((picture != without).any(axis=-1)[:int(0.85 * len(picture))])
+    rows, columns = np.nonzero((picture != without).any(axis=-1)[: int(0.85 * len(picture))])
     row, column = round(rows.mean()), round(columns.mean())
-    around = picture[row - 16:row + 17, column - 16:column + 17].sum(axis=-1)
+    around = picture[row - 16 : row + 17, column - 16 : column + 17].sum(axis=-1)
     covered = np.hypot(*np.mgrid[-16:17, -16:17]) < 9
     assert (around[~covered] > 700).sum() > 40 and (around[~covered] < 80).sum() > 40

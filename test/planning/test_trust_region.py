@@ -4,12 +4,12 @@
 
 import numpy as np
 import pytest
+from tools.toy_world_model import ToyWorldModel
 import torch
-from toy_world_model import ToyWorldModel
-
-from vjepa2_planner_ros.planning import (
-    CemConfig, NonFiniteEnergyError, plan, PlanCancelled, PlanTimeout, TrustRegionConfig)
 from vjepa2_planner_ros.planning.actions import AXES
+from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
+from vjepa2_planner_ros.planning.errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
+from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.planning.trust_region import LatentModel
 
 BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
@@ -44,9 +44,15 @@ def search(model, best, config=None, **keywords):
 STEP = np.array([0.03, -0.02, 0.01, 0.0, 0.0, 0.0, 0.3])
 
 
-@pytest.mark.parametrize('shape, tolerance', [
-    (lambda z: z, 1e-3), (lambda z: z + 0.1 * z ** 2, 1e-3), (lambda z: torch.tanh(0.5 * z), 0.03),
-    (lambda z: torch.sin(z), 0.03)])
+@pytest.mark.parametrize(
+    'shape, tolerance',
+    [
+        (lambda z: z, 1e-3),
+        (lambda z: z + 0.1 * z**2, 1e-3),
+        (lambda z: torch.tanh(0.5 * z), 0.03),
+        (lambda z: torch.sin(z), 0.03),
+    ],
+)
 def test_finds_the_known_optimum(shape, tolerance):
     model = Projections(shape)
     found = search(model, STEP)
@@ -58,8 +64,13 @@ def test_finds_the_known_optimum(shape, tolerance):
 def test_finds_the_optimum_of_the_toy():
     start = torch.tensor([0.4, 0.1, 0.2, 0.0, 0.0, 0.0, 0.5])
     goal = start + torch.tensor(STEP, dtype=torch.float32)
-    found = plan(ToyWorldModel(), start[None, None], start[None].numpy(), goal[None],
-                 TrustRegionConfig(seed=0))
+    found = plan(
+        ToyWorldModel(),
+        start[None, None],
+        start[None].numpy(),
+        goal[None],
+        TrustRegionConfig(seed=0),
+    )
     np.testing.assert_allclose(found.actions[0], STEP, atol=0.01)
     assert found.energy < 0.05 * found.start_energy and found.confidence > 0.8
 
@@ -70,15 +81,20 @@ def test_a_kink_does_not_hold_it_up(seed):
     start = torch.tensor([0.4, 0.1, 0.3, 0.2, -0.1, 0.3, 0.25])
     moves = np.random.default_rng(seed).uniform(-0.04, 0.04, 3)
     goal = start + torch.tensor([*moves, 0.0, 0.0, 0.0, -0.18], dtype=torch.float32)
-    found = plan(ToyWorldModel(), start[None, None], start[None].numpy(), goal[None],
-                 TrustRegionConfig(iterations=10, seed=seed))
+    found = plan(
+        ToyWorldModel(),
+        start[None, None],
+        start[None].numpy(),
+        goal[None],
+        TrustRegionConfig(iterations=10, seed=seed),
+    )
     np.testing.assert_allclose(found.actions[0, :3], moves, atol=5e-4)
 
 
 def test_seven_axes_and_two_steps():
     turn = np.array([0.03, -0.02, 0.01, 0.05, 0.1, -0.05, 0.3])
     model = Projections(torch.tanh)
-    found = search(model, turn, TrustRegionConfig(seed=0, search=AXES, iterations=5))
+    found = search(model, turn, TrustRegionConfig(seed=0, axes=AXES, iterations=5))
     np.testing.assert_allclose(found.actions[0] / BOUNDS, turn / BOUNDS, atol=0.05)
     model = Projections(torch.tanh, axes=14)
     two = np.stack([STEP, -0.5 * STEP])
@@ -108,7 +124,8 @@ def test_noise_averages_out():
 
 def test_same_seed_same_plan():
     first, second, other = (
-        search(Projections(torch.sin), STEP, TrustRegionConfig(seed=seed)) for seed in (3, 3, 4))
+        search(Projections(torch.sin), STEP, TrustRegionConfig(seed=seed)) for seed in (3, 3, 4)
+    )
     assert (first.actions == second.actions).all() and first.energy == second.energy
     assert (first.actions != other.actions).any()
 
@@ -121,12 +138,13 @@ def test_iterations_are_reported_as_those_of_cem():
     for before, after in zip(found, found[1:]):
         np.testing.assert_allclose(after.actions[0], before.mean, atol=1e-7)
         spread = np.abs(after.actions - before.mean).max(axis=(0, 1))
-        assert (spread <= 3 ** 0.5 * before.std[0] + 1e-6).all()
+        assert (spread <= 3**0.5 * before.std[0] + 1e-6).all()
     for i in found:
         assert i.actions.shape == (16, 1, 7) and i.energies.shape == (16,)
         assert (i.energies[i.elites] == np.sort(i.energies)[:4]).all()
     assert result.iteration_energies == tuple(
-        pytest.approx(min(i.energies.min() for i in found[:n + 1])) for n in range(4))
+        pytest.approx(min(i.energies.min() for i in found[: n + 1])) for n in range(4)
+    )
 
 
 def test_some_energies_that_are_not_finite_are_ignored():
@@ -184,7 +202,7 @@ def test_no_plan_is_worse_than_doing_nothing():
     """A model of 112 coordinates cannot be learned from so few candidates."""
     model = Projections(torch.tanh, axes=7 * 16)
     best = np.tile(STEP, (16, 1)) * 0.1
-    found = search(model, best, TrustRegionConfig(seed=0, horizon=16, search=AXES, samples=200))
+    found = search(model, best, TrustRegionConfig(seed=0, horizon=16, axes=AXES, samples=200))
     assert found.energy <= found.start_energy
 
 
@@ -195,17 +213,27 @@ def test_latent_model_is_the_weighted_ridge_regression_it_says():
 
     def features(points):  # (u.v)^2 = sum of products of these
         x, y = points.T
-        linear, quadratic = 8.0 ** 0.5, 0.7 ** 0.5
-        return np.stack([np.full_like(x, 100.0), linear * x, linear * y, quadratic * x * x,
-                         quadratic * 2 ** 0.5 * x * y, quadratic * y * y], axis=1)
+        linear, quadratic = 8.0**0.5, 0.7**0.5
+        return np.stack(
+            [
+                np.full_like(x, 100.0),
+                linear * x,
+                linear * y,
+                quadratic * x * x,
+                quadratic * 2**0.5 * x * y,
+                quadratic * y * y,
+            ],
+            axis=1,
+        )
 
-    weights = np.exp(-1.5 * (points ** 2).mean(axis=1))
+    weights = np.exp(-1.5 * (points**2).mean(axis=1))
     phi = features(points)
     fitted = np.linalg.solve(phi.T * weights @ phi + np.eye(6), phi.T * weights @ misses)
     asked = rng.uniform(-1, 1, (4, 2))
     model = LatentModel(torch.tensor(points), torch.tensor(misses))
     np.testing.assert_allclose(
-        model.predict(torch.tensor(asked)), features(asked) @ fitted, atol=1e-6)
+        model.predict(torch.tensor(asked)), features(asked) @ fitted, atol=1e-6
+    )
     step = 1e-5 * np.eye(2)
     slopes = (features(asked[0] + step) - features(asked[0] - step)) @ fitted / 2e-5
     np.testing.assert_allclose(model.slopes(torch.tensor(asked[0])), slopes, atol=1e-4)
@@ -217,8 +245,9 @@ def test_minimum_of_the_latent_model_is_the_lowest_of_a_grid():
     misses = torch.tensor(rng.normal(size=(2, 40))).T[None] @ points[:, :, None] - 0.5
     model = LatentModel(points, misses[..., 0])
     low, high = torch.tensor([-1.0, -0.2]), torch.tensor([0.5, 1.0])
-    axes = [torch.linspace(float(a), float(b), 200, dtype=torch.float64)
-            for a, b in zip(low, high)]
+    axes = [
+        torch.linspace(float(a), float(b), 200, dtype=torch.float64) for a, b in zip(low, high)
+    ]
     grid = torch.cartesian_prod(*axes)
     lowest = float(model.predict(grid).abs().mean(1).min())
     found = model.minimise(low, high)

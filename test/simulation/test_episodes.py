@@ -6,7 +6,6 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
-
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode, WORKSPACE
 
 EPISODES = [sample_episode(1_000_000 + i) for i in range(400)]

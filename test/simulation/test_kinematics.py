@@ -6,19 +6,41 @@
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-
 from vjepa2_planner_ros.simulation import WORKSPACE
 from vjepa2_planner_ros.simulation.kinematics import (
-    ArmKinematics, DOWN, euler_to_matrix, limit_tilt, matrix_to_euler, matrix_to_quaternion,
-    MAX_TILT, MAX_YAW)
+    ArmKinematics,
+    DOWN,
+    euler_to_matrix,
+    limit_tilt,
+    matrix_to_euler,
+    matrix_to_quaternion,
+    MAX_TILT,
+    MAX_YAW,
+)
 from vjepa2_planner_ros.simulation.scene import build_model
 
 # Modified (Craig) parameters a, d, alpha of the joints and the flange, from the vendor's manual.
-DH = ((0, 0.333, 0), (0, 0, -np.pi / 2), (0, 0.316, np.pi / 2), (0.0825, 0, np.pi / 2),
-      (-0.0825, 0.384, -np.pi / 2), (0, 0, np.pi / 2), (0.088, 0, np.pi / 2), (0, 0.107, 0))
-JOINT_LIMITS = np.array([
-    (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
-    (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973)])
+DH = (
+    (0, 0.333, 0),
+    (0, 0, -np.pi / 2),
+    (0, 0.316, np.pi / 2),
+    (0.0825, 0, np.pi / 2),
+    (-0.0825, 0.384, -np.pi / 2),
+    (0, 0, np.pi / 2),
+    (0.088, 0, np.pi / 2),
+    (0, 0.107, 0),
+)
+JOINT_LIMITS = np.array(
+    [
+        (-2.8973, 2.8973),
+        (-1.7628, 1.7628),
+        (-2.8973, 2.8973),
+        (-3.0718, -0.0698),
+        (-2.8973, 2.8973),
+        (-0.0175, 3.7525),
+        (-2.8973, 2.8973),
+    ]
+)
 
 
 def transform(rotation, translation):
@@ -101,7 +123,7 @@ def test_limit_tilt_keeps_small_turns_and_cuts_large_ones():
         assert np.linalg.det(limited) > 0
         assert np.arccos(np.clip(-limited[2, 2], -1, 1)) <= MAX_TILT + 1e-6
         yaw = np.arctan2(limited[1, 0], limited[0, 0])
-        assert abs(yaw) <= MAX_YAW + MAX_TILT ** 2
+        assert abs(yaw) <= MAX_YAW + MAX_TILT**2
 
 
 def test_limit_tilt_keeps_the_direction_of_the_tilt():

@@ -7,7 +7,6 @@ import os
 
 import numpy as np
 import pytest
-
 from vjepa2_planner_ros.simulation import meshes
 
 
@@ -32,8 +31,10 @@ def test_decimation_keeps_the_surface_with_far_fewer_faces():
     assert len(few_faces) < len(faces) / 20
     assert len(np.unique(few_faces)) == len(few_vertices)
     assert area(few_vertices, few_faces) == pytest.approx(0.9, abs=0.1)
-    normals = np.cross(few_vertices[few_faces[:, 1]] - few_vertices[few_faces[:, 0]],
-                       few_vertices[few_faces[:, 2]] - few_vertices[few_faces[:, 0]])
+    normals = np.cross(
+        few_vertices[few_faces[:, 1]] - few_vertices[few_faces[:, 0]],
+        few_vertices[few_faces[:, 2]] - few_vertices[few_faces[:, 0]],
+    )
     assert np.all(normals[:, 2] > 0)
 
 

@@ -11,7 +11,6 @@ import sys
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-
 from vjepa2_planner_ros.simulation import ACTION_BOUNDS, PandaSim, sample_episode, WORKSPACE
 from vjepa2_planner_ros.simulation.scene import CAMERA_POSITION, CAMERA_TARGET
 
@@ -140,11 +139,14 @@ def test_picture_is_a_function_of_seed_and_pose(sim):
 def test_same_seed_gives_the_same_bytes_in_another_process(sim):
     sim.reset(11)
     here = hashlib.sha256(sim.render().tobytes()).hexdigest()
-    code = ('import hashlib; from vjepa2_planner_ros.simulation import PandaSim\n'
-            'with PandaSim(11, image_size=128) as sim:\n'
-            '    print(hashlib.sha256(sim.render().tobytes()).hexdigest())')
+    code = (
+        'import hashlib; from vjepa2_planner_ros.simulation import PandaSim\n'
+        'with PandaSim(11, image_size=128) as sim:\n'
+        '    print(hashlib.sha256(sim.render().tobytes()).hexdigest())'
+    )
     there = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=True)
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
     assert there.stdout.strip() == here
 
 
@@ -172,7 +174,8 @@ def test_finger_tips_appear_where_the_camera_matrix_says(sim):
         sim.set_state([*position, np.pi, 0, 0, 0.0])
         opened = sim.finger_tips() * sim.image_size
         np.testing.assert_allclose(
-            sorted(opened[:, 0]), [columns.min(), columns.max()], atol=6)  # a finger is wide
+            sorted(opened[:, 0]), [columns.min(), columns.max()], atol=6
+        )  # a finger is wide
 
 
 def test_servos_follow_closely(physics):
@@ -227,8 +230,7 @@ def test_fingers_push_the_cup_and_cannot_pass_through_it(physics):
 def test_fingers_hold_and_lift_a_cube(physics):
     physics.reset(5)
     physics.set_state([0.47, 0, 0.08, np.pi, 0, 0, 0.0])
-    lower, upper = (physics._data.joint(physics._model.body(f'cube{i}').jntadr[0])
-                    for i in (1, 0))
+    lower, upper = (physics._data.joint(physics._model.body(f'cube{i}').jntadr[0]) for i in (1, 0))
     heights = [physics._model.geom(f'cube{i}').size[0] for i in (1, 0)]
     lower.qpos[:] = 0.47, 0, heights[0], 1, 0, 0, 0
     upper.qpos[:] = 0.47, 0, 2 * heights[0] + heights[1], 1, 0, 0, 0
@@ -243,12 +245,17 @@ def test_fingers_hold_and_lift_a_cube(physics):
 
 
 def test_without_opengl_the_error_names_what_to_install():
-    code = ('from vjepa2_planner_ros.simulation import PandaSim\n'
-            'sim = PandaSim(0)\n'
-            'sim.step([0.01, 0, 0, 0, 0, 0, 0])\n'
-            'sim.render()')
+    code = (
+        'from vjepa2_planner_ros.simulation import PandaSim\n'
+        'sim = PandaSim(0)\n'
+        'sim.step([0.01, 0, 0, 0, 0, 0, 0])\n'
+        'sim.render()'
+    )
     result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True,
-        env={**os.environ, 'MUJOCO_GL': 'disable'})
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'MUJOCO_GL': 'disable'},
+    )
     assert result.returncode == 1
     assert 'apt-get install -y libosmesa6' in result.stderr

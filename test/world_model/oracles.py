@@ -4,8 +4,8 @@
 
 from functools import partial
 
+from tools.benchmark.peer import reference_modules
 import torch
-from vjepa2_planner_ros.benchmark.peer import reference_modules
 
 
 def randomise(module, seed=0):
@@ -22,30 +22,61 @@ def randomise(module, seed=0):
 def reference_encoder(size, image=64, seed=0):
     """Return Meta's encoder of an EncoderSize."""
     vision_transformer, _, _ = reference_modules()
-    return randomise(vision_transformer(
-        img_size=(image, image), patch_size=size.patch_size, num_frames=8, tubelet_size=2,
-        embed_dim=size.dim, depth=size.depth, num_heads=size.heads,
-        mlp_ratio=size.mlp_hidden / size.dim, qkv_bias=True, use_rope=True,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6)), seed)
+    return randomise(
+        vision_transformer(
+            img_size=(image, image),
+            patch_size=size.patch_size,
+            num_frames=8,
+            tubelet_size=2,
+            embed_dim=size.dim,
+            depth=size.depth,
+            num_heads=size.heads,
+            mlp_ratio=size.mlp_hidden / size.dim,
+            qkv_bias=True,
+            use_rope=True,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        ),
+        seed,
+    )
 
 
 def reference_predictor(latent_dim, size, image=64, seed=1):
     """Return Meta's predictor of a PredictorSize, whose MLPs are four times as wide as it."""
     _, vit_ac_predictor, _ = reference_modules()
-    return randomise(vit_ac_predictor(
-        img_size=(image, image), patch_size=16, num_frames=16, tubelet_size=2,
-        embed_dim=latent_dim, predictor_embed_dim=size.dim, depth=size.depth,
-        num_heads=size.heads), seed)
+    return randomise(
+        vit_ac_predictor(
+            img_size=(image, image),
+            patch_size=16,
+            num_frames=16,
+            tubelet_size=2,
+            embed_dim=latent_dim,
+            predictor_embed_dim=size.dim,
+            depth=size.depth,
+            num_heads=size.heads,
+        ),
+        seed,
+    )
 
 
 def transformers_encoder(size, state_dict, image=64):
     """Return the encoder of the transformers package with the weights of a state dict."""
     from transformers import VJEPA2Config, VJEPA2Model
-    model = VJEPA2Model(VJEPA2Config(
-        patch_size=size.patch_size, crop_size=image, frames_per_clip=2, tubelet_size=2,
-        hidden_size=size.dim, num_hidden_layers=size.depth, num_attention_heads=size.heads,
-        mlp_ratio=size.mlp_hidden / size.dim, pred_hidden_size=48, pred_num_hidden_layers=1,
-        pred_num_attention_heads=2)).eval()
+
+    model = VJEPA2Model(
+        VJEPA2Config(
+            patch_size=size.patch_size,
+            crop_size=image,
+            frames_per_clip=2,
+            tubelet_size=2,
+            hidden_size=size.dim,
+            num_hidden_layers=size.depth,
+            num_attention_heads=size.heads,
+            mlp_ratio=size.mlp_hidden / size.dim,
+            pred_hidden_size=48,
+            pred_num_hidden_layers=1,
+            pred_num_attention_heads=2,
+        )
+    ).eval()
     renamed = {}
     for key, value in state_dict.items():
         if key.startswith('patch_embed.'):
@@ -58,7 +89,9 @@ def transformers_encoder(size, state_dict, image=64):
             renamed[key.replace('blocks.', 'layer.').replace('attn.', 'attention.')] = value
         else:
             renamed[key.replace('norm.', 'layernorm.')] = value
-    renamed = {key.replace('patch_embeddings', 'embeddings.patch_embeddings'): value
-               for key, value in renamed.items()}
+    renamed = {
+        key.replace('patch_embeddings', 'embeddings.patch_embeddings'): value
+        for key, value in renamed.items()
+    }
     model.encoder.load_state_dict(renamed)
     return model

@@ -6,14 +6,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-
 from vjepa2_planner_ros.world_model import fused
 from vjepa2_planner_ros.world_model.lanes import alone
 from vjepa2_planner_ros.world_model.rotary import FrameTables
 from vjepa2_planner_ros.world_model.transformer import Block
 
 pytestmark = pytest.mark.skipif(
-    fused.cpu_kernels is None or fused.AMX, reason='the kernels are for AVX-512 BF16 without AMX')
+    fused.cpu_kernels is None or fused.AMX, reason='the kernels are for AVX-512 BF16 without AMX'
+)
 SIZES = [(4, 32, 512), (2, 64, 192), (1, 192, 64)]  # heads, head_dim, hidden
 
 
@@ -28,8 +28,12 @@ def make(heads, head_dim, hidden, seed=0):
 
 
 def table_of(tokens, heads, head_dim, dtype):
-    return tuple(half[:tokens].contiguous() for half in FrameTables(head_dim, heads)(
-        max(tokens - 2, 1), 1, 1, dtype, torch.device('cpu')))
+    return tuple(
+        half[:tokens].contiguous()
+        for half in FrameTables(head_dim, heads)(
+            max(tokens - 2, 1), 1, 1, dtype, torch.device('cpu')
+        )
+    )
 
 
 def run(block, *args, **options):
@@ -42,8 +46,13 @@ def both(block, exact, x, past=None, **options):
     heads = block.attn.heads
     table = table_of(x.shape[1], heads, x.shape[-1] // heads, torch.bfloat16)
     plain = run(block, x, table, past=past, **options)
-    exactly = run(exact, x.double(), tuple(half.double() for half in table),
-                  past=past and tuple(some.double() for some in past), **options)
+    exactly = run(
+        exact,
+        x.double(),
+        tuple(half.double() for half in table),
+        past=past and tuple(some.double() for some in past),
+        **options,
+    )
     fused.pack(block)
     with torch.inference_mode(), alone():
         assert fused.packed_block(block, x, table) is not None
@@ -52,7 +61,8 @@ def both(block, exact, x, past=None, **options):
 
 def error(found, exactly):
     return float((found.double() - exactly).abs().mean()), float(
-        (found.double() - exactly).abs().max())
+        (found.double() - exactly).abs().max()
+    )
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -65,7 +75,8 @@ def test_a_block_equals_its_definition(size, batch, tokens, past):
         of, length = past
         past = tuple(draw(batch if of == 'own' else 1, heads, length, head_dim) for _ in range(2))
     (found, cache), (plain, _), (exactly, cached) = both(
-        block, exact, draw(batch, tokens, heads * head_dim), past)
+        block, exact, draw(batch, tokens, heads * head_dim), past
+    )
     assert found.dtype == torch.bfloat16 and found.shape == exactly.shape
     for mine, torchs, limit in zip(error(found, exactly), error(plain, exactly), (1.1, 2.0)):
         assert mine < limit * torchs + 1e-3
@@ -88,7 +99,7 @@ def test_a_sequence_does_not_depend_on_the_others():
     together, _, _ = both(block, exact, x, past)
     table = table_of(66, 4, 32, torch.bfloat16)
     for i in range(5):
-        alone_ = run(block, x[i:i + 1], table, past=tuple(some[i:i + 1] for some in past))
+        alone_ = run(block, x[i : i + 1], table, past=tuple(some[i : i + 1] for some in past))
         assert torch.equal(alone_[0][0], together[0][i])
 
 
@@ -96,7 +107,7 @@ def test_a_sequence_does_not_depend_on_the_others():
 def test_scores_of_any_size_are_weighed(largest):
     block, exact, draw = make(*SIZES[0])
     for some in (block, exact):
-        some.attn.qkv.weight[:256] *= largest ** 0.5
+        some.attn.qkv.weight[:256] *= largest**0.5
     (found, _), (plain, _), (exactly, _) = both(block, exact, draw(2, 66, 128))
     assert found.isfinite().all()
     # Rounded scores decide which of two near keys wins: PyTorch's are as far off.
@@ -125,8 +136,7 @@ def test_gelu_reaches_from_tail_to_tail():
     x = torch.zeros(1, 3, 64).bfloat16()
     found, _ = run(block, x, table_of(3, 2, 32, torch.bfloat16))
     expected = torch.nn.functional.gelu(given.double())
-    torch.testing.assert_close(
-        found[0, 1].double(), expected, rtol=2 ** -8, atol=1e-6)
+    torch.testing.assert_close(found[0, 1].double(), expected, rtol=2**-8, atol=1e-6)
 
 
 @pytest.mark.parametrize('why', ['threads', 'training', 'mask', 'dtype', 'copy'])

@@ -5,11 +5,16 @@
 import psutil
 import pytest
 import torch
-
 from vjepa2_planner_ros.world_model import load_world_model
 from vjepa2_planner_ros.world_model.devices import (
-    check_computes, DTYPES, free_memory, is_out_of_memory, peak_host_memory, pick_device,
-    pick_dtype)
+    check_computes,
+    DTYPES,
+    free_memory,
+    is_out_of_memory,
+    peak_host_memory,
+    pick_device,
+    pick_dtype,
+)
 
 CPU = torch.device('cpu')
 
@@ -21,8 +26,13 @@ def test_devices_that_cannot_be_used_are_named(name):
 
 
 def test_auto_is_the_best_device_there_is():
-    best = ('cuda' if torch.cuda.is_available()
-            else 'mps' if torch.backends.mps.is_available() else 'cpu')
+    best = (
+        'cuda'
+        if torch.cuda.is_available()
+        else 'mps'
+        if torch.backends.mps.is_available()
+        else 'cpu'
+    )
     assert pick_device('auto').type == best
 
 
@@ -41,8 +51,13 @@ def test_impossible_dtypes_are_named():
         load_world_model('sim-panda-ac', device='warp')
 
 
-@pytest.mark.skipif(any(torch.cpu.get_capabilities().get(name) for name in (
-    'avx512_fp16', 'amx_fp16', 'fp16_arith')), reason='this CPU has float16 instructions')
+@pytest.mark.skipif(
+    any(
+        torch.cpu.get_capabilities().get(name)
+        for name in ('avx512_fp16', 'amx_fp16', 'fp16_arith')
+    ),
+    reason='this CPU has float16 instructions',
+)
 def test_float16_is_refused_on_a_cpu_without_instructions_for_it():
     with pytest.raises(ValueError, match="'float16', for which this CPU has no instructions"):
         pick_dtype('float16', CPU)
@@ -58,8 +73,12 @@ def test_an_explicit_dtype_is_tried(monkeypatch):
 def test_errors_that_mean_no_memory():
     with pytest.raises(RuntimeError) as real:
         torch.empty(1 << 60)
-    for error in (real.value, MemoryError(), torch.OutOfMemoryError('CUDA out of memory.'),
-                  RuntimeError('MPS backend out of memory (MPS allocated: 1 GB)')):
+    for error in (
+        real.value,
+        MemoryError(),
+        torch.OutOfMemoryError('CUDA out of memory.'),
+        RuntimeError('MPS backend out of memory (MPS allocated: 1 GB)'),
+    ):
         assert is_out_of_memory(error)
     for error in (RuntimeError('shapes differ'), ValueError('out of memory')):
         assert not is_out_of_memory(error)

@@ -9,14 +9,13 @@ import threading
 
 from file_server import CONTENT, serve
 import pytest
-
 from vjepa2_planner_ros.world_model import DownloadError, LoadCancelled
 from vjepa2_planner_ros.world_model.download import download
 
 
 def status(code):
     """Return the answer of a server that says nothing but a status."""
-    return lambda handler: (handler.send_error(code))
+    return lambda handler: handler.send_error(code)
 
 
 def without_length(handler):
@@ -41,8 +40,10 @@ def ranges(server):
 
 def test_a_whole_file_comes_with_progress(server, fetch, tmp_path):
     seen, digests = [], []
-    path = fetch(progress=lambda *step: seen.append(step),
-                 check=lambda complete, digest: digests.append(digest))
+    path = fetch(
+        progress=lambda *step: seen.append(step),
+        check=lambda complete, digest: digests.append(digest),
+    )
     assert path.read_bytes() == CONTENT
     assert digests == [hashlib.sha256(CONTENT).hexdigest()]
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
@@ -65,8 +66,10 @@ def test_a_later_download_goes_on(server, fetch, tmp_path):
         fetch()
     assert not (tmp_path / 'vitx.pt').exists()
     seen, digests = [], []
-    path = fetch(progress=lambda *step: seen.append(step),
-                 check=lambda complete, digest: digests.append(digest))
+    path = fetch(
+        progress=lambda *step: seen.append(step),
+        check=lambda complete, digest: digests.append(digest),
+    )
     assert path.read_bytes() == CONTENT
     assert digests == [hashlib.sha256(CONTENT).hexdigest()]
     assert ranges(server)[-1] == 'bytes=100000-'
@@ -120,9 +123,16 @@ def test_without_a_version_it_starts_over(server, fetch):
     assert ranges(server) == [None, None]
 
 
-@pytest.mark.parametrize('content_range', [
-    'bytes 0-299999/300000', 'bytes 100000-299999/400000', 'bytes 100000-299999/*', 'nonsense',
-    'bytes 100000-299999/300000'])  # the last is right, but more than it says comes
+@pytest.mark.parametrize(
+    'content_range',
+    [
+        'bytes 0-299999/300000',
+        'bytes 100000-299999/400000',
+        'bytes 100000-299999/*',
+        'nonsense',
+        'bytes 100000-299999/300000',
+    ],
+)  # the last is right, but more than it says comes
 def test_wrong_ranges_are_not_believed(server, fetch, content_range):
     server.answers = [broken(100_000), functools.partial(serve, content_range=content_range)]
     assert fetch().read_bytes() == CONTENT
@@ -194,7 +204,7 @@ def test_no_network_is_named(tmp_path, monkeypatch):
 
 
 def test_too_little_space_is_named_before_anything_comes(server, fetch, tmp_path):
-    server.answers = [functools.partial(serve, claim=10 ** 18)]
+    server.answers = [functools.partial(serve, claim=10**18)]
     with pytest.raises(DownloadError, match=r'GB free; vitx.pt needs 1000000000.00 GB more'):
         fetch()
     assert not any(tmp_path.iterdir())

@@ -4,7 +4,6 @@
 
 import pytest
 import torch
-
 from vjepa2_planner_ros.world_model import fused
 
 
@@ -14,8 +13,9 @@ from vjepa2_planner_ros.world_model import fused
 def test_attention_equals_softmax_in_float64(dtype, error, largest, sign):
     # The scores of one row are about +- largest; e^89 leaves the range of bfloat16.
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, tokens, 16, generator=generator).to(dtype)
-               for tokens in (5, 7, 7))
+    q, k, v = (
+        torch.randn(2, 3, tokens, 16, generator=generator).to(dtype) for tokens in (5, 7, 7)
+    )
     k[..., 0] = 1.0 + 0.1 * k[..., 0].tanh()
     q[1, 2, 3] = 0.0
     q[1, 2, 3, 0] = sign * largest * 4.0
@@ -36,8 +36,11 @@ def test_packed_layers_equal_what_they_were(dtype, error, rows):
     product = x.double() @ layer.weight.double().T + layer.bias.double()
     fused.pack(layer)
     with torch.inference_mode():
-        found = [fused.linear(x, layer), fused.linear(x, layer, gelu=True),
-                 fused.linear(x, layer, residual=residual)]
+        found = [
+            fused.linear(x, layer),
+            fused.linear(x, layer, gelu=True),
+            fused.linear(x, layer, residual=residual),
+        ]
     expected = [product, torch.nn.functional.gelu(product), product + residual.double()]
     for some, others in zip(found, expected):
         torch.testing.assert_close(some.double(), others, rtol=error, atol=error)

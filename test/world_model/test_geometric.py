@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 import torch
-
-from vjepa2_planner_ros.planning import CemConfig, plan
+from vjepa2_planner_ros.learning.recipes.evaluate_3dof import hand_camera, translation_episode
+from vjepa2_planner_ros.planning.config import CemConfig
+from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.simulation import PandaSim
 from vjepa2_planner_ros.simulation.scene import WRIST_MOUNT
-from vjepa2_planner_ros.training.evaluate_3dof import hand_camera, translation_episode
 from vjepa2_planner_ros.world_model import ModelSpec, VJepa2WorldModel
 from vjepa2_planner_ros.world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from vjepa2_planner_ros.world_model.networks import EncoderSize, VisionTransformer
 
 TINY = ModelSpec(
-    name='tiny', encoder=EncoderSize(48, 2, 2, 96), predictor=None, image_size=64,
-    crop='center_square', action_bounds=(0.1,) * 3 + (0.0,) * 4)
+    name='tiny',
+    encoder=EncoderSize(48, 2, 2, 96),
+    predictor=None,
+    image_size=64,
+    crop='center_square',
+    action_bounds=(0.1,) * 3 + (0.0,) * 4,
+)
 OBLIQUE = HandCamera((90.0, 95.0, 52.0, 41.5), (0.06, -0.02, -0.05, 0.3, -0.2, 0.8), 0.04)
 STATE = np.array([0.5, 0.1, 0.3, np.pi - 0.1, 0.05, 0.3, 0.5])
 
@@ -25,7 +30,8 @@ STATE = np.array([0.5, 0.1, 0.3, np.pi - 0.1, 0.05, 0.3, 0.5])
 def geometric(camera, seed=0):
     torch.manual_seed(seed)
     return GeometricWorldModel(
-        VJepa2WorldModel(TINY, VisionTransformer(TINY.encoder), None), camera)
+        VJepa2WorldModel(TINY, VisionTransformer(TINY.encoder), None), camera
+    )
 
 
 def frames(count=1, rows=80, columns=104):
@@ -35,8 +41,10 @@ def frames(count=1, rows=80, columns=104):
 def camera_pose(camera, state):
     """Return position and rotation of the camera in the base frame, by SciPy."""
     hand = Rotation.from_euler('xyz', state[3:6])
-    return (state[:3] + hand.apply(camera.mount[:3]),
-            (hand * Rotation.from_euler('xyz', camera.mount[3:])).as_matrix())
+    return (
+        state[:3] + hand.apply(camera.mount[:3]),
+        (hand * Rotation.from_euler('xyz', camera.mount[3:])).as_matrix(),
+    )
 
 
 def seen_before(camera, state, move, pixel):
@@ -51,8 +59,10 @@ def seen_before(camera, state, move, pixel):
     return fx * x / depth + cx, fy * y / depth + cy
 
 
-@pytest.mark.parametrize('move', [
-    (0.0, 0.0, 0.0), (0.05, 0.0, 0.0), (0.0, -0.05, 0.0), (0.0, 0.0, 0.05), (-0.02, 0.03, -0.04)])
+@pytest.mark.parametrize(
+    'move',
+    [(0.0, 0.0, 0.0), (0.05, 0.0, 0.0), (0.0, -0.05, 0.0), (0.0, 0.0, 0.05), (-0.02, 0.03, -0.04)],
+)
 def test_every_pixel_comes_from_where_its_point_on_the_plane_was_seen(move):
     model, rows, columns = geometric(OBLIQUE), 80, 104
     points = model.points((rows, columns), torch.tensor(STATE), torch.tensor([move]).double())
@@ -88,8 +98,9 @@ def test_what_is_far_away_stays_where_it_is():
 
 def test_staying_is_what_the_encoder_sees():
     model, pictures = geometric(OBLIQUE), frames(2)
-    latents = model.rollout(model.observe(pictures), np.stack([STATE - 0.01, STATE]),
-                            torch.zeros(1, 3, 7))
+    latents = model.rollout(
+        model.observe(pictures), np.stack([STATE - 0.01, STATE]), torch.zeros(1, 3, 7)
+    )
     torch.testing.assert_close(latents, model.encode(pictures[1:]), rtol=0, atol=2e-3)
 
 
@@ -99,11 +110,13 @@ def test_translations_add_up_and_nothing_else_matters():
     single = torch.zeros(70, 1, 7)
     single[:, 0, :3] = actions[..., :3].sum(dim=1)
     together = model.rollout(context, STATE[None], actions)
-    torch.testing.assert_close(together, model.rollout(context, STATE[None], single),
-                               rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        together, model.rollout(context, STATE[None], single), rtol=0, atol=1e-4
+    )
     model.batch_size = lambda: 33
-    torch.testing.assert_close(model.rollout(context, STATE[None], actions), together,
-                               rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        model.rollout(context, STATE[None], actions), together, rtol=0, atol=1e-4
+    )
     assert together.std(dim=0).mean() > 0.01
 
 
@@ -120,8 +133,9 @@ def test_memory_that_runs_out_is_survived_once_and_reported(monkeypatch):
 
     monkeypatch.setattr(model, 'warp', in_a_small_room)
     for _ in range(2):  # the second time it knows
-        torch.testing.assert_close(model.rollout(context, STATE[None], actions), expected,
-                                   rtol=0, atol=1e-4)
+        torch.testing.assert_close(
+            model.rollout(context, STATE[None], actions), expected, rtol=0, atol=1e-4
+        )
         assert model.model.memory_shortages == 1
 
 
@@ -137,24 +151,34 @@ def test_candidates_at_the_plane_are_left_out():
     latents = model.rollout(model.observe(frames()), low[None], actions)
     assert latents[:2].isfinite().all() and latents[2].isnan().all()
     energies = []
-    found = plan(model, model.observe(frames()), low[None], model.encode(frames())[0],
-                 CemConfig(samples=40, iterations=3, seed=0),
-                 on_iteration=lambda i: energies.append((i.actions[:, 0, 2], i.energies)))
+    found = plan(
+        model,
+        model.observe(frames()),
+        low[None],
+        model.encode(frames())[0],
+        CemConfig(samples=40, iterations=3, seed=0),
+        on_iteration=lambda i: energies.append((i.actions[:, 0, 2], i.energies)),
+    )
     z, energy = (np.concatenate(part) for part in zip(*energies))
     assert np.isinf(energy[z < -0.0301]).all() and np.isfinite(energy[z > -0.0299]).all()
     assert (z < -0.0301).any() and np.isfinite(found.actions).all()
 
 
-@pytest.mark.parametrize('intrinsics, mount, text', [
-    ((0.0, 90.0, 50.0, 40.0), (0.0,) * 6, 'intrinsics are'),
-    ((90.0, 90.0, float('nan'), 40.0), (0.0,) * 6, 'intrinsics are'),
-    ((90.0, 90.0, 50.0, 40.0), (0.0,) * 5, 'mount is')])
+@pytest.mark.parametrize(
+    'intrinsics, mount, text',
+    [
+        ((0.0, 90.0, 50.0, 40.0), (0.0,) * 6, 'intrinsics are'),
+        ((90.0, 90.0, float('nan'), 40.0), (0.0,) * 6, 'intrinsics are'),
+        ((90.0, 90.0, 50.0, 40.0), (0.0,) * 5, 'mount is'),
+    ],
+)
 def test_wrong_camera_is_refused(intrinsics, mount, text):
     with pytest.raises(ValueError, match=text):
         HandCamera(intrinsics, mount)
 
 
 # --- against the simulator ----------------------------------------------------------------------
+
 
 @pytest.fixture(scope='module')
 def sim():
@@ -174,9 +198,18 @@ def bare_table(sim):
         sim._model.geom(name).rgba[3] = 1.0
 
 
-@pytest.mark.parametrize('move', [
-    (0.05, 0.0, 0.0), (-0.05, 0.0, 0.0), (0.0, 0.05, 0.0), (0.0, -0.05, 0.0), (0.0, 0.0, 0.05),
-    (0.0, 0.0, -0.05), (0.03, -0.04, 0.02)])
+@pytest.mark.parametrize(
+    'move',
+    [
+        (0.05, 0.0, 0.0),
+        (-0.05, 0.0, 0.0),
+        (0.0, 0.05, 0.0),
+        (0.0, -0.05, 0.0),
+        (0.0, 0.0, 0.05),
+        (0.0, 0.0, -0.05),
+        (0.03, -0.04, 0.02),
+    ],
+)
 @pytest.mark.parametrize('tilt', [(0.0, 0.0, 0.0), (0.1, -0.08, 0.4)])
 def test_warp_is_the_picture_after_really_moving(bare_table, move, tilt):
     sim, model = bare_table, geometric(hand_camera(bare_table))
@@ -206,8 +239,7 @@ def test_plan_finds_where_the_picture_was_taken(sim):
     goal = sim.render().copy()
     sim.set_state(state)
     context, wanted = model.observe(sim.render()[None]), model.encode(goal[None])[0]
-    found = plan(model, context, state[None], wanted,
-                 CemConfig(samples=100, iterations=6, seed=0))
+    found = plan(model, context, state[None], wanted, CemConfig(samples=100, iterations=6, seed=0))
     np.testing.assert_allclose(found.actions[0, :3], move, atol=0.01)
     assert (found.actions[0, 3:] == 0.0).all()
     assert found.energy < 0.7 * found.start_energy
@@ -222,8 +254,7 @@ def test_wrist_camera_is_mounted_as_documented(sim):
     camera = sim._data.camera('wrist')
     np.testing.assert_allclose(camera.xpos, position, atol=1e-6)
     # MuJoCo's camera frame has y up and looks along -z.
-    np.testing.assert_allclose(
-        camera.xmat.reshape(3, 3) * [1, -1, -1], rotation, atol=1e-6)
+    np.testing.assert_allclose(camera.xmat.reshape(3, 3) * [1, -1, -1], rotation, atol=1e-6)
 
 
 def test_episodes_ask_for_a_short_translation():

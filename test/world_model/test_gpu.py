@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
-
-from vjepa2_planner_ros.planning import CemConfig, plan, TrustRegionConfig
+from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
+from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.world_model import fused, load_world_model
 from vjepa2_planner_ros.world_model.devices import (
-    free_memory, gpu_utilization, memory_in_use, pick_device, release_memory, used_memory)
+    free_memory,
+    gpu_utilization,
+    memory_in_use,
+    pick_device,
+    release_memory,
+    used_memory,
+)
 from vjepa2_planner_ros.world_model.geometric import GeometricWorldModel, HandCamera
 from vjepa2_planner_ros.world_model.graphs import KEPT
 from vjepa2_planner_ros.world_model.model import GRAPHED
@@ -20,15 +26,21 @@ from vjepa2_planner_ros.world_model.rotary import FrameTables, rotate
 
 pytestmark = pytest.mark.skipif(pick_device('auto').type == 'cpu', reason='there is no GPU')
 DTYPES = pytest.mark.parametrize(
-    'dtype, error', [('float32', 2e-3), ('bfloat16', 4e-2), ('float16', 1e-2)])
+    'dtype, error', [('float32', 2e-3), ('bfloat16', 4e-2), ('float16', 1e-2)]
+)
 
 
 def scene(frames):
     """Return frames [T + 1, 240, 320, 3], the goal last, and states [T, 7]."""
     rng = np.random.default_rng(0)
-    states = np.concatenate([
-        rng.uniform(0.2, 0.4, (frames, 3)), rng.uniform(-0.2, 0.2, (frames, 3)) + [np.pi, 0, 0],
-        rng.uniform(0.2, 0.8, (frames, 1))], 1)
+    states = np.concatenate(
+        [
+            rng.uniform(0.2, 0.4, (frames, 3)),
+            rng.uniform(-0.2, 0.2, (frames, 3)) + [np.pi, 0, 0],
+            rng.uniform(0.2, 0.8, (frames, 1)),
+        ],
+        1,
+    )
     return rng.integers(0, 256, (frames + 1, 240, 320, 3), dtype=np.uint8), states
 
 
@@ -41,7 +53,8 @@ def relative_error(found, expected):
 @pytest.mark.parametrize('horizon', [1, 2])
 @pytest.mark.parametrize('graphed', [GRAPHED, 2 << 20, 0], ids=['graph', 'past', 'no graph'])
 def test_latents_equal_those_of_the_cpu(
-        dtype, error, context_frames, horizon, graphed, monkeypatch):
+    dtype, error, context_frames, horizon, graphed, monkeypatch
+):
     monkeypatch.setattr('vjepa2_planner_ros.world_model.model.GRAPHED', graphed)
     reference = load_world_model('sim-panda-ac', device='cpu', dtype='float32')
     model = load_world_model('sim-panda-ac', dtype=dtype)
@@ -49,7 +62,8 @@ def test_latents_equal_those_of_the_cpu(
     frames, states = scene(context_frames)
     generator = torch.Generator().manual_seed(0)
     actions = (2 * torch.rand(20, horizon, 7, generator=generator) - 1) * torch.tensor(
-        model.action_bounds)
+        model.action_bounds
+    )
 
     expected = reference.encode(frames)
     assert relative_error(model.encode(frames), expected) < error
@@ -59,9 +73,11 @@ def test_latents_equal_those_of_the_cpu(
 
 
 @DTYPES
-@pytest.mark.parametrize('config', [
-    CemConfig(samples=200, iterations=4, seed=0), TrustRegionConfig(seed=0)],
-    ids=['cem', 'trust region'])
+@pytest.mark.parametrize(
+    'config',
+    [CemConfig(samples=200, iterations=4, seed=0), TrustRegionConfig(seed=0)],
+    ids=['cem', 'trust region'],
+)
 def test_plans_equal_those_of_the_cpu(dtype, error, config):
     frames, states = scene(1)
 
@@ -78,8 +94,10 @@ def test_plans_equal_those_of_the_cpu(dtype, error, config):
 def test_translations_seen_by_a_hand_camera_equal_those_of_the_cpu(dtype, error):
     frames, states = scene(1)
     camera = HandCamera((200.0, 200.0, 160.0, 120.0), (0.05, 0.0, 0.0, 0.0, 0.0, 0.0))
-    reference, model = (GeometricWorldModel(load_world_model('sim-panda', **options), camera)
-                        for options in ({'device': 'cpu', 'dtype': 'float32'}, {'dtype': dtype}))
+    reference, model = (
+        GeometricWorldModel(load_world_model('sim-panda', **options), camera)
+        for options in ({'device': 'cpu', 'dtype': 'float32'}, {'dtype': dtype})
+    )
     moves = torch.zeros(20, 1, 7)
     moves[..., :3] = 0.05 * torch.rand(20, 1, 3, generator=torch.Generator().manual_seed(0))
     expected = reference.rollout(reference.observe(frames[:1]), states, moves)
@@ -107,11 +125,11 @@ def test_kernels_do_what_torch_does(dtype, heads, head_dim):
 
     table = FrameTables(head_dim, heads)(4, 5, 1, dtype, torch.device('cuda'))
     for x in some(6, 22, 3 * dim), some(1, 22, 3 * dim), some(6, 22, 3 * dim)[:, :22]:
-        turned, values = x[..., :2 * dim], x[..., 2 * dim:].clone()
+        turned, values = x[..., : 2 * dim], x[..., 2 * dim :].clone()
         expected = rotate(turned.float(), [half.float() for half in table])
         close(fused.rotate(turned, table, head_dim), expected)
-        assert (x[..., 2 * dim:] == values).all()
-    own = some(6, 1, 3 * dim)[..., :2 * dim]
+        assert (x[..., 2 * dim :] == values).all()
+    own = some(6, 1, 3 * dim)[..., : 2 * dim]
     first = [half[:1] for half in table]
     expected = rotate(own.float(), [half.float() for half in first])
     close(fused.rotate(own, first, head_dim), expected)
@@ -121,13 +139,16 @@ def test_kernels_do_what_torch_does(dtype, heads, head_dim):
     layer.bias.copy_(some(dim))
     layer.to(dtype)
     x = 3.0 * some(6, 22, dim) + 1.0
-    close(fused.norm(x, layer), F.layer_norm(
-        x.float(), (dim,), layer.weight.float(), layer.bias.float(), layer.eps))
+    close(
+        fused.norm(x, layer),
+        F.layer_norm(x.float(), (dim,), layer.weight.float(), layer.bias.float(), layer.eps),
+    )
 
 
 @CUDA
-@pytest.mark.parametrize('dtype, error', [
-    (torch.float32, 1e-5), (torch.bfloat16, 4e-3), (torch.float16, 1e-3)])
+@pytest.mark.parametrize(
+    'dtype, error', [(torch.float32, 1e-5), (torch.bfloat16, 4e-3), (torch.float16, 1e-3)]
+)
 @torch.inference_mode()
 def test_gelu_of_cublas_is_within_rounding(dtype, error):
     layer = torch.nn.Linear(64, 256, device='cuda').to(dtype)
@@ -145,10 +166,10 @@ def test_recorded_calls_see_what_is_given_them_anew():
     for turn in range(2 * KEPT):
         samples = 1 + turn % (KEPT + 2)  # more shapes than are kept
         actions = torch.rand(samples, 1, 7, generator=torch.Generator().manual_seed(turn))
-        context = model.encode(frames[turn % 2:][:1])
-        torch.testing.assert_close(context, plain.encode(frames[turn % 2:][:1]))
-        expected = plain.rollout(context, states[turn % 2:][:1], actions)
-        found = model.rollout(context, states[turn % 2:][:1], actions)
+        context = model.encode(frames[turn % 2 :][:1])
+        torch.testing.assert_close(context, plain.encode(frames[turn % 2 :][:1]))
+        expected = plain.rollout(context, states[turn % 2 :][:1], actions)
+        found = model.rollout(context, states[turn % 2 :][:1], actions)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert model._graphs is not None and len(model._graphs._recorded) == KEPT
     twin = deepcopy(model)
@@ -161,13 +182,19 @@ def test_a_model_that_is_dropped_gives_its_memory_back():
     before = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     model = load_world_model('sim-panda-ac')
     frames, states = scene(1)
-    plan(model, model.encode(frames[:1]), states, model.encode(frames[1:])[0],
-         TrustRegionConfig(seed=0))
+    plan(
+        model,
+        model.encode(frames[:1]),
+        states,
+        model.encode(frames[1:])[0],
+        TrustRegionConfig(seed=0),
+    )
     assert torch.cuda.memory_allocated() > before[0] + model.memory
     model.drop_weights()
     release_memory()
     assert (torch.cuda.memory_allocated(), torch.cuda.memory_reserved()) == pytest.approx(
-        before, abs=16 << 20)
+        before, abs=16 << 20
+    )
 
 
 @CUDA
@@ -185,7 +212,8 @@ def test_memory_that_runs_out_is_survived_with_half_the_batch():
     expected = expected.cpu()
     release_memory()
     torch.cuda.set_per_process_memory_fraction(
-        (torch.cuda.memory_reserved() + 0.7 * needed + result_bytes) / total)
+        (torch.cuda.memory_reserved() + 0.7 * needed + result_bytes) / total
+    )
     try:
         found = model.rollout(context, states, actions)
     finally:

@@ -17,17 +17,33 @@ from oracles import reference_encoder, reference_predictor
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
-
 from vjepa2_planner_ros.world_model import (
-    default_cache, download_weights, DownloadError, load_world_model, LoadCancelled, model_spec,
-    ModelLoadError, ModelMemoryError, ModelNotFoundError, MODELS, ModelSpec, weights_bytes,
-    WeightsNotFoundError, WorldModelError)
+    default_cache,
+    download_weights,
+    DownloadError,
+    load_world_model,
+    LoadCancelled,
+    model_spec,
+    ModelLoadError,
+    ModelMemoryError,
+    ModelNotFoundError,
+    MODELS,
+    ModelSpec,
+    weights_bytes,
+    WeightsNotFoundError,
+    WorldModelError,
+)
 from vjepa2_planner_ros.world_model.cache import verify
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 TINY = ModelSpec(
-    name='tiny-ac', encoder=EncoderSize(48, 2, 2, 96), predictor=PredictorSize(64, 2, 2, 256),
-    image_size=64, crop='center_square', action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,))
+    name='tiny-ac',
+    encoder=EncoderSize(48, 2, 2, 96),
+    predictor=PredictorSize(64, 2, 2, 256),
+    image_size=64,
+    crop='center_square',
+    action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,),
+)
 TINY_ENCODER = replace(TINY, name='tiny', predictor=None, url='http://host.invalid/tiny.pt')
 PICTURE = torch.arange(3 * 64 * 64, dtype=torch.int32).remainder(251).byte().view(1, 64, 64, 3)
 
@@ -61,10 +77,17 @@ def ac_file(tmp_path):
 
 # --- catalogue ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('name, file, parameters', [
-    ('vit-large', 'vitl.pt', 303_885_312), ('vit-huge', 'vith.pt', 631_648_000),
-    ('vit-giant', 'vitg.pt', 1_012_173_952), ('vit-giant-384', 'vitg-384.pt', 1_012_173_952),
-    ('vit-giant-ac', 'vjepa2-ac-vitg.pt', 1_012_173_952 + 305_220_992)])
+
+@pytest.mark.parametrize(
+    'name, file, parameters',
+    [
+        ('vit-large', 'vitl.pt', 303_885_312),
+        ('vit-huge', 'vith.pt', 631_648_000),
+        ('vit-giant', 'vitg.pt', 1_012_173_952),
+        ('vit-giant-384', 'vitg-384.pt', 1_012_173_952),
+        ('vit-giant-ac', 'vjepa2-ac-vitg.pt', 1_012_173_952 + 305_220_992),
+    ],
+)
 def test_meta_models_have_the_published_sizes_and_files(name, file, parameters):
     spec = model_spec(name)
     assert spec.url == f'https://dl.fbaipublicfiles.com/vjepa2/{file}'
@@ -76,15 +99,19 @@ def test_meta_models_have_the_published_sizes_and_files(name, file, parameters):
 
 def test_the_shipped_weights_are_as_big_as_the_model():
     spec = model_spec('sim-panda-ac')
-    assert sum(tensor.numel() for tensor in load_file(spec.weights).values()) \
+    assert (
+        sum(tensor.numel() for tensor in load_file(spec.weights).values())
         == weights_bytes(spec, torch.float16) // 2
+    )
 
 
 def test_unknown_and_missing_models_are_named(tmp_path):
     with pytest.raises(ModelNotFoundError, match="'vit-tiny'; allowed: .*sim-panda-ac"):
         model_spec('vit-tiny')
-    with pytest.raises(WeightsNotFoundError, match=(
-            f"'models download vit-giant-ac', put vjepa2-ac-vitg.pt into {tmp_path}")):
+    with pytest.raises(
+        WeightsNotFoundError,
+        match=(f"'models download vit-giant-ac', put vjepa2-ac-vitg.pt into {tmp_path}"),
+    ):
         load_world_model('vit-giant-ac', device='cpu', cache=tmp_path)
     with pytest.raises(WeightsNotFoundError, match='no weights at nowhere.pt'):
         load_world_model('vit-giant-ac', device='cpu', checkpoint='nowhere.pt')
@@ -92,13 +119,19 @@ def test_unknown_and_missing_models_are_named(tmp_path):
 
 # --- files -------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_load_world_model_of_meta(tmp_path, dtype):
     content, encoder, predictor = world_model_content()
     torch.save(content, tmp_path / 'ac.pt')
     steps = []
-    model = load_world_model('tiny-ac', device='cpu', dtype=dtype, checkpoint=tmp_path / 'ac.pt',
-                             progress=lambda *step: steps.append(step))
+    model = load_world_model(
+        'tiny-ac',
+        device='cpu',
+        dtype=dtype,
+        checkpoint=tmp_path / 'ac.pt',
+        progress=lambda *step: steps.append(step),
+    )
     for module, expected in ((model.encoder, encoder), (model.predictor, predictor)):
         assert module.state_dict().keys() == expected.keys()
         for key, value in module.state_dict().items():
@@ -117,12 +150,12 @@ def test_load_encoder_of_meta(tmp_path, entry):
     if entry == 'encoder':
         content.pop('target_encoder')
     torch.save(content, tmp_path / 'vit.pt')
-    model = load_world_model('tiny', device='cpu', dtype='float32',
-                             checkpoint=tmp_path / 'vit.pt')
+    model = load_world_model('tiny', device='cpu', dtype='float32', checkpoint=tmp_path / 'vit.pt')
     assert model.action_dim == 3
     reference = reference_encoder(TINY.encoder)
     reference.load_state_dict(target if entry == 'target_encoder' else online)
     from vjepa2_planner_ros.world_model.preprocessing import preprocess
+
     clip = preprocess(PICTURE, 64, 'center_square')[:, :, None].expand(-1, -1, 2, -1, -1)
     with torch.inference_mode():
         expected = torch.nn.functional.layer_norm(reference(clip), (48,))
@@ -135,37 +168,57 @@ def test_load_encoder_of_meta(tmp_path, entry):
 def test_safetensors_give_the_same_model(tmp_path):
     content, encoder, predictor = world_model_content()
     torch.save(content, tmp_path / 'ac.pt')
-    save_file({**{f'encoder.{k}': v for k, v in encoder.items()},
-               **{f'predictor.{k}': v for k, v in predictor.items()}}, tmp_path / 'ac.safetensors')
+    save_file(
+        {
+            **{f'encoder.{k}': v for k, v in encoder.items()},
+            **{f'predictor.{k}': v for k, v in predictor.items()},
+        },
+        tmp_path / 'ac.safetensors',
+    )
     first, second = (
         load_world_model('tiny-ac', device='cpu', dtype='float32', checkpoint=tmp_path / name)
-        for name in ('ac.pt', 'ac.safetensors'))
+        for name in ('ac.pt', 'ac.safetensors')
+    )
     latents = first.encode(PICTURE)
     torch.testing.assert_close(latents, second.encode(PICTURE), rtol=0, atol=0)
     actions, states = torch.full((2, 1, 7), 0.1), torch.zeros(1, 7)
-    torch.testing.assert_close(first.rollout(latents, states, actions),
-                               second.rollout(latents, states, actions), rtol=0, atol=0)
-    alone = load_world_model('tiny', device='cpu', dtype='float32',
-                             checkpoint=tmp_path / 'ac.safetensors')
+    torch.testing.assert_close(
+        first.rollout(latents, states, actions),
+        second.rollout(latents, states, actions),
+        rtol=0,
+        atol=0,
+    )
+    alone = load_world_model(
+        'tiny', device='cpu', dtype='float32', checkpoint=tmp_path / 'ac.safetensors'
+    )
     torch.testing.assert_close(latents, alone.encode(PICTURE), rtol=0, atol=0)
 
 
 FIRST = 'module.action_encoder.weight'  # of the predictor
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda c: c.pop('predictor'), "no state dict 'predictor'"),
-    (lambda c: c.update(encoder=3), "no state dict 'encoder'"),
-    (lambda c: c['predictor'].pop(FIRST), "predictor lacks 'action_encoder.weight'"),
-    (lambda c: c['predictor'].update(pos_embed=torch.zeros(1)), "has an unknown 'pos_embed'"),
-    (lambda c: c['encoder'].update(extra=torch.zeros(1)), "encoder has an unknown 'extra'"),
-    (lambda c: c['predictor'].update({FIRST: torch.zeros(3)}),
-     r"predictor 'action_encoder.weight' is \[3\]; this model needs \[64, 7\]"),
-    (lambda c: c['predictor'].update({FIRST: torch.zeros(64, 7, dtype=torch.int8)}),
-     "'action_encoder.weight' is torch.int8, not a tensor of floats"),
-    (lambda c: c['predictor'].update({FIRST: 'text'}),
-     "'action_encoder.weight' is str, not a tensor of floats"),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda c: c.pop('predictor'), "no state dict 'predictor'"),
+        (lambda c: c.update(encoder=3), "no state dict 'encoder'"),
+        (lambda c: c['predictor'].pop(FIRST), "predictor lacks 'action_encoder.weight'"),
+        (lambda c: c['predictor'].update(pos_embed=torch.zeros(1)), "has an unknown 'pos_embed'"),
+        (lambda c: c['encoder'].update(extra=torch.zeros(1)), "encoder has an unknown 'extra'"),
+        (
+            lambda c: c['predictor'].update({FIRST: torch.zeros(3)}),
+            r"predictor 'action_encoder.weight' is \[3\]; this model needs \[64, 7\]",
+        ),
+        (
+            lambda c: c['predictor'].update({FIRST: torch.zeros(64, 7, dtype=torch.int8)}),
+            "'action_encoder.weight' is torch.int8, not a tensor of floats",
+        ),
+        (
+            lambda c: c['predictor'].update({FIRST: 'text'}),
+            "'action_encoder.weight' is str, not a tensor of floats",
+        ),
+    ],
+)
 def test_the_first_wrong_key_is_named(tmp_path, change, message):
     content = world_model_content()[0]
     change(content)
@@ -194,6 +247,7 @@ def test_truncated_and_foreign_files_are_named(ac_file, tmp_path):
 
 def test_code_in_a_checkpoint_is_not_executed(tmp_path):
     class Payload:
+        """Opens a file when it is unpickled."""
 
         def __reduce__(self):
             return (open, (str(tmp_path / 'executed'), 'w'))
@@ -253,9 +307,19 @@ def measure(tmp_path_factory):
 
     def run(what, dtype):
         done = subprocess.run(
-            [sys.executable, '-c', MIDDLING, str(Path(__file__).parents[1]), str(path), what,
-             dtype],
-            capture_output=True, text=True, timeout=300)
+            [
+                sys.executable,
+                '-c',
+                MIDDLING,
+                str(Path(__file__).parents[1]),
+                str(path),
+                what,
+                dtype,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         return [float(line) for line in done.stdout.split()]
 
@@ -282,13 +346,18 @@ def test_no_room_is_named_before_anything_is_loaded(ac_file, monkeypatch):
 def test_loading_can_be_stopped(ac_file):
     steps = []
     with pytest.raises(LoadCancelled, match='ac.pt'):
-        load_world_model('tiny-ac', device='cpu', checkpoint=ac_file,
-                         progress=lambda *step: steps.append(step),
-                         should_stop=lambda: len(steps) == 3)
+        load_world_model(
+            'tiny-ac',
+            device='cpu',
+            checkpoint=ac_file,
+            progress=lambda *step: steps.append(step),
+            should_stop=lambda: len(steps) == 3,
+        )
     assert len(steps) == 3
 
 
 # --- cache -------------------------------------------------------------------------------------
+
 
 def test_the_cache_is_that_of_torch_hub(monkeypatch, tmp_path):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
@@ -308,15 +377,23 @@ def test_a_file_placed_by_hand_is_recorded_and_checked_later(tmp_path):
     content = encoder_content()[0]
     torch.save(content, path)
     phases = []
-    load_world_model('tiny', device='cpu', cache=tmp_path,
-                     progress=lambda phase, done, total: phases.append(phase))
+    load_world_model(
+        'tiny',
+        device='cpu',
+        cache=tmp_path,
+        progress=lambda phase, done, total: phases.append(phase),
+    )
     assert phases[0] == 'verify' and phases[-1] == 'load'
     known = json.loads(record.read_text())
     assert known['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert known['size'] == path.stat().st_size
     phases.clear()
-    load_world_model('tiny', device='cpu', cache=tmp_path,
-                     progress=lambda phase, done, total: phases.append(phase))
+    load_world_model(
+        'tiny',
+        device='cpu',
+        cache=tmp_path,
+        progress=lambda phase, done, total: phases.append(phase),
+    )
     assert set(phases) == {'load'}  # its time and size are as they were
 
     whole, times = path.read_bytes(), path.stat()
@@ -352,8 +429,9 @@ def test_a_download_is_found_and_known_again(server, served, tmp_path):
     assert path == cache / 'vitx.pt' and path.read_bytes() == server.content
     assert {file.name for file in cache.iterdir()} == {'vitx.pt', 'vitx.pt.json'}
     phases = []
-    load_world_model('tiny', device='cpu', cache=cache,
-                     progress=lambda phase, done, total: phases.append(phase))
+    load_world_model(
+        'tiny', device='cpu', cache=cache, progress=lambda phase, done, total: phases.append(phase)
+    )
     assert set(phases) == {'load'}
     assert download_weights(served, cache) == path and len(server.asked) == 1
 
@@ -364,8 +442,7 @@ def test_a_download_is_found_and_known_again(server, served, tmp_path):
     assert not path.exists()
 
 
-def test_a_server_that_tells_too_small_a_length_is_found_out(
-        server, served, tmp_path):
+def test_a_server_that_tells_too_small_a_length_is_found_out(server, served, tmp_path):
     server.answers = [functools.partial(serve, claim=len(server.content) - 1000)]
     with pytest.raises(DownloadError, match='sent no whole checkpoint'):
         download_weights(served, tmp_path / 'cache')

@@ -9,17 +9,22 @@ import numpy as np
 from oracles import randomise, reference_encoder, reference_predictor
 import pytest
 from scipy.spatial.transform import Rotation
+from tools.benchmark.peer import between, compose
 import torch
-
-from vjepa2_planner_ros.benchmark.peer import between, compose
-from vjepa2_planner_ros.planning import CemConfig, plan
+from vjepa2_planner_ros.planning.config import CemConfig
+from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.world_model import build_networks, ModelSpec, VJepa2WorldModel
 from vjepa2_planner_ros.world_model.lanes import alone, FEW, side_by_side
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 TINY = ModelSpec(
-    name='tiny-ac', encoder=EncoderSize(48, 2, 2, 96), predictor=PredictorSize(64, 2, 2, 256),
-    image_size=64, crop='center_square', action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,))
+    name='tiny-ac',
+    encoder=EncoderSize(48, 2, 2, 96),
+    predictor=PredictorSize(64, 2, 2, 256),
+    image_size=64,
+    crop='center_square',
+    action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,),
+)
 
 
 @pytest.fixture
@@ -30,16 +35,22 @@ def tiny():
 def random_scene(context_frames, seed=0):
     """Return frames [T + 1, 64, 80, 3], the goal last, and states [T, 7]."""
     rng = np.random.default_rng(seed)
-    states = np.concatenate([
-        rng.uniform(-0.5, 0.5, (context_frames, 3)),
-        rng.uniform(-1.0, 1.0, (context_frames, 3)), rng.uniform(0, 1, (context_frames, 1))], 1)
+    states = np.concatenate(
+        [
+            rng.uniform(-0.5, 0.5, (context_frames, 3)),
+            rng.uniform(-1.0, 1.0, (context_frames, 3)),
+            rng.uniform(0, 1, (context_frames, 1)),
+        ],
+        1,
+    )
     return rng.integers(0, 256, (context_frames + 1, 64, 80, 3), dtype=np.uint8), states
 
 
 def random_actions(samples, horizon, seed=1):
     rng = np.random.default_rng(seed)
     return torch.tensor(
-        rng.uniform(-1, 1, (samples, horizon, 7)) * TINY.action_bounds, dtype=torch.float32)
+        rng.uniform(-1, 1, (samples, horizon, 7)) * TINY.action_bounds, dtype=torch.float32
+    )
 
 
 @torch.inference_mode()
@@ -50,8 +61,10 @@ def plain_rollout(reference, context, states, candidate):
     for action in candidate.double().numpy():
         actions.append(action)
         predicted = reference(
-            torch.cat(frames)[None], torch.tensor(np.array(actions)).float()[None],
-            torch.tensor(np.array(states)).float()[None])[:, -len(context[0]):]
+            torch.cat(frames)[None],
+            torch.tensor(np.array(actions)).float()[None],
+            torch.tensor(np.array(states)).float()[None],
+        )[:, -len(context[0]) :]
         frames.append(torch.nn.functional.layer_norm(predicted, predicted.shape[-1:])[0])
         states.append(compose(states[-1], action))
     return frames[-1]
@@ -79,12 +92,14 @@ def test_encode_is_one_frame_at_a_time(tiny):
     together = tiny.encode(frames)
     assert together.shape == (3, 16, 48)
     from vjepa2_planner_ros.world_model.preprocessing import preprocess
+
     for frame, latents in zip(frames, together):
         image = preprocess(frame[None], 64, 'center_square')
         with torch.inference_mode():
             expected = reference(image[:, :, None].expand(-1, -1, 2, -1, -1))[0]
         expected = (expected - expected.mean(-1, keepdim=True)) / (
-            expected.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+            expected.var(-1, keepdim=True, correction=0) + 1e-5
+        ).sqrt()
         torch.testing.assert_close(latents, expected, rtol=0, atol=1e-5)
 
 
@@ -93,12 +108,18 @@ def test_reference_rotation_is_the_only_change_of_states(tiny):
     context, actions = tiny.encode(frames[:-1]), random_actions(3, 2)
     turned = VJepa2WorldModel(
         ModelSpec(**{**vars(TINY), 'reference_rotation': (np.pi, 0.0, 0.0)}),
-        tiny.encoder, tiny.predictor)
+        tiny.encoder,
+        tiny.predictor,
+    )
     down = Rotation.from_euler('x', np.pi)
     public = states.copy()  # the same rotations as before once the tool's reference is removed
     public[:, 3:6] = (Rotation.from_euler('xyz', states[:, 3:6]) * down).as_euler('xyz')
-    torch.testing.assert_close(turned.rollout(context, public, actions),
-                               tiny.rollout(context, states, actions), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        turned.rollout(context, public, actions),
+        tiny.rollout(context, states, actions),
+        rtol=0,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -110,8 +131,14 @@ def test_whole_plan_in_half_precision(tiny, dtype, context_frames):
     def whole_plan():
         latents = tiny.encode(frames)
         energies = []
-        found = plan(tiny, latents[:-1], states, latents[-1], config,
-                     on_iteration=lambda i: energies.append(i.energies))
+        found = plan(
+            tiny,
+            latents[:-1],
+            states,
+            latents[-1],
+            config,
+            on_iteration=lambda i: energies.append(i.energies),
+        )
         return found, energies[0]
 
     full, full_energies = whole_plan()
@@ -122,12 +149,18 @@ def test_whole_plan_in_half_precision(tiny, dtype, context_frames):
     assert np.isfinite(half.actions).all()
 
 
-@pytest.mark.parametrize('bad', [
-    {'states': np.zeros((2, 7))}, {'states': np.zeros((1, 6))}, {'actions': torch.zeros(3, 7)}])
+@pytest.mark.parametrize(
+    'bad',
+    [{'states': np.zeros((2, 7))}, {'states': np.zeros((1, 6))}, {'actions': torch.zeros(3, 7)}],
+)
 def test_wrong_shapes_are_named(tiny, bad):
     frames, states = random_scene(1)
-    arguments = {'context': tiny.encode(frames[:1]), 'states': states,
-                 'actions': random_actions(2, 1), **bad}
+    arguments = {
+        'context': tiny.encode(frames[:1]),
+        'states': states,
+        'actions': random_actions(2, 1),
+        **bad,
+    }
     with pytest.raises(ValueError, match=r'allowed: \[T, N, D\], \[T, 7\], \[S, H, 7\]'):
         tiny.rollout(**arguments)
 
@@ -146,7 +179,8 @@ def test_memory_that_runs_out_is_survived_once_and_reported(tiny, monkeypatch, c
     monkeypatch.setattr(tiny.predictor, 'step', in_a_small_room)
     for _ in range(2):  # the second time it knows
         torch.testing.assert_close(
-            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-5)
+            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-5
+        )
         assert tiny.memory_shortages == 1
     assert caplog.text.count('with 8 candidates at once; going on with 4') == 1
     room = 1
@@ -218,7 +252,8 @@ def test_lanes_find_what_one_thread_finds_and_leave_torch_its_threads(tiny):
         assert tiny.lanes == 3
         torch.testing.assert_close(tiny.encode(frames[:-1]), context, rtol=0, atol=1e-5)
         torch.testing.assert_close(
-            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-5)
+            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-5
+        )
         with pytest.raises(ValueError, match='allowed: uint8'):
             tiny.encode(frames[:-1].astype(np.float32))
         with ThreadPoolExecutor(1) as later:

@@ -5,9 +5,12 @@
 from oracles import randomise, reference_encoder, reference_predictor, transformers_encoder
 import pytest
 import torch
-
 from vjepa2_planner_ros.world_model.networks import (
-    ActionConditionedPredictor, EncoderSize, PredictorSize, VisionTransformer)
+    ActionConditionedPredictor,
+    EncoderSize,
+    PredictorSize,
+    VisionTransformer,
+)
 
 ENCODERS = {
     'four heads of 24': EncoderSize(96, 2, 4, int(96 * 48 / 11)),
@@ -44,8 +47,9 @@ def test_encoder_equals_transformers(size):
     ours = randomise(VisionTransformer(size))
     oracle = transformers_encoder(size, ours.state_dict())
     images = torch.randn(2, 3, 64, 64)
-    expected = oracle(images[:, None].expand(-1, 2, -1, -1, -1),
-                      skip_predictor=True).last_hidden_state
+    expected = oracle(
+        images[:, None].expand(-1, 2, -1, -1, -1), skip_predictor=True
+    ).last_hidden_state
     torch.testing.assert_close(ours(images), expected, rtol=0, atol=1e-5)
 
 
@@ -87,8 +91,10 @@ def test_half_precision_is_native(dtype, input_dtype):
     actions, states = torch.randn(1, 2, 7), torch.randn(1, 2, 7)
     expected = encoder(images), predictor(latents, actions, states)
     encoder.to(dtype), predictor.to(dtype)
-    found = (encoder(images.to(input_dtype)),
-             predictor(latents.to(input_dtype), actions.to(input_dtype), states.to(input_dtype)))
+    found = (
+        encoder(images.to(input_dtype)),
+        predictor(latents.to(input_dtype), actions.to(input_dtype), states.to(input_dtype)),
+    )
     step, _ = predictor.step(latents[:, 0].to(input_dtype), actions[:, 0], states[:, 0], 0)
     for ours, full in zip((*found, step), (*expected, expected[1][:, 0])):
         assert ours.dtype == dtype
@@ -103,12 +109,16 @@ def test_wrong_sizes_are_named():
         VisionTransformer(EncoderSize(32, 1, 4, 64))(torch.zeros(1, 3, 32, 32))
 
 
-@pytest.mark.parametrize('name, parameters, tensors', [
-    ('vit-giant-ac encoder', 1_012_173_952, 484), ('vit-giant-ac predictor', 305_220_992, 300)])
+@pytest.mark.parametrize(
+    'name, parameters, tensors',
+    [('vit-giant-ac encoder', 1_012_173_952, 484), ('vit-giant-ac predictor', 305_220_992, 300)],
+)
 def test_full_size_has_the_published_parameters(name, parameters, tensors):
     from vjepa2_planner_ros.world_model import build_networks, model_spec
-    networks = dict(zip(('encoder', 'predictor'),
-                        build_networks(model_spec('vit-giant-ac'), device='meta')))
+
+    networks = dict(
+        zip(('encoder', 'predictor'), build_networks(model_spec('vit-giant-ac'), device='meta'))
+    )
     state = networks[name.split()[1]].state_dict()
     assert sum(tensor.numel() for tensor in state.values()) == parameters
     assert len(state) == tensors

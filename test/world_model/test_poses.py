@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 import torch
-
 from vjepa2_planner_ros.world_model import poses
 
 
@@ -15,7 +14,8 @@ def random_states(count, rng, pitch=None):
     if pitch is not None:
         angles[:, 1] = pitch + rng.uniform(-1e-3, 1e-3, count) * (rng.random(count) < 0.8)
     return np.concatenate(
-        [rng.uniform(-1, 1, (count, 3)), angles, rng.uniform(0, 1, (count, 1))], axis=1)
+        [rng.uniform(-1, 1, (count, 3)), angles, rng.uniform(0, 1, (count, 1))], axis=1
+    )
 
 
 def rotation(states):
@@ -36,8 +36,7 @@ def test_compose_equals_scipy(dtype, pitch):
     found = poses.compose(states, actions)
     assert largest_angle(found, rotation(actions) * rotation(states)) < 1e-6
     np.testing.assert_allclose(found[:, :3], states[:, :3] + actions[:, :3], atol=1e-6)
-    np.testing.assert_allclose(
-        found[:, 6], np.clip(states[:, 6] + actions[:, 6], 0, 1), atol=1e-6)
+    np.testing.assert_allclose(found[:, 6], np.clip(states[:, 6] + actions[:, 6], 0, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize('pitch', [None, np.pi / 2])

@@ -4,7 +4,6 @@
 
 import numpy as np
 import pytest
-
 from vjepa2_planner_ros.world_model import preprocessing
 
 
@@ -20,7 +19,7 @@ def crop(picture, kind):
         if width / height < 0.75:
             rows = round(width / 0.75)
     top, left = (height - rows) // 2, (width - columns) // 2
-    return picture[top:top + rows, left:left + columns]
+    return picture[top : top + rows, left : left + columns]
 
 
 def bilinear(picture, size):
@@ -32,7 +31,7 @@ def bilinear(picture, size):
         low = np.floor(at).astype(int)
         high = np.minimum(low + 1, length - 1)
         share = (at - low).reshape([-1, 1, 1] if axis == 0 else [1, -1, 1])
-        picture = (picture.take(low, axis) * (1 - share) + picture.take(high, axis) * share)
+        picture = picture.take(low, axis) * (1 - share) + picture.take(high, axis) * share
     return picture
 
 
@@ -43,8 +42,10 @@ def random_picture(height, width):
 
 @pytest.mark.case(5)
 @pytest.mark.parametrize('kind', preprocessing.CROPS)
-@pytest.mark.parametrize('height, width', [
-    (480, 640), (481, 642), (256, 256), (720, 1280), (640, 480), (400, 200), (97, 131)])
+@pytest.mark.parametrize(
+    'height, width',
+    [(480, 640), (481, 642), (256, 256), (720, 1280), (640, 480), (400, 200), (97, 131)],
+)
 def test_equals_formulas(kind, height, width):
     picture = random_picture(height, width)
     expected = bilinear(crop(picture, kind), 256)
@@ -57,16 +58,24 @@ def test_equals_formulas(kind, height, width):
 
 
 @pytest.mark.case(5)
-@pytest.mark.parametrize('height, width, box', [
-    (480, 640, (0, 80, 480, 480)), (640, 480, (80, 0, 480, 480)), (5, 8, (0, 1, 5, 5))])
+@pytest.mark.parametrize(
+    'height, width, box',
+    [(480, 640, (0, 80, 480, 480)), (640, 480, (80, 0, 480, 480)), (5, 8, (0, 1, 5, 5))],
+)
 def test_center_square_golden(height, width, box):
     assert preprocessing.crop_box(height, width, 'center_square') == box
 
 
 @pytest.mark.case(5)
-@pytest.mark.parametrize('height, width, box', [
-    (720, 1280, (0, 154, 720, 972)), (480, 640, (0, 0, 480, 640)), (400, 200, (66, 0, 267, 200)),
-    (256, 256, (0, 0, 256, 256))])
+@pytest.mark.parametrize(
+    'height, width, box',
+    [
+        (720, 1280, (0, 154, 720, 972)),
+        (480, 640, (0, 0, 480, 640)),
+        (400, 200, (66, 0, 267, 200)),
+        (256, 256, (0, 0, 256, 256)),
+    ],
+)
 def test_droid_golden(height, width, box):
     assert preprocessing.crop_box(height, width, 'droid') == box
 
@@ -78,9 +87,14 @@ def test_input_is_left_alone():
     assert (picture == before).all()
 
 
-@pytest.mark.parametrize('frames', [
-    np.zeros((1, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8),
-    np.zeros((1, 8, 8, 4), np.uint8)])
+@pytest.mark.parametrize(
+    'frames',
+    [
+        np.zeros((1, 8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((1, 8, 8, 4), np.uint8),
+    ],
+)
 def test_wrong_frames_are_named(frames):
     with pytest.raises(ValueError, match=r'allowed: uint8 \[T, H, W, 3\]'):
         preprocessing.preprocess(frames, 32, 'center_square')

@@ -13,15 +13,23 @@ from .metrics import known, Meter, UNKNOWN
 
 # Fields of Metrics as /diagnostics shows them: name, decimals.
 SHOWN = {
-    'plan_time': ('last plan [s]', 3), 'iteration_rate': ('iterations a second', 2),
-    'plan_rate': ('plans a second', 2), 'image_age': ('image age [s]', 3),
-    'state_age': ('state age [s]', 3), 'goals_succeeded': ('goals succeeded', 0),
-    'goals_aborted': ('goals aborted', 0), 'goals_cancelled': ('goals cancelled', 0),
-    'goals_preempted': ('goals preempted', 0), 'process_cpu': ('CPU [% of one core]', 0),
-    'system_cpu': ('CPU of all processes [%]', 0), 'process_memory': ('memory [MB]', 0),
-    'system_memory': ('memory of all processes [MB]', 0), 'gpu_utilization': ('GPU [%]', 0),
+    'plan_time': ('last plan [s]', 3),
+    'iteration_rate': ('iterations a second', 2),
+    'plan_rate': ('plans a second', 2),
+    'image_age': ('image age [s]', 3),
+    'state_age': ('state age [s]', 3),
+    'goals_succeeded': ('goals succeeded', 0),
+    'goals_aborted': ('goals aborted', 0),
+    'goals_cancelled': ('goals cancelled', 0),
+    'goals_preempted': ('goals preempted', 0),
+    'process_cpu': ('CPU [% of one core]', 0),
+    'system_cpu': ('CPU of all processes [%]', 0),
+    'process_memory': ('memory [MB]', 0),
+    'system_memory': ('memory of all processes [MB]', 0),
+    'gpu_utilization': ('GPU [%]', 0),
     'process_gpu_memory': ('GPU memory [MB]', 0),
-    'gpu_memory': ('GPU memory of all processes [MB]', 0)}
+    'gpu_memory': ('GPU memory of all processes [MB]', 0),
+}
 
 
 class Diagnostics:
@@ -40,41 +48,66 @@ class Diagnostics:
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
         # A steady clock: where simulated time stands still, that is what diagnostics must tell.
-        node.create_timer(1.0, self._publish, callback_group=MutuallyExclusiveCallbackGroup(),
-                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(
+            1.0,
+            self._publish,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
 
     def _publish(self):
         settings = parameters.read(self._node)
         state, failure, torch_thread = self._status()
         model = torch_thread.model if torch_thread else None
         first, *others = settings.cameras
-        ages = {'image': self._observations.age_of_frame(first),
-                'state': self._observations.age_of_state()}
-        of_others = {f"image of camera '{name}'": self._observations.age_of_frame(name)
-                     for name in others}
+        ages = {
+            'image': self._observations.age_of_frame(first),
+            'state': self._observations.age_of_state(),
+        }
+        of_others = {
+            f"image of camera '{name}'": self._observations.age_of_frame(name) for name in others
+        }
         metrics = self.meter.measure(ages, model)
         self._metrics.publish(metrics)
         values = {
-            'state': state, 'model': getattr(model, 'name', 'none'),
+            'state': state,
+            'model': getattr(model, 'name', 'none'),
             'device': getattr(model, 'device', settings.device),
             'dtype': getattr(model, 'dtype', settings.dtype),
             'model memory [MB]': f'{getattr(model, "memory", 0) / 1e6:.0f}',
             'memory shortages': getattr(model, 'memory_shortages', 0),
-            **{name: _shown(getattr(metrics, field), decimals)
-               for field, (name, decimals) in SHOWN.items()},
+            **{
+                name: _shown(getattr(metrics, field), decimals)
+                for field, (name, decimals) in SHOWN.items()
+            },
             **{f'{name}, age [s]': _shown(known(age), 3) for name, age in of_others.items()},
-            'frames dropped': self._observations.dropped.total()}
-        self._health.publish(to_diagnostics(
-            metrics.header.stamp, self._node.get_fully_qualified_name(),
-            judge(state, failure, {**ages, **of_others}, settings), values))
+            'frames dropped': self._observations.dropped.total(),
+        }
+        self._health.publish(
+            to_diagnostics(
+                metrics.header.stamp,
+                self._node.get_fully_qualified_name(),
+                judge(state, failure, {**ages, **of_others}, settings),
+                values,
+            )
+        )
 
 
 def to_diagnostics(stamp, name, health, values):
     """Return a DiagnosticArray; health is (level, message), values are in order of display."""
     level, message = health
-    return DiagnosticArray(header=Header(stamp=stamp), status=[DiagnosticStatus(
-        level=level, name=f'{name}: planner', message=message, hardware_id=str(values['device']),
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])])
+    return DiagnosticArray(
+        header=Header(stamp=stamp),
+        status=[
+            DiagnosticStatus(
+                level=level,
+                name=f'{name}: planner',
+                message=message,
+                hardware_id=str(values['device']),
+                values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+            )
+        ],
+    )
 
 
 def judge(state, failure, ages, settings):

@@ -11,8 +11,8 @@ from vjepa2_interfaces.srv import ComputeEnergy
 from . import parameters
 from .errors import GoalError
 from .goal_reader import check_camera, checked, either_picture
-from ..error_codes import ErrorCode
-from ..times import to_stamp
+from ..messages.error_codes import ErrorCode
+from ..messages.times import to_stamp
 
 
 class EnergyService:
@@ -28,8 +28,12 @@ class EnergyService:
         self._torch_thread = torch_thread
         # One request at a time: however many wait for a plan to end, the executor keeps threads
         # for everything else.
-        node.create_service(ComputeEnergy, '~/compute_energy', self._answer,
-                            callback_group=MutuallyExclusiveCallbackGroup())
+        node.create_service(
+            ComputeEnergy,
+            '~/compute_energy',
+            self._answer,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
 
     def _answer(self, request, response):
         try:
@@ -52,7 +56,8 @@ class EnergyService:
         """Return the picture to compare and its stamp."""
         if request.use_current_image:
             picture = checked(
-                ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'current_image')
+                ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'current_image'
+            )
             message = request.current_image
             if not message.data:
                 message = request.current_image_compressed

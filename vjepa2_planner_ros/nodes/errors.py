@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two ways a goal ends without a plan."""
 
-from ..error_codes import ErrorCode
+from ..messages.error_codes import ErrorCode
 
 
 class GoalError(Exception):

@@ -10,7 +10,7 @@ from vjepa2_interfaces.action import PlanAction
 
 from .errors import GoalError
 from .goal_slot import StopReason
-from ..error_codes import ErrorCode
+from ..messages.error_codes import ErrorCode
 
 OUTCOMES = ('succeeded', 'aborted', 'cancelled', 'preempted')
 PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': CompressedImage}

@@ -8,11 +8,11 @@ import math
 import numpy as np
 
 from .errors import GoalError
-from .images import compressed_to_rgb, to_rgb
 from .parameters import Settings, with_goal
-from .states import check_frame, to_state
-from ..error_codes import ErrorCode
-from ..times import nanoseconds
+from ..messages.error_codes import ErrorCode
+from ..messages.images import compressed_to_rgb, to_rgb
+from ..messages.states import check_frame, to_state
+from ..messages.times import nanoseconds
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,13 @@ def read_goal(goal, settings) -> GoalInputs:
     """Return a PlanAction goal as GoalInputs; GoalError naming the field if it is wrong."""
     allowance = nanoseconds(goal.time_allowance) * 1e-9
     if allowance < 0.0:
-        raise GoalError(ErrorCode.INVALID_SETTINGS,
-                        f'time_allowance = {allowance} s: allowed: 0 (none) or more')
-    settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.cem,
-                       goal.use_seed, goal.seed)
+        raise GoalError(
+            ErrorCode.INVALID_SETTINGS,
+            f'time_allowance = {allowance} s: allowed: 0 (none) or more',
+        )
+    settings = checked(
+        ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.search, goal.use_seed, goal.seed
+    )
     return read_inputs(goal, settings, allowance, goal.best_effort)
 
 
@@ -46,20 +49,29 @@ def read_inputs(goal, settings, allowance=0.0, best_effort=False) -> GoalInputs:
     picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, goal, 'goal_image')
     frame = stamp = state = None
     if goal.use_current_image:
-        frame = checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image,
-                        'current_image')
+        frame = checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image, 'current_image')
         stamp = nanoseconds(goal.current_image.header.stamp)
     if goal.use_start_state:
         state = checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
-    return GoalInputs(picture, goal.camera or settings.cameras[0], settings,
-                      allowance, best_effort, frame, stamp, state)
+    return GoalInputs(
+        picture,
+        goal.camera or settings.cameras[0],
+        settings,
+        allowance,
+        best_effort,
+        frame,
+        stamp,
+        state,
+    )
 
 
 def check_camera(name, settings):
     """Raise GoalError if a camera is neither '' nor one of the parameters."""
     if name not in ('', *settings.cameras):
-        raise GoalError(ErrorCode.INVALID_SETTINGS, (
-            f"camera = '{name}': allowed: {', '.join(settings.cameras)} or ''"))
+        raise GoalError(
+            ErrorCode.INVALID_SETTINGS,
+            (f"camera = '{name}': allowed: {', '.join(settings.cameras)} or ''"),
+        )
 
 
 def either_picture(request, field):
@@ -69,8 +81,10 @@ def either_picture(request, field):
         return to_rgb(raw, field)
     if compressed.data:
         return compressed_to_rgb(compressed, f'{field}_compressed')
-    raise ValueError(f'{field}.data = nothing, {field}_compressed.data = nothing: allowed: '
-                     'a picture in one of them')
+    raise ValueError(
+        f'{field}.data = nothing, {field}_compressed.data = nothing: allowed: '
+        'a picture in one of them'
+    )
 
 
 def _start_state(state, settings):

@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 from .errors import GoalError, GoalStopped
 from .goal_end import end_goal
 from .goal_slot import GoalSlot, Job, StopReason
-from ..error_codes import ErrorCode
+from ..messages.error_codes import ErrorCode
 
 # The default depth of 10 silently drops what goes beyond: feedback of fast plans, and requests of
 # clients that send goal upon goal.
@@ -53,16 +53,22 @@ class GoalServer:
             # From here on the server stays: results of goals that deactivation ended are still
             # to be fetched. Clients that wait for a server wait until the model is loaded.
             self._server = ActionServer(
-                self._node, self._kind, self._name,
+                self._node,
+                self._kind,
+                self._name,
                 execute_callback=lambda handle: self._kind.Result(),
-                goal_callback=self._on_goal, handle_accepted_callback=self._on_accepted,
+                goal_callback=self._on_goal,
+                handle_accepted_callback=self._on_accepted,
                 cancel_callback=self._on_cancel,
                 # Requests are served one after the other: goals cannot overtake each other.
                 # What takes long is not among them: rclpy executes goals outside the group.
                 callback_group=MutuallyExclusiveCallbackGroup(),
-                goal_service_qos_profile=DEEP, result_service_qos_profile=DEEP,
-                cancel_service_qos_profile=DEEP, feedback_pub_qos_profile=DEEP,
-                result_timeout=self._node.get_parameter('result_timeout').value)
+                goal_service_qos_profile=DEEP,
+                result_service_qos_profile=DEEP,
+                cancel_service_qos_profile=DEEP,
+                feedback_pub_qos_profile=DEEP,
+                result_timeout=self._node.get_parameter('result_timeout').value,
+            )
 
     def deactivate(self, state):
         """Reject goals from now on, and ask the running one to end with NODE_DEACTIVATED."""
@@ -78,7 +84,8 @@ class GoalServer:
         if not self._inactive:
             return GoalResponse.ACCEPT
         self._node.get_logger().warning(
-            f'Goal rejected: the node is {self._inactive}, not active', throttle_duration_sec=1.0)
+            f'Goal rejected: the node is {self._inactive}, not active', throttle_duration_sec=1.0
+        )
         return GoalResponse.REJECT
 
     def _on_accepted(self, handle):
@@ -111,8 +118,9 @@ class GoalServer:
             self._node.get_logger().error(traceback.format_exc())
             failure = GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')
         elapsed = time.monotonic() - began
-        result, outcome = end_goal(job, self._kind, result, failure, elapsed, self._summary,
-                                   self._node.get_logger())
+        result, outcome = end_goal(
+            job, self._kind, result, failure, elapsed, self._summary, self._node.get_logger()
+        )
         self.outcomes[outcome] += 1
         if outcome == 'succeeded':
             self.last_time = elapsed

@@ -14,12 +14,12 @@ from . import parameters
 from .errors import GoalError
 from .goal_reader import read_inputs
 from .goal_server import GoalServer
-from .landscape_messages import to_landscape_result
 from .landscape_topics import LandscapeTopics
 from .reporting import InputReport
 from .request_reader import read_request
-from ..error_codes import ErrorCode
-from ..landscape import AXES, DEFAULT_AXES, Landscape, make_grid
+from ..messages.error_codes import ErrorCode
+from ..messages.landscapes import to_landscape_result
+from ..planning.landscape import AXES, DEFAULT_AXES, Landscape, make_grid
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class LandscapeReport(InputReport):
 
     def evaluated(self, share):
         """Tell which share of the points has been evaluated."""
-        self._topics.tell(
-            self._feedback, ComputeEnergyLandscape.Feedback(progress=share))
+        self._topics.tell(self._feedback, ComputeEnergyLandscape.Feedback(progress=share))
 
 
 class LandscapeServer:
@@ -57,8 +56,14 @@ class LandscapeServer:
         self._torch = torch
         self._last = None
         self._shown = LandscapeTopics(node)
-        self.goals = GoalServer(node, ComputeEnergyLandscape, 'compute_energy_landscape',
-                                self._compute, _summary, self._show)
+        self.goals = GoalServer(
+            node,
+            ComputeEnergyLandscape,
+            'compute_energy_landscape',
+            self._compute,
+            _summary,
+            self._show,
+        )
 
     def remember(self, request, camera, result):
         """Keep a plan, for landscapes of what it saw and to mark its command."""
@@ -73,23 +78,30 @@ class LandscapeServer:
             last = None  # another model may not even move the same axes
         request, header, camera = self._request(goal, job, torch.model, last)
         command = None if last is None else np.array(last.result.command)
-        report = LandscapeReport(
-            job, self._topics, Header(stamp=header.stamp, frame_id=camera))
+        report = LandscapeReport(job, self._topics, Header(stamp=header.stamp, frame_id=camera))
         landscape = self._evaluate(job, torch, request, command, report)
         return to_landscape_result(
-            landscape, header, request.states[-1], torch.model.name,
-            last and last.result.plan_id, time.monotonic() - began)
+            landscape,
+            header,
+            request.states[-1],
+            torch.model.name,
+            last and last.result.plan_id,
+            time.monotonic() - began,
+        )
 
     def _request(self, goal, job, model, last):
         """Return the Request that a goal asks for, its Header and its camera."""
         if not goal.use_last_plan:
             settings = parameters.read(self._node)
             inputs = read_inputs(goal, settings)
-            return *read_request(inputs, self._observations, model, job.raise_if_stopped,
-                                 math.inf), inputs.camera
+            return *read_request(
+                inputs, self._observations, model, job.raise_if_stopped, math.inf
+            ), inputs.camera
         if last is None:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, (
-                f"use_last_plan = True: allowed: after a plan of model '{model.name}'"))
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS,
+                (f"use_last_plan = True: allowed: after a plan of model '{model.name}'"),
+            )
         return last.request, last.result.header, last.camera
 
     def _evaluate(self, job, torch, request, command, report):
@@ -100,17 +112,24 @@ class LandscapeServer:
 
         def commands_within(bounds):
             nonlocal grid
-            grid = make_grid(goal.axes, goal.lowest, goal.highest, goal.resolution,
-                             step_beside(goal, command, bounds), bounds)
+            grid = make_grid(
+                goal.axes,
+                goal.lowest,
+                goal.highest,
+                goal.resolution,
+                step_beside(goal, command, bounds),
+                bounds,
+            )
             return np.concatenate([grid.commands(), marked])
 
         batch = self._node.get_parameter('landscape.batch').value
         energies = torch.energies(request, commands_within, batch, report)
-        found = energies[:-len(marked)].reshape(grid.shape)
+        found = energies[: -len(marked)].reshape(grid.shape)
         if not np.isfinite(found).any():
-            raise GoalError(ErrorCode.NON_FINITE_ENERGY,
-                            f'none of {found.size} energies is finite')
-        start_energy, *command_energy = energies[-len(marked):].tolist()
+            raise GoalError(
+                ErrorCode.NON_FINITE_ENERGY, f'none of {found.size} energies is finite'
+            )
+        start_energy, *command_energy = energies[-len(marked) :].tolist()
         return Landscape(grid, found, start_energy, command, *command_energy)
 
     def _show(self, job, result, outcome):
@@ -135,14 +154,16 @@ def step_beside(goal, command, bounds):
 def check_model(goal, model):
     """Raise GoalError if a goal names another model than the loaded one, or there is none."""
     if model is None:
-        raise GoalError(ErrorCode.MODEL_NOT_FOUND, 'no model is loaded: a plan or ~/load_model '
-                        'loads one')
+        raise GoalError(
+            ErrorCode.MODEL_NOT_FOUND, 'no model is loaded: a plan or ~/load_model loads one'
+        )
     if goal.model not in ('', model.name):
-        raise GoalError(ErrorCode.MODEL_NOT_FOUND, (
-            f"model = '{goal.model}': allowed: '{model.name}' (the loaded model) or ''"))
+        raise GoalError(
+            ErrorCode.MODEL_NOT_FOUND,
+            (f"model = '{goal.model}': allowed: '{model.name}' (the loaded model) or ''"),
+        )
 
 
 def _summary(result):
     axes = ' '.join(f'{axis.name} {len(axis.values)}' for axis in result.axes)
-    return (f'landscape over {axes}, energy {result.start_energy:.4f}, lowest '
-            f'{result.minimum:.4f}')
+    return f'landscape over {axes}, energy {result.start_energy:.4f}, lowest {result.minimum:.4f}'

@@ -11,10 +11,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from .images import to_image
-from .landscape_messages import to_cloud, to_landscape
-from .markers import ELITE_SIZE, no_markers, ORANGE, points_marker, slice_markers
-from ..landscape_picture import draw
+from ..messages.images import to_image
+from ..messages.landscapes import to_cloud, to_landscape
+from ..messages.markers import ELITE_SIZE, no_markers, ORANGE, points_marker, slice_markers
+from ..planning.landscape_plot import draw
 
 # So a picture of one panel takes 495 kB. Subscribers that ask for best effort, as rqt_image_view,
 # got every one of up to 520 kB over Fast DDS, and one in four of 771 kB.
@@ -61,7 +61,13 @@ class LandscapeTopics:
             return
         shown = slice_markers(spatial, corner, header.frame_id)
         if landscape.command is not None:
-            shown.markers.append(points_marker(
-                header.frame_id, 'command', [start + landscape.command[:3]], np.array([ORANGE]),
-                1.5 * ELITE_SIZE))
+            shown.markers.append(
+                points_marker(
+                    header.frame_id,
+                    'command',
+                    [start + landscape.command[:3]],
+                    np.array([ORANGE]),
+                    1.5 * ELITE_SIZE,
+                )
+            )
         self._markers.publish(shown)

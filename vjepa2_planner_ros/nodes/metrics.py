@@ -44,14 +44,20 @@ class Meter:
         utilization, own_gpu_memory, gpu_memory = _gpu(model)
         return Metrics(
             header=Header(stamp=self._clock.now().to_msg()),
-            process_cpu=self._process.cpu_percent(), system_cpu=self._system_cpu(),
+            process_cpu=self._process.cpu_percent(),
+            system_cpu=self._system_cpu(),
             process_memory=self._process.memory_info().rss / MB,
             system_memory=(memory.total - memory.available) / MB,
-            gpu_utilization=utilization, process_gpu_memory=own_gpu_memory,
-            gpu_memory=gpu_memory, plan_rate=self._plan_rate(),
-            plan_time=known(self._plans.last_time), iteration_rate=known(self.iteration_rate),
-            image_age=known(ages['image']), state_age=known(ages['state']),
-            **{f'goals_{outcome}': ended[outcome] for outcome in OUTCOMES})
+            gpu_utilization=utilization,
+            process_gpu_memory=own_gpu_memory,
+            gpu_memory=gpu_memory,
+            plan_rate=self._plan_rate(),
+            plan_time=known(self._plans.last_time),
+            iteration_rate=known(self.iteration_rate),
+            image_age=known(ages['image']),
+            state_age=known(ages['state']),
+            **{f'goals_{outcome}': ended[outcome] for outcome in OUTCOMES},
+        )
 
     def _system_cpu(self):
         # psutil.cpu_percent() counts since the same thread's last call, but timers change threads.
@@ -77,9 +83,12 @@ def _gpu(model):
     if model is None:
         return UNKNOWN, UNKNOWN, UNKNOWN
     from ..world_model import devices  # needs torch: with a model it is there
+
     memory = (devices.used_memory(model.device), devices.memory_in_use(model.device))
-    return (known(devices.gpu_utilization(model.device)),
-            *(UNKNOWN if amount is None else amount / MB for amount in memory))
+    return (
+        known(devices.gpu_utilization(model.device)),
+        *(UNKNOWN if amount is None else amount / MB for amount in memory),
+    )
 
 
 def known(value):

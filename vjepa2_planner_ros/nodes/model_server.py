@@ -15,12 +15,16 @@ from vjepa2_interfaces.srv import ListModels, UnloadModel
 from . import parameters
 from .errors import GoalError, GoalStopped
 from .goal_server import GoalServer
-from .messages import to_duration
-from ..error_codes import ErrorCode
+from ..messages.error_codes import ErrorCode
+from ..messages.searches import to_duration
 
-PHASES = {'wait': LoadModel.Feedback.WAITING, 'download': LoadModel.Feedback.DOWNLOADING,
-          'verify': LoadModel.Feedback.VERIFYING, 'load': LoadModel.Feedback.LOADING,
-          'warm up': LoadModel.Feedback.WARMING_UP}
+PHASES = {
+    'wait': LoadModel.Feedback.WAITING,
+    'download': LoadModel.Feedback.DOWNLOADING,
+    'verify': LoadModel.Feedback.VERIFYING,
+    'load': LoadModel.Feedback.LOADING,
+    'warm up': LoadModel.Feedback.WARMING_UP,
+}
 FEEDBACK_PERIOD = 0.1  # s
 
 
@@ -36,8 +40,7 @@ class ModelServer:
         self._under_way = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
-        node.create_service(
-            UnloadModel, '~/unload_model', self._on_unload, callback_group=group)
+        node.create_service(UnloadModel, '~/unload_model', self._on_unload, callback_group=group)
         node.create_service(ListModels, '~/list_models', self._on_list, callback_group=group)
 
     @contextmanager
@@ -49,16 +52,25 @@ class ModelServer:
         is, the model of settings. Raises GoalError or GoalStopped; deadline on time.monotonic().
         """
         name = job.handle.request.model
-        progress = _Throttle(lambda phase, done, total: job.handle.publish_feedback(
-            PlanAction.Feedback(phase=PlanAction.Feedback.LOADING_MODEL, progress=(
-                done / total if phase == 'load' else float(phase == 'warm up')))))
+        progress = _Throttle(
+            lambda phase, done, total: job.handle.publish_feedback(
+                PlanAction.Feedback(
+                    phase=PlanAction.Feedback.LOADING_MODEL,
+                    progress=(done / total if phase == 'load' else float(phase == 'warm up')),
+                )
+            )
+        )
 
         def check():
             job.raise_if_stopped()
             if time.monotonic() > deadline:
-                raise GoalError(ErrorCode.TIMEOUT, (
-                    'time_allowance exceeded while the model was being loaded, after 0 '
-                    'iterations'))
+                raise GoalError(
+                    ErrorCode.TIMEOUT,
+                    (
+                        'time_allowance exceeded while the model was being loaded, after 0 '
+                        'iterations'
+                    ),
+                )
 
         def wait():
             check()
@@ -68,8 +80,12 @@ class ModelServer:
         with torch.turn(wait):
             if torch.model is None or name not in ('', torch.model.name):
                 try:
-                    self._load(torch, parameters.with_model(settings, name), progress,
-                               lambda: job.stopped() or time.monotonic() > deadline)
+                    self._load(
+                        torch,
+                        parameters.with_model(settings, name),
+                        progress,
+                        lambda: job.stopped() or time.monotonic() > deadline,
+                    )
                 except GoalStopped:
                     check()
                     raise
@@ -79,12 +95,20 @@ class ModelServer:
         goal, began = job.handle.request, time.monotonic()
         try:
             settings = parameters.with_model(
-                parameters.read(self._node), goal.name, goal.checkpoint, goal.device, goal.dtype)
+                parameters.read(self._node), goal.name, goal.checkpoint, goal.device, goal.dtype
+            )
         except ValueError as error:
             raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
-        progress = _Throttle(lambda phase, done, total: job.handle.publish_feedback(
-            LoadModel.Feedback(phase=PHASES[phase], bytes_done=done, bytes_total=total,
-                               progress=done / total if total else 0.0)))
+        progress = _Throttle(
+            lambda phase, done, total: job.handle.publish_feedback(
+                LoadModel.Feedback(
+                    phase=PHASES[phase],
+                    bytes_done=done,
+                    bytes_total=total,
+                    progress=done / total if total else 0.0,
+                )
+            )
+        )
         if goal.download and not settings.checkpoint:
             self._download(settings, progress, job.stopped)
         progress('wait', 0, 0)
@@ -92,15 +116,23 @@ class ModelServer:
         with torch.turn(job.raise_if_stopped):
             self._load(torch, settings, progress, job.stopped, lambda: job.close() is None)
             return LoadModel.Result(
-                name=torch.model.name, device=str(torch.model.device),
-                dtype=dtype_name(torch.model), memory=torch.model.memory,
-                load_time=to_duration(time.monotonic() - began))
+                name=torch.model.name,
+                device=str(torch.model.device),
+                dtype=dtype_name(torch.model),
+                memory=torch.model.memory,
+                load_time=to_duration(time.monotonic() - began),
+            )
 
     def _download(self, settings, progress, should_stop):
         from ..world_model import download_weights, model_spec
+
         with self._marked(settings.model, ModelInfo.DOWNLOADING), _explained():
-            download_weights(model_spec(settings.model), settings.model_cache or None,
-                             progress=progress, should_stop=should_stop)
+            download_weights(
+                model_spec(settings.model),
+                settings.model_cache or None,
+                progress=progress,
+                should_stop=should_stop,
+            )
 
     def _load(self, torch, settings, *args):
         with self._marked(settings.model, ModelInfo.LOADING), _explained():
@@ -148,13 +180,22 @@ class ModelServer:
 
     def _info(self, spec, cache, model, settings):
         from ..world_model import find_weights, parameter_count, WeightsNotFoundError
+
         checkpoint = None
         info = ModelInfo(
-            name=spec.name, parameters=parameter_count(spec), action_dim=spec.action_dim,
-            licence=spec.licence, state=self._under_way.get(spec.name, ModelInfo.UNLOADED))
+            name=spec.name,
+            parameters=parameter_count(spec),
+            action_dim=spec.action_dim,
+            licence=spec.licence,
+            state=self._under_way.get(spec.name, ModelInfo.UNLOADED),
+        )
         if model is not None and model.name == spec.name:
             info.state, info.device, info.dtype, info.memory = (
-                ModelInfo.LOADED, str(model.device), dtype_name(model), model.memory)
+                ModelInfo.LOADED,
+                str(model.device),
+                dtype_name(model),
+                model.memory,
+            )
             checkpoint = settings and settings.checkpoint
         try:
             path = find_weights(spec, checkpoint, cache)
@@ -179,8 +220,10 @@ class _Throttle:
 
 def describe(model):
     """Return what the log says of a model, or of a LoadModel Result."""
-    return (f'{model.name} is loaded on {model.device} in {dtype_name(model)}, '
-            f'{model.memory / 1e6:.0f} MB')
+    return (
+        f'{model.name} is loaded on {model.device} in {dtype_name(model)}, '
+        f'{model.memory / 1e6:.0f} MB'
+    )
 
 
 def dtype_name(model):
@@ -191,17 +234,24 @@ def dtype_name(model):
 @contextmanager
 def _explained():
     """Turn what a download or a load raises into GoalError or GoalStopped."""
-    from ..planning import PlanCancelled
+    from ..planning.errors import PlanCancelled
     from ..world_model import (
-        LoadCancelled, ModelLoadError, ModelNotFoundError, WeightsNotFoundError)
+        LoadCancelled,
+        ModelLoadError,
+        ModelNotFoundError,
+        WeightsNotFoundError,
+    )
     from ..world_model.devices import is_out_of_memory
+
     try:
         yield
     except (LoadCancelled, PlanCancelled) as error:
         raise GoalStopped from error
     except WeightsNotFoundError as error:
-        raise GoalError(ErrorCode.MODEL_LOAD_FAILED, (
-            f'{error}; a goal of ~/load_model with download: true gets it too')) from error
+        raise GoalError(
+            ErrorCode.MODEL_LOAD_FAILED,
+            (f'{error}; a goal of ~/load_model with download: true gets it too'),
+        ) from error
     except ModelLoadError as error:
         raise GoalError(ErrorCode.MODEL_LOAD_FAILED, str(error)) from error
     except ModelNotFoundError as error:
@@ -210,7 +260,11 @@ def _explained():
         raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
     except Exception as error:
         if is_out_of_memory(error):
-            raise GoalError(ErrorCode.OUT_OF_MEMORY, (
-                f'{error}: free memory, for instance with ~/unload_model, or choose a smaller '
-                'model or dtype')) from error
+            raise GoalError(
+                ErrorCode.OUT_OF_MEMORY,
+                (
+                    f'{error}: free memory, for instance with ~/unload_model, or choose a smaller '
+                    'model or dtype'
+                ),
+            ) from error
         raise

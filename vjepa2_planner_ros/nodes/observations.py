@@ -8,17 +8,16 @@ import threading
 import time
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.qos import (
-    qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile)
+from rclpy.qos import qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from .errors import GoalError
-from .history import History, Stamped
-from .images import check_compressed, check_image, compressed_to_rgb, to_rgb
-from .states import check_frame, to_closedness, to_state
-from ..error_codes import ErrorCode
-from ..times import nanoseconds
+from .stream_buffer import History, Stamped
+from ..messages.error_codes import ErrorCode
+from ..messages.images import check_compressed, check_image, picture
+from ..messages.states import check_frame, to_closedness, to_state
+from ..messages.times import nanoseconds
 
 # Of the time between the frames of a context: how near together frames are kept, and how far one
 # may be from where it should be.
@@ -47,11 +46,21 @@ class Observations:
         self._refusals = {}  # why, the last time
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
-            self._subscribe(node, name, kind, camera.topic,
-                            lambda message, name=name: self._on_frame(name, message))
+            self._subscribe(
+                node,
+                name,
+                kind,
+                camera.topic,
+                lambda message, name=name: self._on_frame(name, message),
+            )
             if any(camera.mount):
-                self._subscribe(node, f'{name} info', CameraInfo, camera.info_topic,
-                                lambda message, name=name: self._on_info(name, message))
+                self._subscribe(
+                    node,
+                    f'{name} info',
+                    CameraInfo,
+                    camera.info_topic,
+                    lambda message, name=name: self._on_info(name, message),
+                )
         self._subscribe(node, 'pose', PoseStamped, '~/pose', self._on_pose)
         self._subscribe(node, 'gripper', JointState, '~/gripper', self._on_gripper)
 
@@ -78,9 +87,15 @@ class Observations:
         needed = [] if camera is None else [(self._frames[camera], settings.max_image_age)]
         if with_state:
             needed += [(kept, settings.max_state_age) for kept in (self._poses, self._grippers)]
-        self._wait_until(lambda: all(
-            kept.newest is not None and abs(self._age(kept.newest)) <= max_age
-            for kept, max_age in needed), settings, should_stop, deadline)
+        self._wait_until(
+            lambda: all(
+                kept.newest is not None and abs(self._age(kept.newest)) <= max_age
+                for kept, max_age in needed
+            ),
+            settings,
+            should_stop,
+            deadline,
+        )
 
     def frame(self, camera, settings):
         """
@@ -91,16 +106,22 @@ class Observations:
         with self._arrived:
             newest = self._frames[camera].newest
         if newest is None:
-            raise GoalError(ErrorCode.NO_IMAGE, (
-                f"no image on '{self._topics[camera]}' within image_timeout = "
-                f'{settings.image_timeout:g} s{self._why_not(camera)}'))
-        self._check_age(newest, settings.max_image_age, 'max_image_age', camera,
-                        ErrorCode.IMAGE_STALE)
+            raise GoalError(
+                ErrorCode.NO_IMAGE,
+                (
+                    f"no image on '{self._topics[camera]}' within image_timeout = "
+                    f'{settings.image_timeout:g} s{self._why_not(camera)}'
+                ),
+            )
+        self._check_age(
+            newest, settings.max_image_age, 'max_image_age', camera, ErrorCode.IMAGE_STALE
+        )
         try:
             return picture(newest.message), newest.stamp
         except ValueError as error:  # a jpeg that is whole only at its start
-            raise GoalError(ErrorCode.NO_IMAGE, (
-                f"the frame on '{self._topics[camera]}' is damaged: {error}")) from error
+            raise GoalError(
+                ErrorCode.NO_IMAGE, (f"the frame on '{self._topics[camera]}' is damaged: {error}")
+            ) from error
 
     def state(self, frame_stamp, settings):
         """
@@ -110,18 +131,31 @@ class Observations:
         """
         with self._arrived:
             newest = {'pose': self._poses.newest, 'gripper': self._grippers.newest}
-            nearest = newest if frame_stamp is None else {
-                'pose': self._poses.nearest(frame_stamp),
-                'gripper': self._grippers.nearest(frame_stamp)}
-        silent = [f"'{self._topics[part]}'{self._joint_hint(part)}{self._why_not(part)}"
-                  for part, item in newest.items() if item is None]
+            nearest = (
+                newest
+                if frame_stamp is None
+                else {
+                    'pose': self._poses.nearest(frame_stamp),
+                    'gripper': self._grippers.nearest(frame_stamp),
+                }
+            )
+        silent = [
+            f"'{self._topics[part]}'{self._joint_hint(part)}{self._why_not(part)}"
+            for part, item in newest.items()
+            if item is None
+        ]
         if silent:
-            raise GoalError(ErrorCode.NO_STATE, (
-                f'no state within image_timeout = {settings.image_timeout:g} s on '
-                f"{' and on '.join(silent)}"))
+            raise GoalError(
+                ErrorCode.NO_STATE,
+                (
+                    f'no state within image_timeout = {settings.image_timeout:g} s on '
+                    f'{" and on ".join(silent)}'
+                ),
+            )
         for part, item in newest.items():
-            self._check_age(item, settings.max_state_age, 'max_state_age', part,
-                            ErrorCode.STATE_STALE)
+            self._check_age(
+                item, settings.max_state_age, 'max_state_age', part, ErrorCode.STATE_STALE
+            )
         if frame_stamp is not None:
             for part, item in nearest.items():
                 self._check_skew(item, part, frame_stamp, settings.max_skew)
@@ -141,7 +175,8 @@ class Observations:
                 frame = self._frames[camera].nearest(wanted)
                 parts = [kept.nearest(frame.stamp) for kept in (self._poses, self._grippers)]
             if abs(frame.stamp - wanted) > FRAME_TOLERANCE * self._period * 1e9 or any(
-                    _skew(part, frame.stamp) > settings.max_skew for part in parts):
+                _skew(part, frame.stamp) > settings.max_skew for part in parts
+            ):
                 break
             try:
                 pairs.insert(0, (picture(frame.message), _state(*parts, settings)))
@@ -160,9 +195,13 @@ class Observations:
         """
         camera = self._cameras[name]
         if not any(camera.mount):
-            raise GoalError(ErrorCode.INVALID_SETTINGS, (
-                f'camera.{name}.mount = {list(camera.mount)}: allowed: the pose of a camera on '
-                'the hand, without which a model that is an encoder alone cannot plan'))
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS,
+                (
+                    f'camera.{name}.mount = {list(camera.mount)}: allowed: the pose of a camera '
+                    'on the hand, without which a model that is an encoder alone cannot plan'
+                ),
+            )
         intrinsics = camera.intrinsics
         if not any(intrinsics):
             info = self._infos[name]
@@ -173,18 +212,30 @@ class Observations:
     def _intrinsics(self, name, info, shape):
         topic, parameter = self._topics[f'{name} info'], f'camera.{name}.intrinsics'
         if info is None:
-            raise GoalError(ErrorCode.NO_IMAGE, (
-                f"no CameraInfo on '{topic}' within image_timeout, and {parameter} is not set"
-                f"{self._why_not(f'{name} info')}"))
+            raise GoalError(
+                ErrorCode.NO_IMAGE,
+                (
+                    f"no CameraInfo on '{topic}' within image_timeout, and {parameter} is not set"
+                    f'{self._why_not(f"{name} info")}'
+                ),
+            )
         fx, _, cx, _, fy, cy, *_ = info.message.k
         if not (fx > 0.0 and fy > 0.0 and math.isfinite(fx + fy + cx + cy)):
-            raise GoalError(ErrorCode.INVALID_SETTINGS, (
-                f"'{topic}': k = {list(info.message.k)}: allowed: the matrix of a calibrated "
-                f'camera, or set {parameter}'))
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS,
+                (
+                    f"'{topic}': k = {list(info.message.k)}: allowed: the matrix of a calibrated "
+                    f'camera, or set {parameter}'
+                ),
+            )
         if (info.message.height, info.message.width) != tuple(shape):
-            raise GoalError(ErrorCode.INVALID_SETTINGS, (
-                f"'{topic}': {info.message.width} x {info.message.height} pixels: allowed: "
-                f'{shape[1]} x {shape[0]} as the frame has, or set {parameter}'))
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS,
+                (
+                    f"'{topic}': {info.message.width} x {info.message.height} pixels: allowed: "
+                    f'{shape[1]} x {shape[0]} as the frame has, or set {parameter}'
+                ),
+            )
         return fx, fy, cx, cy
 
     def age_of_frame(self, camera):
@@ -200,11 +251,17 @@ class Observations:
 
     def _subscribe(self, node, name, kind, topic, callback):
         qos = QoSProfile(
-            depth=1, reliability=qos_profile_sensor_data.reliability,
-            durability=qos_profile_sensor_data.durability)
+            depth=1,
+            reliability=qos_profile_sensor_data.reliability,
+            durability=qos_profile_sensor_data.durability,
+        )
         subscription = node.create_subscription(
-            kind, topic, callback, qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            kind,
+            topic,
+            callback,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
         self._topics[name], self._qos[name] = subscription.topic_name, subscription.qos_profile
 
     def _on_frame(self, camera, message):
@@ -217,8 +274,8 @@ class Observations:
             self.dropped[camera] += 1
             self._refusals[camera] = str(error)
             self._loggers[camera].warning(
-                f"Frame on '{self._topics[camera]}' dropped: {error}",
-                throttle_duration_sec=10.0)
+                f"Frame on '{self._topics[camera]}' dropped: {error}", throttle_duration_sec=10.0
+            )
             return
         with self._arrived:
             self._frames[camera].add(Stamped(message, self._stamp(message)))
@@ -267,25 +324,40 @@ class Observations:
             else:
                 return
         if time.monotonic() >= deadline:
-            raise GoalError(ErrorCode.TIMEOUT, (
-                'time_allowance exceeded while waiting for a fresh image and state, '
-                'after 0 iterations'))
+            raise GoalError(
+                ErrorCode.TIMEOUT,
+                (
+                    'time_allowance exceeded while waiting for a fresh image and state, '
+                    'after 0 iterations'
+                ),
+            )
 
     def _check_age(self, item, max_age, parameter, part, code):
         age = self._age(item)
         if abs(age) > max_age:
-            when = f'{age:.3f} s old' if age > 0 else (
-                f'stamped {-age:.3f} s in the future (are the clocks synchronised?)')
-            raise GoalError(code, (
-                f"the newest message on '{self._topics[part]}' is {when}: allowed: "
-                f'{parameter} = {max_age:g} s'))
+            when = (
+                f'{age:.3f} s old'
+                if age > 0
+                else (f'stamped {-age:.3f} s in the future (are the clocks synchronised?)')
+            )
+            raise GoalError(
+                code,
+                (
+                    f"the newest message on '{self._topics[part]}' is {when}: allowed: "
+                    f'{parameter} = {max_age:g} s'
+                ),
+            )
 
     def _check_skew(self, nearest, part, frame_stamp, max_skew):
         skew = _skew(nearest, frame_stamp)
         if skew > max_skew:
-            raise GoalError(ErrorCode.STREAMS_OUT_OF_SYNC, (
-                f"frame and '{self._topics[part]}' were taken {skew:.3f} s apart: allowed: "
-                f'max_skew = {max_skew:g} s'))
+            raise GoalError(
+                ErrorCode.STREAMS_OUT_OF_SYNC,
+                (
+                    f"frame and '{self._topics[part]}' were taken {skew:.3f} s apart: allowed: "
+                    f'max_skew = {max_skew:g} s'
+                ),
+            )
 
     def _joint_hint(self, part):
         return f" with a joint '{self._joint}'" if part == 'gripper' else ''
@@ -302,11 +374,6 @@ class Observations:
             if fit == QoSCompatibility.ERROR:
                 return f': the QoS of {publisher.node_name} does not fit: {reason}'
         return ''
-
-
-def picture(message):
-    """Return the uint8 RGB [H, W, 3] of an Image or CompressedImage; ValueError if damaged."""
-    return to_rgb(message) if isinstance(message, Image) else compressed_to_rgb(message)
 
 
 def _skew(item, stamp):

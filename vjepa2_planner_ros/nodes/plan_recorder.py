@@ -14,25 +14,44 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import EndEffectorState, PlanRecord
 
-from .images import to_image
-from .messages import to_candidates_message, to_pose_message
 from .parameters import parameter_name, Settings
-from ..plans.bag import BagWriter, Item, Topic
-from ..plans.schemas import definition
-from ..plans.store import PlanStore
-from ..plans.topics import (
-    CANDIDATES, CEM, CURRENT_IMAGE, LATCHED, MARKERS, RECORD, type_name, TYPES)
-from ..times import to_duration
+from ..history.bag import BagWriter, Item, Topic
+from ..history.schemas import definition
+from ..history.store import PlanStore
+from ..history.topics import (
+    CANDIDATES,
+    CURRENT_IMAGE,
+    LATCHED,
+    MARKERS,
+    RECORD,
+    SEARCH,
+    type_name,
+    TYPES,
+)
+from ..messages.images import to_image
+from ..messages.searches import to_candidates_message, to_pose_message
+from ..messages.times import to_duration
 
 # What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
-BACKLOG = 128 * 10 ** 6
+BACKLOG = 128 * 10**6
 # How late they are written while a plan goes on [s]: most plans are over by then, and none has to
 # share the processor with its own recording.
 LATENESS = 1.0
 ANSWERING = 0.05  # s in which a result is sent, and often the next goal comes
-OF_RESULT = ('error_code', 'error_msg', 'command', 'plan', 'target_pose', 'energy',
-             'start_energy', 'confidence', 'iterations', 'planning_time', 'encoding_time',
-             'optimization_time')
+OF_RESULT = (
+    'error_code',
+    'error_msg',
+    'command',
+    'plan',
+    'target_pose',
+    'energy',
+    'start_energy',
+    'confidence',
+    'iterations',
+    'planning_time',
+    'encoding_time',
+    'optimization_time',
+)
 
 
 class PlanRecorder:
@@ -70,13 +89,25 @@ class PlanRecorder:
         store = self._store(settings.history_folder)
         path = store.new(bytes(job.handle.goal_id.uuid))
         record = PlanRecord(
-            header=header, plan_id=job.handle.goal_id, folder=path.name, model=model.name,
-            device=str(model.device), dtype=str(model.dtype), camera=goal.camera,
-            settings=_key_values(settings), time_allowance=to_duration(goal.allowance),
-            states=[EndEffectorState(
-                header=header, pose=to_pose_message(state, header).pose, gripper=float(state[6]))
-                for state in request.states])
-        limits = settings.history_max_plans, settings.history_max_size * 10 ** 6
+            header=header,
+            plan_id=job.handle.goal_id,
+            folder=path.name,
+            model=model.name,
+            device=str(model.device),
+            dtype=str(model.dtype),
+            camera=goal.camera,
+            settings=_key_values(settings),
+            time_allowance=to_duration(goal.allowance),
+            states=[
+                EndEffectorState(
+                    header=header,
+                    pose=to_pose_message(state, header).pose,
+                    gripper=float(state[6]),
+                )
+                for state in request.states
+            ],
+        )
+        limits = settings.history_max_plans, settings.history_max_size * 10**6
         self._idle.clear()
         recording = Recording(self, record, path, lambda: store.prune(*limits))
         frame, camera = request.frames[-1], Header(stamp=header.stamp, frame_id=goal.camera)
@@ -130,7 +161,8 @@ class PlanRecorder:
             except Exception as error:
                 self._logger.error(
                     f'A plan is not recorded: {type(error).__name__}: {error}',
-                    throttle_duration_sec=10.0)
+                    throttle_duration_sec=10.0,
+                )
             with self._lock:
                 self._waiting -= size
 
@@ -183,11 +215,16 @@ class Recording:
         self.put({role: lambda: message}, len(message.data))
 
     def iteration(self, message, iteration, make_markers):
-        """Record a CemIteration message, the candidates of its planning.CemIteration, markers."""
+        """Record a SearchIteration message, its candidates and markers."""
         plan_id = self._record.plan_id
-        self.put({CEM: lambda: message,
-                  CANDIDATES: lambda: to_candidates_message(iteration, plan_id),
-                  MARKERS: make_markers}, iteration.actions.nbytes + 2 * iteration.energies.nbytes)
+        self.put(
+            {
+                SEARCH: lambda: message,
+                CANDIDATES: lambda: to_candidates_message(iteration, plan_id),
+                MARKERS: make_markers,
+            },
+            iteration.actions.nbytes + 2 * iteration.energies.nbytes,
+        )
 
     def markers(self, make):
         """Record the MarkerArray that make() returns."""
@@ -230,8 +267,9 @@ class Recording:
 
 def _topic(node, role):
     name = type_name(role)
-    return Topic(node.resolve_topic_name(f'~/{role}'), name, role, role in LATCHED,
-                 definition(name))
+    return Topic(
+        node.resolve_topic_name(f'~/{role}'), name, role, role in LATCHED, definition(name)
+    )
 
 
 def _key_values(settings):

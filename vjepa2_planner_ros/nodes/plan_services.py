@@ -12,11 +12,11 @@ from rclpy.serialization import deserialize_message
 from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 
-from ..plans import bag
-from ..plans.replay import count_iterations, replay
-from ..plans.schemas import require_current
-from ..plans.store import PlanNotFound, PlanStore
-from ..plans.topics import CANDIDATES, CEM, IMAGES, RECORD, TYPES
+from ..history import bag
+from ..history.replay import count_iterations, replay
+from ..history.schemas import require_current
+from ..history.store import PlanNotFound, PlanStore
+from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, TYPES
 
 POLL = 0.05  # s between looks for a cancel
 
@@ -34,17 +34,26 @@ class PlanServices:
         self._replaying = threading.Lock()
         self._closing = threading.Event()
         group = MutuallyExclusiveCallbackGroup()
-        for kind, name, answer in ((ListPlans, '~/list_plans', self._list),
-                                   (GetPlan, '~/get_plan', self._get),
-                                   (DeletePlan, '~/delete_plan', self._delete)):
+        for kind, name, answer in (
+            (ListPlans, '~/list_plans', self._list),
+            (GetPlan, '~/get_plan', self._get),
+            (DeletePlan, '~/delete_plan', self._delete),
+        ):
             node.create_service(
-                kind, name, lambda request, response, answer=answer: self._answer(
-                    answer, request, response), callback_group=group)
+                kind,
+                name,
+                lambda request, response, answer=answer: self._answer(answer, request, response),
+                callback_group=group,
+            )
         self._server = ActionServer(
-            node, ReplayPlan, '~/replay_plan', execute_callback=self._replay,
+            node,
+            ReplayPlan,
+            '~/replay_plan',
+            execute_callback=self._replay,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
-            result_timeout=node.get_parameter('result_timeout').value)
+            result_timeout=node.get_parameter('result_timeout').value,
+        )
 
     def close(self):
         """End a replay that is under way."""
@@ -70,7 +79,7 @@ class PlanServices:
 
     def _list(self, request, response):
         plans, left_out = self._store().plans()[::-1], []
-        for path in plans[:request.limit or len(plans)]:
+        for path in plans[: request.limit or len(plans)]:
             try:
                 items = list(bag.read(path, (RECORD,)))
                 if items:
@@ -80,15 +89,17 @@ class PlanServices:
         if left_out:
             self._node.get_logger().warning(
                 f'{len(left_out)} recordings are not listed, the first is {left_out[0]}',
-                throttle_duration_sec=60.0)
+                throttle_duration_sec=60.0,
+            )
 
     def _get(self, request, response):
-        for item in bag.read(self._store().find(request.plan),
-                             (RECORD, CEM, CANDIDATES, *IMAGES)):
+        for item in bag.read(
+            self._store().find(request.plan), (RECORD, SEARCH, CANDIDATES, *IMAGES)
+        ):
             role, message = item.topic.role, _message(item)
             if role == RECORD:
                 response.record = message
-            elif role == CEM:
+            elif role == SEARCH:
                 response.iterations.append(message)
             elif role == CANDIDATES:
                 response.candidates.append(message)
@@ -124,10 +135,11 @@ class PlanServices:
 
         def publish(item):
             self._publishers[item.topic.role].publish(item.data)
-            if item.topic.role == CEM:
+            if item.topic.role == SEARCH:
                 result.iterations += 1
-                handle.publish_feedback(ReplayPlan.Feedback(
-                    iteration=result.iterations, iterations_total=total))
+                handle.publish_feedback(
+                    ReplayPlan.Feedback(iteration=result.iterations, iterations_total=total)
+                )
 
         def wait(delay):
             until = time.monotonic() + delay

@@ -21,7 +21,6 @@ from .energy_service import EnergyService
 from .goal_reader import read_goal
 from .goal_server import GoalServer
 from .landscape_server import LandscapeServer
-from .messages import plan_summary, to_result_message
 from .model_server import describe, ModelServer
 from .observations import Observations
 from .plan_recorder import PlanRecorder
@@ -29,16 +28,19 @@ from .plan_services import PlanServices
 from .process import run
 from .reporting import GoalReport, Topics
 from .request_reader import read_request
-from .sampler import Sampler
+from .subscription_reader import Sampler
+from ..messages.searches import plan_summary, to_result_message
 
 
 def _load_world_model(*args, **kwargs):
     from ..world_model import load_world_model  # needs torch: not before the node is configured
+
     return load_world_model(*args, **kwargs)
 
 
 def _guarded(transition):
     """Return a transition that logs what it raises, as rclpy does not, and leads to on_error."""
+
     @wraps(transition)
     def guarded(self, state):
         try:
@@ -47,6 +49,7 @@ def _guarded(transition):
             self.get_logger().error(traceback.format_exc())
             self._failure = f'{transition.__name__}: {type(error).__name__}: {error}'
             return TransitionCallbackReturn.ERROR
+
     return guarded
 
 
@@ -71,28 +74,38 @@ class PlannerNode(LifecycleNode):
         self._failure = ''
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
-        self._plans = GoalServer(self, PlanAction, 'plan', self._plan, plan_summary,
-                                 on_end=self._recorder.end)
+        self._plans = GoalServer(
+            self, PlanAction, 'plan', self._plan, plan_summary, on_end=self._recorder.end
+        )
         self._plan_services = PlanServices(self, self._topics)
         self._observations = Observations(self, cameras, settings)
         self._landscapes = LandscapeServer(
-            self, self._observations, self._topics, lambda: self._torch)
+            self, self._observations, self._topics, lambda: self._torch
+        )
         self._models = ModelServer(self, lambda: self._torch)
         self._goal_servers = (self._plans, self._landscapes.goals, self._models.goals)
         self._action_name = self.resolve_service_name('plan')
         self._canceller = self.create_client(
-            CancelGoal, f'{self._action_name}/_action/cancel_goal',
-            callback_group=ReentrantCallbackGroup())
+            CancelGoal,
+            f'{self._action_name}/_action/cancel_goal',
+            callback_group=ReentrantCallbackGroup(),
+        )
         self.create_service(
-            Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup())
-        self._diagnostics = Diagnostics(self, self._observations, self._plans, lambda: (
-            self._state, self._failure, self._torch))
+            Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
+        )
+        self._diagnostics = Diagnostics(
+            self,
+            self._observations,
+            self._plans,
+            lambda: (self._state, self._failure, self._torch),
+        )
         EnergyService(self, self._observations, lambda: self._torch)
         self._sampler.start(self)
         if settings.autostart:
             # A group of its own, so that services answer while the model is loaded.
             self._starter = self.create_timer(
-                0.0, self._autostart, callback_group=MutuallyExclusiveCallbackGroup())
+                0.0, self._autostart, callback_group=MutuallyExclusiveCallbackGroup()
+            )
 
     def create_subscription(self, *args, **options):
         """Return a new Subscription, read at the Sampler's pace: also that of /clock."""
@@ -112,19 +125,21 @@ class PlannerNode(LifecycleNode):
         began = time.monotonic()
         try:
             from .torch_thread import TorchThread
+
             self._torch = TorchThread(self._load_model)
             self._torch.load(settings)
         except ImportError as error:
             return self._configure_failed(
-                f'{error}: PyTorch is needed, install it with: pip install torch')
+                f'{error}: PyTorch is needed, install it with: pip install torch'
+            )
         except Exception as error:
             self.get_logger().debug(traceback.format_exc())
             return self._configure_failed(
-                f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}")
+                f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}"
+            )
         model = self._torch.model
         self._observations.prepare(settings, model.frame_period)
-        self.get_logger().info(
-            f'{describe(model)}, after {time.monotonic() - began:.1f} s')
+        self.get_logger().info(f'{describe(model)}, after {time.monotonic() - began:.1f} s')
         self._state, self._failure = 'inactive', ''
         return TransitionCallbackReturn.SUCCESS
 
@@ -194,8 +209,10 @@ class PlannerNode(LifecycleNode):
         for goals in self._goal_servers:
             goals.deactivate(state)
         until = None if timeout is None else time.monotonic() + timeout
-        idle = [goals.slot.wait_until_idle(None if until is None else until - time.monotonic())
-                for goals in self._goal_servers]
+        idle = [
+            goals.slot.wait_until_idle(None if until is None else until - time.monotonic())
+            for goals in self._goal_servers
+        ]
         return all(idle)
 
     def _autostart(self):
@@ -212,8 +229,9 @@ class PlannerNode(LifecycleNode):
     def _check_parameters(self, changed):
         names = {parameters.parameter_name(row) for row in parameters.fields(parameters.Settings)}
         try:
-            parameters.check(parameters.read(
-                self, [item for item in changed if item.name in names]))
+            parameters.check(
+                parameters.read(self, [item for item in changed if item.name in names])
+            )
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -226,8 +244,10 @@ class PlannerNode(LifecycleNode):
         answer = await self._canceller.call_async(CancelGoal.Request())
         response.success = bool(answer.goals_canceling)
         response.message = (
-            f'{len(answer.goals_canceling)} goals cancelled' if response.success
-            else 'no goal was running')
+            f'{len(answer.goals_canceling)} goals cancelled'
+            if response.success
+            else 'no goal was running'
+        )
         return response
 
     def _plan(self, job):
@@ -242,20 +262,30 @@ class PlannerNode(LifecycleNode):
         settings, model = goal.settings, self._torch.model
         self.get_logger().info(
             f'Goal {job.name}: {settings.optimizer} of {settings.samples} samples x '
-            f'{settings.iterations} iterations, horizon {settings.cem_horizon}, '
-            f"camera '{goal.camera}'")
-        request, header = read_request(goal, self._observations, model, job.raise_if_stopped,
-                                       deadline)
+            f'{settings.iterations} iterations, horizon {settings.search_horizon}, '
+            f"camera '{goal.camera}'"
+        )
+        request, header = read_request(
+            goal, self._observations, model, job.raise_if_stopped, deadline
+        )
         recording = self._recorder.begin(job, goal, request, header, model)
-        report = GoalReport(job, self._topics, self.get_clock(), settings.base_frame,
-                            Header(stamp=header.stamp, frame_id=goal.camera),
-                            request.states[-1], recording)
+        report = GoalReport(
+            job,
+            self._topics,
+            self.get_clock(),
+            settings.base_frame,
+            Header(stamp=header.stamp, frame_id=goal.camera),
+            request.states[-1],
+            recording,
+        )
         answer = self._torch.plan(request, report)
         report.answer(answer)
         self._diagnostics.meter.iteration_rate = (
-            len(answer.plan.iteration_energies) / answer.optimization_time)
+            len(answer.plan.iteration_energies) / answer.optimization_time
+        )
         result = to_result_message(
-            answer, header, model.name, job.handle.goal_id, time.monotonic() - began)
+            answer, header, model.name, job.handle.goal_id, time.monotonic() - began
+        )
         self._landscapes.remember(request, goal.camera, result)
         return result
 

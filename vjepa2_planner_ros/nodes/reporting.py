@@ -10,12 +10,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import CemCandidates, CemIteration
+from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
-from .images import to_image
-from .markers import command_markers, iteration_markers
-from .messages import to_candidates_message, to_iteration_message
-from ..plans.topics import CANDIDATES, CEM, GOAL_IMAGE, MARKERS, MODEL_INPUT
+from ..history.topics import CANDIDATES, GOAL_IMAGE, MARKERS, MODEL_INPUT, SEARCH
+from ..messages.images import to_image
+from ..messages.markers import command_markers, iteration_markers
+from ..messages.searches import to_candidates_message, to_iteration_message
 
 
 class Topics:
@@ -24,14 +24,18 @@ class Topics:
     def __init__(self, node):
         self._logger = node.get_logger()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.iterations = node.create_publisher(CemIteration, '~/cem', 10)
-        self.candidates = node.create_publisher(CemCandidates, '~/cem/candidates', 10)
+        self.iterations = node.create_publisher(SearchIteration, '~/search', 10)
+        self.candidates = node.create_publisher(SearchCandidates, '~/search/candidates', 10)
         self.markers = node.create_publisher(MarkerArray, '~/markers', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
-        self.by_role = {CEM: self.iterations, CANDIDATES: self.candidates,
-                        GOAL_IMAGE: self.goal_image, MODEL_INPUT: self.model_input,
-                        MARKERS: self.markers}
+        self.by_role = {
+            SEARCH: self.iterations,
+            CANDIDATES: self.candidates,
+            GOAL_IMAGE: self.goal_image,
+            MODEL_INPUT: self.model_input,
+            MARKERS: self.markers,
+        }
 
     def tell(self, function, *args):
         """
@@ -85,8 +89,9 @@ class GoalReport(InputReport):
 
     def encoding(self, share):
         """Tell which share of the pictures has been encoded."""
-        self._topics.tell(self._feedback, PlanAction.Feedback(
-            phase=PlanAction.Feedback.ENCODING, progress=share))
+        self._topics.tell(
+            self._feedback, PlanAction.Feedback(phase=PlanAction.Feedback.ENCODING, progress=share)
+        )
 
     def iteration(self, iteration):
         """Publish an iteration, in command convention, as feedback and on the topics."""
@@ -102,14 +107,19 @@ class GoalReport(InputReport):
     def _iteration(self, iteration, stamp):
         plan_id = self._job.handle.goal_id
         message = to_iteration_message(
-            iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame))
+            iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame)
+        )
         if self._topics.iterations.get_subscription_count():
             self._topics.iterations.publish(message)
         if self._topics.candidates.get_subscription_count():
             self._topics.candidates.publish(to_candidates_message(iteration, plan_id))
-        self._feedback(PlanAction.Feedback(
-            phase=PlanAction.Feedback.OPTIMIZING, iteration=message,
-            progress=iteration.iteration / iteration.iterations))
+        self._feedback(
+            PlanAction.Feedback(
+                phase=PlanAction.Feedback.OPTIMIZING,
+                iteration=message,
+                progress=iteration.iteration / iteration.iterations,
+            )
+        )
         markers = self._markers(iteration_markers, iteration)
         self._recording.iteration(message, iteration, markers)
 

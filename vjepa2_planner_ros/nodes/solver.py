@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from .errors import GoalError
-from ..error_codes import ErrorCode
-from ..planning import CemConfig, NonFiniteEnergyError, plan, PlanTimeout, TrustRegionConfig
+from ..messages.error_codes import ErrorCode
 from ..planning.actions import to_command
-from ..planning.landscape import energies_in_batches
+from ..planning.config import CemConfig, TrustRegionConfig
+from ..planning.errors import NonFiniteEnergyError, PlanTimeout
+from ..planning.search import energies_in_batches, plan
 from ..world_model.devices import is_out_of_memory, release_memory
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
@@ -64,8 +65,9 @@ class Solver:
         found = self._search(model, context, goal, request, report)
         commands = to_command(found.actions)
         target = compose(torch.as_tensor(request.states[-1]), torch.as_tensor(found.actions[0]))
-        return Answer(commands, target.numpy(), found, encoded - began,
-                      time.perf_counter() - encoded)
+        return Answer(
+            commands, target.numpy(), found, encoded - began, time.perf_counter() - encoded
+        )
 
     def begin_energies(self, request: Request, commands_within, batch, report):
         """Return the number of steps and the iterator over batches; see TorchThread.energies."""
@@ -76,7 +78,8 @@ class Solver:
             raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
         context, goal = self._encode(model, request, report)
         return len(commands), energies_in_batches(
-            model, context, request.states, goal, commands, batch)
+            model, context, request.states, goal, commands, batch
+        )
 
     def _encode(self, model, request, report):
         """Return the context [T, ...] and the goal's latents [N, D]."""
@@ -98,9 +101,13 @@ class Solver:
         """Raise GoalStopped or, after the deadline, GoalError TIMEOUT."""
         report.raise_if_stopped()
         if time.monotonic() > request.deadline:
-            raise GoalError(ErrorCode.TIMEOUT, (
-                f'time_allowance = {request.allowance:g} s exceeded while encoding, after 0 of '
-                f'{request.settings.iterations} iterations'))
+            raise GoalError(
+                ErrorCode.TIMEOUT,
+                (
+                    f'time_allowance = {request.allowance:g} s exceeded while encoding, after 0 '
+                    f'of {request.settings.iterations} iterations'
+                ),
+            )
 
     def _moving(self, request):
         """Return the model that knows where actions lead."""
@@ -109,9 +116,13 @@ class Solver:
         camera = HandCamera(*request.camera)
         height = camera.height(request.states[-1])
         if not height >= CLEARANCE:
-            raise GoalError(ErrorCode.INVALID_STATE, (
-                f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} m: '
-                f'allowed: {CLEARANCE:g} m or more'))
+            raise GoalError(
+                ErrorCode.INVALID_STATE,
+                (
+                    f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} '
+                    f'm: allowed: {CLEARANCE:g} m or more'
+                ),
+            )
         return GeometricWorldModel(self.model, camera)
 
     def _encode_goal(self, picture):
@@ -128,48 +139,82 @@ class Solver:
         def on_iteration(iteration):
             nonlocal done
             done = iteration.iteration
-            report.iteration(replace(iteration, actions=to_command(iteration.actions),
-                                     mean=to_command(iteration.mean)))
+            report.iteration(
+                replace(
+                    iteration,
+                    actions=to_command(iteration.actions),
+                    mean=to_command(iteration.mean),
+                )
+            )
 
         left = request.deadline - time.monotonic()
         try:
-            config = plan_config(request.settings, model.action_bounds,
-                                 None if math.isinf(left) else max(left, 1e-9),
-                                 request.best_effort)
+            config = plan_config(
+                request.settings,
+                model.action_bounds,
+                None if math.isinf(left) else max(left, 1e-9),
+                request.best_effort,
+            )
             bounds = np.array(config.bounds_for(model.action_bounds))
             config.axes_for(model.action_bounds)
         except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, f'cem.{error}') from error
+            raise GoalError(ErrorCode.INVALID_SETTINGS, f'search.{error}') from error
         try:
-            found = plan(model, context, request.states, goal, config,
-                         on_iteration=on_iteration, should_stop=report.stopped)
+            found = plan(
+                model,
+                context,
+                request.states,
+                goal,
+                config,
+                on_iteration=on_iteration,
+                should_stop=report.stopped,
+            )
         except PlanTimeout as error:
-            raise GoalError(ErrorCode.TIMEOUT, (
-                f'time_allowance = {request.allowance:g} s exceeded after {done} of '
-                f'{config.iterations} iterations')) from error
-        if not (np.isfinite(found.actions).all()
-                and (abs(found.actions) <= bounds + BOUNDS_TOLERANCE).all()):
-            raise GoalError(ErrorCode.UNKNOWN, (
-                f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
-                f'{bounds.tolist()}'))
+            raise GoalError(
+                ErrorCode.TIMEOUT,
+                (
+                    f'time_allowance = {request.allowance:g} s exceeded after {done} of '
+                    f'{config.iterations} iterations'
+                ),
+            ) from error
+        if not (
+            np.isfinite(found.actions).all()
+            and (abs(found.actions) <= bounds + BOUNDS_TOLERANCE).all()
+        ):
+            raise GoalError(
+                ErrorCode.UNKNOWN,
+                (
+                    f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
+                    f'{bounds.tolist()}'
+                ),
+            )
         return found
 
 
 def plan_config(settings, action_bounds, time_limit, best_effort):
     """Return the optimizer's config of parameters; a bound of zero is the model's."""
-    bounds = tuple(bound or own for bound, own in zip(settings.cem_bounds, action_bounds))
+    bounds = tuple(bound or own for bound, own in zip(settings.search_bounds, action_bounds))
     common = {
-        'samples': settings.samples, 'iterations': settings.iterations,
-        'horizon': settings.cem_horizon, 'bounds': bounds if any(settings.cem_bounds) else None,
-        'search': settings.cem_search, 'gripper_deadband': settings.cem_gripper_deadband,
-        'seed': None if settings.cem_seed < 0 else settings.cem_seed, 'time_limit': time_limit,
-        'best_effort': best_effort}
+        'samples': settings.samples,
+        'iterations': settings.iterations,
+        'horizon': settings.search_horizon,
+        'bounds': bounds if any(settings.search_bounds) else None,
+        'axes': settings.search_axes,
+        'gripper_deadband': settings.search_gripper_deadband,
+        'seed': None if settings.search_seed < 0 else settings.search_seed,
+        'time_limit': time_limit,
+        'best_effort': best_effort,
+    }
     if settings.optimizer == 'trust_region':
         return TrustRegionConfig(**common)
     return CemConfig(
-        elite_fraction=settings.cem_elite_fraction, momentum_mean=settings.cem_momentum_mean,
-        momentum_std=settings.cem_momentum_std, include_mean=settings.cem_include_mean,
-        keep_elites=settings.cem_keep_elites, **common)
+        elite_fraction=settings.cem_elite_fraction,
+        momentum_mean=settings.cem_momentum_mean,
+        momentum_std=settings.cem_momentum_std,
+        include_mean=settings.cem_include_mean,
+        keep_elites=settings.cem_keep_elites,
+        **common,
+    )
 
 
 def goal_error(error, model):
@@ -177,9 +222,13 @@ def goal_error(error, model):
     if is_out_of_memory(error):
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
         release_memory()
-        return GoalError(ErrorCode.OUT_OF_MEMORY, (
-            f'memory of {model.device} ran out: lower cem.samples or cem.horizon, or use a '
-            f'smaller model or dtype ({error})'))
+        return GoalError(
+            ErrorCode.OUT_OF_MEMORY,
+            (
+                f'memory of {model.device} ran out: lower cem.samples or search.horizon, or use a '
+                f'smaller model or dtype ({error})'
+            ),
+        )
     if isinstance(error, NonFiniteEnergyError):
         return GoalError(ErrorCode.NON_FINITE_ENERGY, str(error))
     return GoalError(ErrorCode.UNKNOWN, f'{type(error).__name__}: {error}')

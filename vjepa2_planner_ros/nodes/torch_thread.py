@@ -13,8 +13,10 @@ import numpy as np
 
 from .errors import GoalError, GoalStopped
 from .solver import Answer, goal_error, Request, Solver
-from ..error_codes import ErrorCode
-from ..planning import goal_energy, plan, PlanCancelled, TrustRegionConfig
+from ..messages.error_codes import ErrorCode
+from ..planning.config import TrustRegionConfig
+from ..planning.errors import PlanCancelled
+from ..planning.search import goal_energy, plan
 from ..world_model import LoadCancelled
 from ..world_model.devices import release_memory
 
@@ -75,8 +77,13 @@ class TorchThread:
         :param should_stop: polled often; true ends it with LoadCancelled or PlanCancelled.
         :param may_switch: asked once when the new one is ready; false ends it in the same way.
         """
-        self._call(self._load, settings, progress or (lambda phase, done, total: None),
-                   should_stop or (lambda: False), may_switch or (lambda: True))
+        self._call(
+            self._load,
+            settings,
+            progress or (lambda phase, done, total: None),
+            should_stop or (lambda: False),
+            may_switch or (lambda: True),
+        )
 
     def unload(self):
         """Forget the model and give its memory back."""
@@ -86,7 +93,7 @@ class TorchThread:
         """
         Answer a request; report is told of the progress.
 
-        report has encoding(share), goal_input(rgb), model_input(rgb), iteration(CemIteration in
+        report has encoding(share), goal_input(rgb), model_input(rgb), iteration(SearchIteration in
         command convention), stopped() and raise_if_stopped(). GoalError or GoalStopped if there
         is no plan.
         """
@@ -104,10 +111,12 @@ class TorchThread:
         """
         energies = []
         solver, total, batches = self._call(
-            self._answered, self._begin_energies, request, commands_within, batch, report)
+            self._answered, self._begin_energies, request, commands_within, batch, report
+        )
         while sum(map(len, energies)) < total:
             energies.append(
-                self._call(self._answered, self._next_energies, solver, batches, report))
+                self._call(self._answered, self._next_energies, solver, batches, report)
+            )
             report.evaluated(sum(map(len, energies)) / total)
         return np.concatenate(energies)
 
@@ -153,16 +162,27 @@ class TorchThread:
 
     def _ready_model(self, settings, progress, should_stop, may_switch):
         model = self._load_model(
-            settings.model, device=settings.device, dtype=settings.dtype,
-            checkpoint=settings.checkpoint or None, cache=settings.model_cache or None,
-            progress=progress, should_stop=should_stop)
+            settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            checkpoint=settings.checkpoint or None,
+            cache=settings.model_cache or None,
+            progress=progress,
+            should_stop=should_stop,
+        )
         # The first calls compile kernels and reserve memory: not while a robot waits.
         progress('warm up', 0, 0)
         frame = np.zeros((256, 256, 3), np.uint8)
         latents = model.encode(frame[None])
         if model.action_dim == 7:
-            plan(model, latents, np.zeros((1, 7)), latents[0],
-                 TrustRegionConfig(iterations=1, seed=0), should_stop=should_stop)
+            plan(
+                model,
+                latents,
+                np.zeros((1, 7)),
+                latents[0],
+                TrustRegionConfig(iterations=1, seed=0),
+                should_stop=should_stop,
+            )
         if should_stop() or not may_switch():
             raise LoadCancelled(f"loading model '{settings.model}' was stopped")
         return model
@@ -206,6 +226,8 @@ class TorchThread:
     def _next_energies(self, solver, batches, report):
         report.raise_if_stopped()
         if solver is not self._solver:
-            raise GoalError(ErrorCode.MODEL_NOT_FOUND,
-                            f"model '{solver.model.name}' was replaced meanwhile; ask again")
+            raise GoalError(
+                ErrorCode.MODEL_NOT_FOUND,
+                f"model '{solver.model.name}' was replaced meanwhile; ask again",
+            )
         return next(batches)

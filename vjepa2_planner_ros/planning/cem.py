@@ -23,8 +23,9 @@ class CrossEntropy:
     Shapes: S samples, H horizon, A searched axes, K elites.
     """
 
-    def __init__(self, config: CemConfig, axes: list[int], bounds: Tensor,
-                 generator: torch.Generator):
+    def __init__(
+        self, config: CemConfig, axes: list[int], bounds: Tensor, generator: torch.Generator
+    ):
         self._config, self._bounds, self._generator = config, bounds, generator
         initial_std = bounds
         if config.initial_std is not None:
@@ -54,8 +55,7 @@ class CrossEntropy:
         """Fit the Gaussian to the elites; see plan()."""
         actions, energies = (torch.cat(pair) for pair in zip((actions, energies), self._kept))
         elites = lowest(energies, self._config.elites)
-        std, mean = torch.std_mean(
-            actions[elites], dim=0, correction=1 if len(elites) > 1 else 0)
+        std, mean = torch.std_mean(actions[elites], dim=0, correction=1 if len(elites) > 1 else 0)
         self.mean = (1 - self._momentum_mean) * mean + self._momentum_mean * self.mean
         self.std = (1 - self._momentum_std) * std + self._momentum_std * self.std
         if self._config.keep_elites and len(elites) < self._config.samples:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Union
+from typing import TypeAlias
 
 from .actions import AXES, MAX_TRANSLATION
 
-PerAxis = Union[float, tuple[float, ...]]
+PerAxis: TypeAlias = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class PlanConfig:
+class SearchConfig:
     """
     What every optimizer needs to know; a wrong value raises ValueError that names it.
 
@@ -26,7 +26,7 @@ class PlanConfig:
     iterations: int = 1
     horizon: int = 1
     bounds: tuple[float, ...] | None = None  # largest |action| per axis; None = the model's
-    search: tuple[str, ...] = ('x', 'y', 'z', 'gripper')  # other axes stay 0
+    axes: tuple[str, ...] = ('x', 'y', 'z', 'gripper')  # other axes stay 0
     gripper_deadband: float = 0.0  # smaller gripper changes become 0 in the returned plan
     seed: int | None = None  # None = a new one each time
     time_limit: float | None = None  # s
@@ -36,8 +36,8 @@ class PlanConfig:
         for name in ('samples', 'iterations', 'horizon'):
             self._check(name, getattr(self, name) >= 1, '1 or more')
         self._check_per_axis('bounds')
-        unknown = set(self.search) - set(AXES)
-        self._check('search', self.search and not unknown, f"some of {', '.join(AXES)}")
+        unknown = set(self.axes) - set(AXES)
+        self._check('axes', self.axes and not unknown, f'some of {", ".join(AXES)}')
         self._check('gripper_deadband', 0.0 <= self.gripper_deadband <= 1.0, 'from 0 to 1')
         self._check('time_limit', self.time_limit is None or self.time_limit > 0.0, 'above 0 s')
 
@@ -47,9 +47,12 @@ class PlanConfig:
 
     def _check_per_axis(self, name):
         value = getattr(self, name)
-        self._check(name, value is None or (
-            len(value) == len(AXES) and all(isfinite(v) and v >= 0.0 for v in value)),
-            'seven finite numbers, 0 or more')
+        self._check(
+            name,
+            value is None
+            or (len(value) == len(AXES) and all(isfinite(v) and v >= 0.0 for v in value)),
+            'seven finite numbers, 0 or more',
+        )
 
     def bounds_for(self, action_bounds: tuple[float, ...]) -> tuple[float, ...]:
         """
@@ -57,14 +60,17 @@ class PlanConfig:
 
         Settings can narrow a model's bounds, not widen them: beyond them it has seen nothing.
         """
-        limits = tuple(min(v, MAX_TRANSLATION) if i < 3 else v
-                       for i, v in enumerate(action_bounds))
+        limits = tuple(
+            min(v, MAX_TRANSLATION) if i < 3 else v for i, v in enumerate(action_bounds)
+        )
         if self.bounds is None:
             return limits
         for axis, value, limit in zip(AXES, self.bounds, limits):
             if value > limit:
-                raise ValueError(f'bounds of {axis} is {value}; allowed: up to {limit}, the '
-                                 'largest step the model was trained for')
+                raise ValueError(
+                    f'bounds of {axis} is {value}; allowed: up to {limit}, the '
+                    'largest step the model was trained for'
+                )
         return self.bounds
 
     def axes_for(self, action_bounds: tuple[float, ...]) -> list[int]:
@@ -74,15 +80,17 @@ class PlanConfig:
         An axis that cannot move is left out: it has no say in how far the elites agree.
         """
         bounds = self.bounds_for(action_bounds)
-        axes = [i for i, name in enumerate(AXES) if name in self.search and bounds[i] > 0.0]
+        axes = [i for i, name in enumerate(AXES) if name in self.axes and bounds[i] > 0.0]
         if not axes:
-            raise ValueError(f"search is {', '.join(self.search)}; allowed: an axis whose bound "
-                             f'is above 0, the bounds are {list(bounds)}')
+            raise ValueError(
+                f'axes is {", ".join(self.axes)}; allowed: an axis whose bound '
+                f'is above 0, the bounds are {list(bounds)}'
+            )
         return axes
 
 
 @dataclass(frozen=True)
-class CemConfig(PlanConfig):
+class CemConfig(SearchConfig):
     """
     Settings of the cross-entropy method.
 
@@ -103,8 +111,11 @@ class CemConfig(PlanConfig):
         super().__post_init__()
         self._check('elite_fraction', 0.0 < self.elite_fraction <= 1.0, 'above 0, up to 1')
         for name in ('momentum_mean', 'momentum_std'):
-            self._check(name, all(0.0 <= v < 1.0 for v in per_axis(getattr(self, name), name)),
-                        'from 0 to below 1')
+            self._check(
+                name,
+                all(0.0 <= v < 1.0 for v in per_axis(getattr(self, name), name)),
+                'from 0 to below 1',
+            )
         self._check_per_axis('initial_std')
 
     @property
@@ -114,7 +125,7 @@ class CemConfig(PlanConfig):
 
 
 @dataclass(frozen=True)
-class TrustRegionConfig(PlanConfig):
+class TrustRegionConfig(SearchConfig):
     """Settings of the trust-region optimizer; the best quarter of the samples are its elites."""
 
     samples: int = 16

@@ -1,34 +1,223 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Energies of given steps, by the same path as the search's candidates."""
+"""
+Energy landscapes as numbers: the energy of single steps over a grid of two or three axes.
+
+Steps are in the convention of commands: x y z [m], roll pitch yaw [rad, fixed axes, robot base
+frame], gripper from -1 (close) to +1 (open).
+"""
 
 from __future__ import annotations
 
-from typing import Iterator
+from dataclasses import dataclass
+import itertools
+import json
+from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .actions import to_action
-from .search import goal_energy
-from ..world_model import WorldModel
+UNITS = {'x': 'm', 'y': 'm', 'z': 'm', 'roll': 'rad', 'pitch': 'rad', 'yaw': 'rad', 'gripper': ''}
+AXES = tuple(UNITS)
+TRANSLATIONS = AXES[:3]
+DEFAULT_AXES = AXES[:2]
+MAX_POINTS = 1 << 17
+SAME = 1e-6  # rounding of steps that went through float32 [m, rad, gripper]
+DEFAULT_RESOLUTION = {2: 21, 3: 11}  # by number of axes
 
 
-def energies_in_batches(world_model: WorldModel, context: Tensor, states, goal: Tensor,
-                        commands: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+@dataclass(frozen=True)
+class Grid:
+    """The points of a landscape: every combination of the values on its axes."""
+
+    axes: tuple[str, ...]  # two or three of AXES
+    values: tuple[np.ndarray, ...]  # ascending, of each axis
+    offset: np.ndarray  # [7], the step on the other axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the number of points on each axis."""
+        return tuple(len(values) for values in self.values)
+
+    def commands(self) -> np.ndarray:
+        """Return the points as float64 [P, 7], the last axis running fastest."""
+        points = np.stack(np.meshgrid(*self.values, indexing='ij'), axis=-1)
+        commands = np.tile(self.offset, (points[..., 0].size, 1))
+        commands[:, [AXES.index(axis) for axis in self.axes]] = points.reshape(-1, len(self.axes))
+        return commands
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Energies over a Grid, with what to compare them with."""
+
+    grid: Grid
+    energies: np.ndarray  # float32, of the grid's shape; NaN where the model gave no number
+    start_energy: float  # of doing nothing
+    command: np.ndarray | None = None  # [7], the first step of a plan
+    command_energy: float = float('nan')  # of it; NaN without one
+
+    @property
+    def lowest(self) -> tuple[int, ...]:
+        """Return the indices of the minimum."""
+        return tuple(map(int, np.unravel_index(np.nanargmin(self.energies), self.energies.shape)))
+
+    @property
+    def minimum(self) -> float:
+        """Return the lowest energy."""
+        return float(self.energies[self.lowest])
+
+    @property
+    def minimum_command(self) -> np.ndarray:
+        """Return the step [7] of the lowest energy."""
+        return self.grid.commands()[np.ravel_multi_index(self.lowest, self.grid.shape)]
+
+    def translations(self) -> Landscape | None:
+        """
+        Return the landscape over its translations alone; None if it has none.
+
+        On every other axis it takes the value where the energy is lowest, point by point.
+        """
+        kept = [i for i, axis in enumerate(self.grid.axes) if axis in TRANSLATIONS]
+        if not kept:
+            return None
+        others = tuple(i for i in range(len(self.grid.axes)) if i not in kept)
+        energies = np.where(np.isnan(self.energies), np.inf, self.energies).min(axis=others)
+        grid = Grid(
+            tuple(self.grid.axes[i] for i in kept),
+            tuple(self.grid.values[i] for i in kept),
+            self.grid.offset,
+        )
+        return Landscape(
+            grid,
+            np.where(np.isinf(energies), np.nan, energies).astype(np.float32),
+            self.start_energy,
+            self.command,
+            self.command_energy,
+        )
+
+    def slices(self):
+        """Yield (first axis, second axis, energies) of each pair of axes, through the minimum."""
+        for pair in itertools.combinations(range(len(self.grid.axes)), 2):
+            index = tuple(slice(None) if i in pair else at for i, at in enumerate(self.lowest))
+            yield (*pair, self.energies[index])
+
+    def place(self, step) -> str:
+        """
+        Return where a step [7] is in the slices.
+
+        '' = in all of them; 'projected' = beside one, so its energy is not that of the cell where
+        it appears; 'outside' = beyond the ends of an axis.
+        """
+        drawn = np.isin(AXES, self.grid.axes)
+        beside = (abs(step - self.grid.offset) > SAME)[~drawn].any()
+        for axis, values in zip(self.grid.axes, self.grid.values):
+            at, spacing = step[AXES.index(axis)], values[1] - values[0]
+            if not values[0] - SAME <= at <= values[-1] + SAME:
+                return 'outside'
+            lowest = self.minimum_command[AXES.index(axis)]
+            if len(self.grid.axes) > 2 and abs(at - lowest) > spacing / 2.0 + SAME:
+                beside = True  # some slice shows the other two axes at the minimum
+        return 'projected' if beside else ''
+
+    def as_dict(self) -> dict:
+        """Return everything as lists and numbers for JSON; None where the energy is no number."""
+        energies = self.energies.astype(float)
+        return {
+            'axes': [
+                {'name': axis, 'unit': UNITS[axis], 'values': values.tolist()}
+                for axis, values in zip(self.grid.axes, self.grid.values)
+            ],
+            'offset': dict(zip(AXES, self.grid.offset.tolist())),
+            'energies': np.where(np.isnan(energies), None, energies).tolist(),
+            'start_energy': self.start_energy,
+            'minimum': self.minimum,
+            'minimum_command': self.minimum_command.tolist(),
+            'command': None if self.command is None else self.command.tolist(),
+            'command_energy': (self.command_energy if np.isfinite(self.command_energy) else None),
+        }
+
+    def save(self, path) -> None:
+        """Write to a .json, or to a .npz with the axes' values by name."""
+        if Path(path).suffix == '.json':
+            Path(path).write_text(json.dumps(self.as_dict(), indent=1, allow_nan=False) + '\n')
+            return
+        command = np.full(7, np.nan) if self.command is None else self.command
+        np.savez(
+            path,
+            axes=self.grid.axes,
+            **dict(zip(self.grid.axes, self.grid.values)),
+            offset=self.grid.offset,
+            energies=self.energies,
+            start_energy=self.start_energy,
+            command=command,
+            command_energy=self.command_energy,
+        )
+
+
+def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
     """
-    Yield the energies, float32 [batch or fewer], of single steps in their order.
+    Return a Grid; ValueError naming the argument, its value and what is allowed.
 
-    :param context: [T, ...] what the world model observed of the frames, the current one last.
-    :param states: [T, 7] end-effector states at these frames.
-    :param goal: [N, D] latents of the goal picture.
-    :param commands: [P, 7] steps in the convention of commands.
-    :param batch: how many are evaluated before the caller has its say again.
-
-    An energy is NaN where the model gives no finite number.
+    :param axes: two or three of AXES; empty = x and y.
+    :param lowest: first value on each axis; empty = -bounds.
+    :param highest: last value on each axis; empty = bounds.
+    :param resolution: points on each axis; empty = DEFAULT_RESOLUTION.
+    :param offset: [7] the step on the other axes.
+    :param bounds: [7] the largest step of the model on each of AXES.
     """
-    actions = torch.as_tensor(to_action(commands), dtype=torch.float32)
-    for some in actions[:, None].split(batch):
-        energies = goal_energy(world_model.rollout(context, states, some), goal).cpu()
-        yield energies.where(energies.isfinite(), torch.nan).numpy()
+    axes = tuple(axes) or DEFAULT_AXES
+    _require(
+        len(axes) in DEFAULT_RESOLUTION and len(set(axes)) == len(axes) and set(axes) <= set(AXES),
+        'axes',
+        list(axes),
+        f'two or three of {", ".join(AXES)}, each once',
+    )
+    limits = np.array([bounds[AXES.index(axis)] for axis in axes])
+    for axis, limit in zip(axes, limits):
+        movable = [name for name, bound in zip(AXES, bounds) if bound > 0.0]
+        _require(limit > 0.0, 'axes', axis, f'what the model moves: {", ".join(movable)}')
+    lowest = _per_axis('lowest', lowest, -limits, axes, limits)
+    highest = _per_axis('highest', highest, limits, axes, limits)
+    for axis, low, high in zip(axes, lowest, highest):
+        _require(low < high, f'highest of {axis}', high, f'more than lowest = {low:g}')
+    default = [DEFAULT_RESOLUTION[len(axes)]] * len(axes)
+    resolution = [int(number) for number in resolution] or default
+    _require(
+        len(resolution) == len(axes)
+        and min(resolution) >= 2
+        and np.prod(resolution, dtype=float) <= MAX_POINTS,
+        'resolution',
+        resolution,
+        f'2 or more for each of {len(axes)} axes, {MAX_POINTS} points in all',
+    )
+    offset = np.array(offset, float)
+    for axis, value, bound in zip(AXES, offset, bounds):
+        allowed = 0.0 if axis in axes else bound
+        _require(
+            abs(value) <= allowed + 1e-9,
+            f'offset of {axis}',
+            value,
+            f'{-allowed:g} to {allowed:g}',
+        )
+    return Grid(
+        axes, tuple(np.linspace(*ends) for ends in zip(lowest, highest, resolution)), offset
+    )
+
+
+def _per_axis(name, given, default, axes, limits):
+    if not len(given):
+        return default
+    _require(len(given) == len(axes), name, list(given), f'{len(axes)} numbers, one for each axis')
+    for axis, value, limit in zip(axes, given, limits):
+        _require(
+            abs(value) <= limit + 1e-9,
+            f'{name} of {axis}',
+            value,
+            f"{-limit:g} to {limit:g}, the model's bounds",
+        )
+    return np.array(given, float)
+
+
+def _require(condition, name, value, allowed):
+    if not condition:  # false for NaN too, as every comparison with it is
+        raise ValueError(f'{name} = {value}: allowed: {allowed}')

@@ -11,15 +11,15 @@ Shapes: S samples, H horizon, A searched axes, K elites, N patches, D channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .actions import AXES
+from .actions import AXES, to_action
 from .cem import CrossEntropy
 from .config import CemConfig, TrustRegionConfig
 from .errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
@@ -31,7 +31,7 @@ OPTIMIZERS = {CemConfig: CrossEntropy, TrustRegionConfig: TrustRegion}
 
 
 @dataclass(frozen=True)
-class CemIteration:
+class SearchIteration:
     """What one iteration found; axes that are not searched are zero."""
 
     iteration: int  # 1-based
@@ -62,10 +62,16 @@ def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
     return _energy(latents - goal)
 
 
-def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor,
-         config: CemConfig | TrustRegionConfig, *,
-         on_iteration: Callable[[CemIteration], None] | None = None,
-         should_stop: Callable[[], bool] | None = None) -> Plan:
+def plan(
+    world_model: WorldModel,
+    context: Tensor,
+    states,
+    goal: Tensor,
+    config: CemConfig | TrustRegionConfig,
+    *,
+    on_iteration: Callable[[SearchIteration], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Plan:
     """
     Search the actions whose predicted latents come nearest to the goal's.
 
@@ -73,7 +79,7 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor,
     :param states: [T, 7] end-effector states at these frames.
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
-    :param on_iteration: called with a CemIteration after each iteration.
+    :param on_iteration: called with a SearchIteration after each iteration.
     :param should_stop: polled before each iteration; true ends the plan.
     :raise PlanCancelled: should_stop() was true.
     :raise PlanTimeout: config.time_limit has passed; with config.best_effort only if that was
@@ -104,21 +110,59 @@ def plan(world_model: WorldModel, context: Tensor, states, goal: Tensor,
         energies, misses = evaluate(actions)
         if not energies.isfinite().any():
             raise NonFiniteEnergyError(
-                f'none of {len(energies)} energies is finite in iteration {iteration}')
+                f'none of {len(energies)} energies is finite in iteration {iteration}'
+            )
         actions, energies, elites = optimizer.tell(actions, energies, misses)
         lowest_so_far.append(min([float(energies[elites[0]]), *lowest_so_far[-1:]]))
         if on_iteration is not None:
-            on_iteration(CemIteration(
-                iteration, config.iterations, _all_axes(actions, axes).numpy(), energies.numpy(),
-                elites.numpy(), _all_axes(optimizer.mean, axes).double().numpy(),
-                _all_axes(optimizer.std, axes).double().numpy(), lowest_so_far[-1],
-                perf_counter() - began))
+            on_iteration(
+                SearchIteration(
+                    iteration,
+                    config.iterations,
+                    _all_axes(actions, axes).numpy(),
+                    energies.numpy(),
+                    elites.numpy(),
+                    _all_axes(optimizer.mean, axes).double().numpy(),
+                    _all_axes(optimizer.std, axes).double().numpy(),
+                    lowest_so_far[-1],
+                    perf_counter() - began,
+                )
+            )
 
     found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
     return Plan(
-        _all_axes(found, axes).double().numpy(), energy, start_energy,
+        _all_axes(found, axes).double().numpy(),
+        energy,
+        start_energy,
         _confidence(energy, start_energy, actions[elites], optimizer.initial_std),
-        tuple(lowest_so_far), perf_counter() - began)
+        tuple(lowest_so_far),
+        perf_counter() - began,
+    )
+
+
+def energies_in_batches(
+    world_model: WorldModel,
+    context: Tensor,
+    states,
+    goal: Tensor,
+    commands: np.ndarray,
+    batch: int,
+) -> Iterator[np.ndarray]:
+    """
+    Yield the energies, float32 [batch or fewer], of single steps in their order.
+
+    :param context: [T, ...] what the world model observed of the frames, the current one last.
+    :param states: [T, 7] end-effector states at these frames.
+    :param goal: [N, D] latents of the goal picture.
+    :param commands: [P, 7] steps in the convention of commands.
+    :param batch: how many are evaluated before the caller has its say again.
+
+    An energy is NaN where the model gives no finite number.
+    """
+    actions = torch.as_tensor(to_action(commands), dtype=torch.float32)
+    for some in actions[:, None].split(batch):
+        energies = goal_energy(world_model.rollout(context, states, some), goal).cpu()
+        yield energies.where(energies.isfinite(), torch.nan).numpy()
 
 
 def _answer(answers: Tensor, evaluate, axes: list[int], config) -> tuple[Tensor, float, float]:
@@ -126,12 +170,14 @@ def _answer(answers: Tensor, evaluate, axes: list[int], config) -> tuple[Tensor,
     if 6 in axes:
         gripper = answers[..., axes.index(6)]
         gripper *= gripper.abs() >= config.gripper_deadband
-    *energies, start_energy = evaluate(
-        torch.cat([answers, torch.zeros_like(answers[:1])]))[0].tolist()
+    *energies, start_energy = evaluate(torch.cat([answers, torch.zeros_like(answers[:1])]))[
+        0
+    ].tolist()
     energy = min(energies)
     if not np.isfinite([energy, start_energy]).all():
-        raise NonFiniteEnergyError(f'the energy of the plan is {energy}, of doing nothing '
-                                   f'{start_energy}')
+        raise NonFiniteEnergyError(
+            f'the energy of the plan is {energy}, of doing nothing {start_energy}'
+        )
     return answers[energies.index(energy)], energy, start_energy
 
 

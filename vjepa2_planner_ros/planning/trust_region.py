@@ -42,14 +42,21 @@ class TrustRegion:
     before: the model is then too coarse. Otherwise it moves on as it is.
     """
 
-    def __init__(self, config: TrustRegionConfig, axes: list[int], bounds: Tensor,
-                 generator: torch.Generator):
+    def __init__(
+        self,
+        config: TrustRegionConfig,
+        axes: list[int],
+        bounds: Tensor,
+        generator: torch.Generator,
+    ):
         self._config = config
         self._shape = config.horizon, len(axes)
         self._scale = bounds.repeat(config.horizon)  # [P]
         self._sobol = torch.quasirandom.SobolEngine(
-            len(self._scale), scramble=True,
-            seed=int(torch.randint(2 ** 31, (), generator=generator)))
+            len(self._scale),
+            scramble=True,
+            seed=int(torch.randint(2**31, (), generator=generator)),
+        )
         self._center, self._radius = torch.zeros_like(self._scale), 1.0
         self._points, self._energies = self._center[None][:0], torch.zeros(0)
         self._misses = None  # [n, M]
@@ -69,7 +76,7 @@ class TrustRegion:
     @property
     def std(self) -> Tensor:
         """Return the standard deviation of the next candidates [H, A]."""
-        return (self._radius * self._scale).view(self._shape) / 3 ** 0.5
+        return (self._radius * self._scale).view(self._shape) / 3**0.5
 
     def ask(self) -> Tensor:
         """Return the next candidates [S, H, A]: the centre, and points all around it."""

@@ -6,7 +6,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 from vjepa2_planner_ros.simulation.kinematics import DOWN, euler_to_matrix, matrix_to_euler
 from vjepa2_planner_ros.simulation.scene import WORKSPACE
 
@@ -45,5 +44,6 @@ def sample_episode(seed, distance=DISTANCE):
     yaw = rng.uniform(-LARGEST_YAW, LARGEST_YAW)
     rpy = matrix_to_euler(euler_to_matrix((roll, pitch, yaw)) @ DOWN)
     closedness = rng.uniform(size=2)
-    return Episode(seed, np.array([*start, *rpy, closedness[0]]),
-                   np.array([*goal, *rpy, closedness[1]]))
+    return Episode(
+        seed, np.array([*start, *rpy, closedness[0]]), np.array([*goal, *rpy, closedness[1]])
+    )

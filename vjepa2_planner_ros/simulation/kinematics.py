@@ -21,18 +21,24 @@ DOWN = np.diag([1.0, -1.0, -1.0])
 def euler_to_matrix(rpy):
     """Return R = Rz(yaw) Ry(pitch) Rx(roll) [3, 3] of fixed-axis angles rpy (rad)."""
     (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
-    return np.array([
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr]])
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
 
 
 def matrix_to_euler(matrix):
     """Return roll, pitch, yaw (rad) of a rotation [3, 3]; the pitch of this arm stays < pi / 2."""
-    return np.array([
-        np.arctan2(matrix[2, 1], matrix[2, 2]),
-        np.arctan2(-matrix[2, 0], np.hypot(matrix[2, 1], matrix[2, 2])),
-        np.arctan2(matrix[1, 0], matrix[0, 0])])
+    return np.array(
+        [
+            np.arctan2(matrix[2, 1], matrix[2, 2]),
+            np.arctan2(-matrix[2, 0], np.hypot(matrix[2, 1], matrix[2, 2])),
+            np.arctan2(matrix[1, 0], matrix[0, 0]),
+        ]
+    )
 
 
 def matrix_to_quaternion(matrix):
@@ -83,15 +89,17 @@ class ArmKinematics:
         first = model.joint('panda_joint1')
         self._qpos = slice(first.qposadr[0], first.qposadr[0] + ARM_JOINTS)
         self._columns = first.dofadr[0] + FREE_JOINTS
-        self._limits = model.jnt_range[first.id:first.id + ARM_JOINTS].copy()
+        self._limits = model.jnt_range[first.id : first.id + ARM_JOINTS].copy()
         self._jacobian = np.zeros((6, model.nv))
 
     def forward(self, joints):
         """Return position [3] (m) and rotation [3, 3] of the end effector in the base frame."""
         self._data.qpos[self._qpos] = joints
         mujoco.mj_kinematics(self._model, self._data)
-        return (self._data.site_xpos[self._site].copy(),
-                self._data.site_xmat[self._site].reshape(3, 3).copy())
+        return (
+            self._data.site_xpos[self._site].copy(),
+            self._data.site_xmat[self._site].reshape(3, 3).copy(),
+        )
 
     def inverse(self, position, rotation):
         """
@@ -119,12 +127,13 @@ class ArmKinematics:
             mujoco.mj_comPos(model, data)
             mujoco.mj_jacSite(model, data, self._jacobian[:3], self._jacobian[3:], site)
             jacobian = self._jacobian[:, self._columns]
-            step = np.linalg.solve(
-                jacobian.T @ jacobian + DAMPING * np.eye(6), jacobian.T @ error)
+            step = np.linalg.solve(jacobian.T @ jacobian + DAMPING * np.eye(6), jacobian.T @ error)
             joints[FREE_JOINTS] += step * min(1.0, LARGEST_STEP / np.abs(step).max())
         else:
             raise ValueError(f'the pose at {np.round(position, 3).tolist()} m is out of reach')
         if np.any(joints < self._limits[:, 0]) or np.any(joints > self._limits[:, 1]):
-            raise ValueError(f'the pose at {np.round(position, 3).tolist()} m '
-                             'is beyond the limits of the joints')
+            raise ValueError(
+                f'the pose at {np.round(position, 3).tolist()} m '
+                'is beyond the limits of the joints'
+            )
         return joints

@@ -74,7 +74,8 @@ def _wheel_assets():
             return Path(file.locate()).parent
     raise FileNotFoundError(
         f'the meshes of the Panda come with the wheel {WHEEL}, which is not installed: '
-        f'pip install --no-deps {WHEEL}==0.4.8')
+        f'pip install --no-deps {WHEEL}==0.4.8'
+    )
 
 
 def _read_link(assets, link):
@@ -88,7 +89,8 @@ def _read_link(assets, link):
         height, width = atlas.shape[:2]
         colours = atlas[
             np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1),
-            np.clip((uv[:, 0] * width).astype(int), 0, width - 1)]
+            np.clip((uv[:, 0] * width).astype(int), 0, width - 1),
+        ]
     size = CLUSTER_SIZE.get(link, DEFAULT_CLUSTER_SIZE)
     meshes = []
     for colour in np.unique(colours, axis=0):
@@ -139,9 +141,14 @@ def _load(path):
     meshes = []
     with np.load(path, allow_pickle=False) as data:
         for i in range(int(data['count'])):
-            meshes.append(Mesh(
-                str(data[f'{i}.link']), tuple(int(c) for c in data[f'{i}.colour']),
-                data[f'{i}.vertices'].astype(float), data[f'{i}.faces'].astype(int)))
+            meshes.append(
+                Mesh(
+                    str(data[f'{i}.link']),
+                    tuple(int(c) for c in data[f'{i}.colour']),
+                    data[f'{i}.vertices'].astype(float),
+                    data[f'{i}.faces'].astype(int),
+                )
+            )
     return meshes
 
 
@@ -154,11 +161,14 @@ def _save(path, meshes, notice):
         arrays[f'{i}.colour'] = mesh.colour
         arrays[f'{i}.vertices'] = mesh.vertices
         arrays[f'{i}.faces'] = mesh.faces.astype(np.int32)
-    text = (f'The meshes in {path.name} are those of the PyPI package {WHEEL}, modified: split by '
-            f'colour and decimated.\nNotice of the original:\n\n{notice}')
+    text = (
+        f'The meshes in {path.name} are those of the PyPI package {WHEEL}, modified: split by '
+        f'colour and decimated.\nNotice of the original:\n\n{notice}'
+    )
     for target, write in (
-            (path.with_name('NOTICE'), lambda file: file.write(text.encode())),
-            (path, lambda file: np.savez(file, **arrays))):
+        (path.with_name('NOTICE'), lambda file: file.write(text.encode())),
+        (path, lambda file: np.savez(file, **arrays)),
+    ):
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             write(file)
         os.replace(file.name, target)

@@ -5,9 +5,13 @@
 
 import mujoco
 import numpy as np
-
 from vjepa2_planner_ros.simulation.kinematics import (
-    ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler)
+    ARM_JOINTS,
+    ArmKinematics,
+    euler_to_matrix,
+    limit_tilt,
+    matrix_to_euler,
+)
 from vjepa2_planner_ros.simulation.rendering import require_opengl
 from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
 from vjepa2_planner_ros.simulation.variation import vary_scene
@@ -39,8 +43,9 @@ class PandaSim:
     'physics' position servos follow, and hand, fingers, objects and table touch each other.
     """
 
-    def __init__(self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME,
-                 camera='fixed'):
+    def __init__(
+        self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME, camera='fixed'
+    ):
         """
         Build the scene of a seed.
 
@@ -70,8 +75,9 @@ class PandaSim:
         self._renderer = None
         first = self._model.joint('panda_joint1')
         self._arm = first.qposadr[0] + np.arange(ARM_JOINTS)
-        self._fingers = np.array([
-            self._model.joint(f'panda_finger_joint{i}').qposadr[0] for i in (1, 2)])
+        self._fingers = np.array(
+            [self._model.joint(f'panda_finger_joint{i}').qposadr[0] for i in (1, 2)]
+        )
         self._driven = np.array([*self._arm, self._fingers[0]])
         self._finger_bodies = [self._model.body(f'finger{i}').id for i in (1, 2)]
         self._camera = self._model.camera('fixed').id
@@ -128,10 +134,13 @@ class PandaSim:
         """Return the measured state, float64 [7]."""
         data = self._data
         opening = data.qpos[self._fingers].mean() / FINGER_TRAVEL
-        return np.array([
-            *data.site_xpos[self._site],
-            *matrix_to_euler(data.site_xmat[self._site].reshape(3, 3)),
-            np.clip(1 - opening, 0, 1)])
+        return np.array(
+            [
+                *data.site_xpos[self._site],
+                *matrix_to_euler(data.site_xmat[self._site].reshape(3, 3)),
+                np.clip(1 - opening, 0, 1),
+            ]
+        )
 
     def step(self, action):
         """
@@ -226,7 +235,8 @@ class PandaSim:
         """Return where both finger tips are in the picture, [2, 2] x (right), y (down), 0..1."""
         data = self._data
         tips = data.xpos[self._finger_bodies] + (
-            data.xmat[self._finger_bodies].reshape(2, 3, 3) @ FINGER_TIP)
+            data.xmat[self._finger_bodies].reshape(2, 3, 3) @ FINGER_TIP
+        )
         seen = (tips - data.cam_xpos[self._camera]) @ data.cam_xmat[self._camera].reshape(3, 3)
         focal = self.camera_matrix()[0, 0] / self.image_size
         return 0.5 + focal * seen[:, :2] * (1, -1) / -seen[:, 2:]

@@ -22,7 +22,8 @@ def require_opengl():
     if os.environ.get('MUJOCO_GL') == NONE:
         raise RuntimeError(
             'rendering without a screen needs EGL or OSMesa, and neither library works here; '
-            'on Debian and Ubuntu: apt-get install -y libosmesa6')
+            'on Debian and Ubuntu: apt-get install -y libosmesa6'
+        )
 
 
 def _load(library):
@@ -44,12 +45,12 @@ def _egl_works():
     if not query or not platform_display:
         return False
     query = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, pointer, pointer)(query)
-    platform_display = ctypes.CFUNCTYPE(
-        pointer, ctypes.c_uint, pointer, pointer)(platform_display)
+    platform_display = ctypes.CFUNCTYPE(pointer, ctypes.c_uint, pointer, pointer)(platform_display)
     egl.eglInitialize.argtypes = [pointer] * 3
     devices, count = (pointer * 16)(), ctypes.c_int()
     if not query(16, devices, ctypes.byref(count)):
         return False
-    displays = (platform_display(EGL_PLATFORM_DEVICE, device, None)
-                for device in devices[:count.value])
+    displays = (
+        platform_display(EGL_PLATFORM_DEVICE, device, None) for device in devices[: count.value]
+    )
     return any(display and egl.eglInitialize(display, None, None) for display in displays)

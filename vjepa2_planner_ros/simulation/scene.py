@@ -10,7 +10,6 @@ The model is compiled once; randomise() changes what varies with the seed in pla
 
 import mujoco
 import numpy as np
-
 from vjepa2_planner_ros.simulation.meshes import panda_meshes
 from vjepa2_planner_ros.simulation.textures import TEXTURES
 
@@ -28,21 +27,69 @@ WRIST_FOV = 70.0  # degrees
 # Joint frames, limits (rad), torques (N m) and identified inertias of the arm, as in the model
 # the meshes come with: offset, quaternion, range, torque, mass, centre, full inertia.
 ARM = (
-    ('0 0 0.333', '1 0 0 0', (-2.897, 2.897), 87, 4.970684, '0.003875 0.002081 -0.04762',
-     '0.70337 0.70661 0.009117 -0.000139 0.006772 0.019169'),
-    ('0 0 0', '1 -1 0 0', (-1.7627, 1.7627), 87, 0.646926, '-0.003141 -0.02872 0.003495',
-     '0.007962 0.02811 0.025995 -0.003925 0.010254 0.000704'),
-    ('0 -0.316 0', '1 1 0 0', (-2.897, 2.897), 87, 3.228604, '0.027518 0.039252 -0.066502',
-     '0.037242 0.036155 0.01083 -0.004761 -0.011396 -0.012805'),
-    ('0.0825 0 0', '1 1 0 0', (-3.0717, -0.0698), 87, 3.587895, '-0.05317 0.104419 0.027454',
-     '0.025853 0.019552 0.028323 0.007796 -0.001332 0.008641'),
-    ('-0.0825 0.384 0', '1 -1 0 0', (-2.897, 2.897), 12, 1.225946,
-     '-0.011953 0.041065 -0.038437',
-     '0.035549 0.029474 0.008627 -0.002117 -0.004037 0.000229'),
-    ('0 0 0', '1 1 0 0', (-0.0174, 3.7524), 12, 1.666555, '0.060149 -0.014117 -0.010517',
-     '0.001964 0.004354 0.005433 0.000109 -0.001158 0.000341'),
-    ('0.088 0 0', '1 1 0 0', (-2.897, 2.897), 12, 0.735522, '0.010517 -0.004252 0.061597',
-     '0.012516 0.010027 0.004815 -0.000428 -0.001196 -0.000741'),
+    (
+        '0 0 0.333',
+        '1 0 0 0',
+        (-2.897, 2.897),
+        87,
+        4.970684,
+        '0.003875 0.002081 -0.04762',
+        '0.70337 0.70661 0.009117 -0.000139 0.006772 0.019169',
+    ),
+    (
+        '0 0 0',
+        '1 -1 0 0',
+        (-1.7627, 1.7627),
+        87,
+        0.646926,
+        '-0.003141 -0.02872 0.003495',
+        '0.007962 0.02811 0.025995 -0.003925 0.010254 0.000704',
+    ),
+    (
+        '0 -0.316 0',
+        '1 1 0 0',
+        (-2.897, 2.897),
+        87,
+        3.228604,
+        '0.027518 0.039252 -0.066502',
+        '0.037242 0.036155 0.01083 -0.004761 -0.011396 -0.012805',
+    ),
+    (
+        '0.0825 0 0',
+        '1 1 0 0',
+        (-3.0717, -0.0698),
+        87,
+        3.587895,
+        '-0.05317 0.104419 0.027454',
+        '0.025853 0.019552 0.028323 0.007796 -0.001332 0.008641',
+    ),
+    (
+        '-0.0825 0.384 0',
+        '1 -1 0 0',
+        (-2.897, 2.897),
+        12,
+        1.225946,
+        '-0.011953 0.041065 -0.038437',
+        '0.035549 0.029474 0.008627 -0.002117 -0.004037 0.000229',
+    ),
+    (
+        '0 0 0',
+        '1 1 0 0',
+        (-0.0174, 3.7524),
+        12,
+        1.666555,
+        '0.060149 -0.014117 -0.010517',
+        '0.001964 0.004354 0.005433 0.000109 -0.001158 0.000341',
+    ),
+    (
+        '0.088 0 0',
+        '1 1 0 0',
+        (-2.897, 2.897),
+        12,
+        0.735522,
+        '0.010517 -0.004252 0.061597',
+        '0.012516 0.010027 0.004815 -0.000428 -0.001196 -0.000741',
+    ),
 )
 SERVO_STIFFNESS = (4500, 4500, 3500, 3500, 2000, 2000, 2000)
 SERVO_DAMPING = (180, 180, 150, 150, 40, 40, 40)
@@ -114,14 +161,28 @@ def build_model(image_size):
     forward = np.subtract(CAMERA_TARGET, CAMERA_POSITION)
     right = np.cross(forward, (0, 0, 1))
     up = np.cross(right, forward)
-    spec = mujoco.MjSpec.from_string(SCENE.format(
-        size=image_size, camera=_text(CAMERA_POSITION), axes=_text((*right, *up)),
-        fov=CAMERA_FOV, assets=_materials(), objects=_objects(), arm=_arm(meshes),
-        excludes='<exclude body1="finger1" body2="finger2"/>', actuators=_actuators()))
+    spec = mujoco.MjSpec.from_string(
+        SCENE.format(
+            size=image_size,
+            camera=_text(CAMERA_POSITION),
+            axes=_text((*right, *up)),
+            fov=CAMERA_FOV,
+            assets=_materials(),
+            objects=_objects(),
+            arm=_arm(meshes),
+            excludes='<exclude body1="finger1" body2="finger2"/>',
+            actuators=_actuators(),
+        )
+    )
     for name, pixels in TEXTURES.items():
         spec.add_texture(
-            name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, width=pixels.shape[1],
-            height=pixels.shape[0], nchannel=3, data=pixels.ravel().tolist())
+            name=name,
+            type=mujoco.mjtTexture.mjTEXTURE_2D,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            nchannel=3,
+            data=pixels.ravel().tolist(),
+        )
     for i, mesh in enumerate(meshes):
         spec.add_mesh(name=f'mesh{i}', uservert=mesh.vertices.ravel(), userface=mesh.faces.ravel())
     vertices, faces = _cup_surface()
@@ -138,7 +199,9 @@ def _materials():
     return '\n'.join(
         f'<material name="{use}{i}" texture="{name}" texuniform="true" texrepeat="{r} {r}" '
         'specular="0.1" shininess="0.1"/>'
-        for use, r in (('table', 2), ('wall', 1)) for i, name in enumerate(TEXTURES))
+        for use, r in (('table', 2), ('wall', 1))
+        for i, name in enumerate(TEXTURES)
+    )
 
 
 def _visuals(meshes, link):
@@ -150,8 +213,9 @@ def _visuals(meshes, link):
                 colour = (0.95, 0.42, 0.08) if colour[0] > 0.5 else (0.12, 0.12, 0.12)
             elif colour.min() == 1:
                 colour = (0.93, 0.93, 0.91)
-            geoms.append(f'<geom class="visual" type="mesh" mesh="mesh{i}" '
-                         f'rgba="{_text(colour)} 1"/>')
+            geoms.append(
+                f'<geom class="visual" type="mesh" mesh="mesh{i}" rgba="{_text(colour)} 1"/>'
+            )
     return '\n'.join(geoms)
 
 
@@ -159,10 +223,15 @@ def _arm(meshes):
     """Return the nested bodies from link0 to the fingers."""
     fingers = ''.join(
         FINGER.format(i=i, quat=quat, meshes=_visuals(meshes, 'finger'))
-        for i, quat in ((1, '1 0 0 0'), (2, '0 0 0 1')))
+        for i, quat in ((1, '1 0 0 0'), (2, '0 0 0 1'))
+    )
     body = HAND.format(
-        hand=_visuals(meshes, 'hand'), fingers=fingers, tool=TOOL_LENGTH,
-        wrist=_text(np.add(WRIST_MOUNT[:3], (0, 0, TOOL_LENGTH))), fov=WRIST_FOV)
+        hand=_visuals(meshes, 'hand'),
+        fingers=fingers,
+        tool=TOOL_LENGTH,
+        wrist=_text(np.add(WRIST_MOUNT[:3], (0, 0, TOOL_LENGTH))),
+        fov=WRIST_FOV,
+    )
     for i in range(7, 0, -1):
         offset, quat, limits, _, mass, centre, inertia = ARM[i - 1]
         body = f"""
@@ -179,9 +248,12 @@ def _actuators():
     arm = ''.join(
         f'<position joint="panda_joint{i}" kp="{SERVO_STIFFNESS[i - 1]}" '
         f'kv="{SERVO_DAMPING[i - 1]}" forcerange="-{ARM[i - 1][3]} {ARM[i - 1][3]}"/>'
-        for i in range(1, 8))
-    return arm + ('<position joint="panda_finger_joint1" kp="2000" kv="60" '
-                  'forcerange="-70 70" ctrlrange="0 0.04"/>')
+        for i in range(1, 8)
+    )
+    return arm + (
+        '<position joint="panda_finger_joint1" kp="2000" kv="60" '
+        'forcerange="-70 70" ctrlrange="0 0.04"/>'
+    )
 
 
 def _objects():
@@ -189,29 +261,46 @@ def _objects():
         f'<body name="cube{i}" pos="{i} 0 0"><freejoint/>'
         f'<geom name="cube{i}" type="box" size="0.02 0.02 0.02" density="300" '
         'friction="1 0.01 0.0001" condim="4"/></body>'
-        for i in range(CUBES))
-    return cubes + f"""
+        for i in range(CUBES)
+    )
+    return (
+        cubes
+        + f"""
 <body name="cup" pos="0 1 0"><freejoint/>
   <geom name="cup" class="visual" type="mesh" mesh="cup"/>
   <geom type="cylinder" group="3" size="{CUP_RADIUS} {CUP_HEIGHT / 2}" mass="0.2"/>
 </body>"""
+    )
 
 
 def _cup_surface(sides=24):
     """Return vertices and triangles of an open, thick-walled cup centred at the origin."""
     half, wall = CUP_HEIGHT / 2, 0.004
-    profile = np.array([
-        (0, -half), (0.8 * CUP_RADIUS, -half), (CUP_RADIUS, half), (CUP_RADIUS - wall, half),
-        (0.8 * CUP_RADIUS - wall, wall - half), (0, wall - half)])
+    profile = np.array(
+        [
+            (0, -half),
+            (0.8 * CUP_RADIUS, -half),
+            (CUP_RADIUS, half),
+            (CUP_RADIUS - wall, half),
+            (0.8 * CUP_RADIUS - wall, wall - half),
+            (0, wall - half),
+        ]
+    )
     angle = 2 * np.pi * np.arange(sides) / sides
-    vertices = np.stack([
-        np.outer(profile[:, 0], np.cos(angle)), np.outer(profile[:, 0], np.sin(angle)),
-        np.repeat(profile[:, 1:], sides, axis=1)], -1).reshape(-1, 3)
+    vertices = np.stack(
+        [
+            np.outer(profile[:, 0], np.cos(angle)),
+            np.outer(profile[:, 0], np.sin(angle)),
+            np.repeat(profile[:, 1:], sides, axis=1),
+        ],
+        -1,
+    ).reshape(-1, 3)
     row, side = np.divmod(np.arange((len(profile) - 1) * sides), sides)
     a, b = row * sides + side, row * sides + (side + 1) % sides
     quads = np.stack([a, b, b + sides, a + sides], -1)
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     corners = vertices[faces]
     area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
     return vertices, faces[area > 1e-9]

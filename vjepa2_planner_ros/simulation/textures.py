@@ -41,7 +41,8 @@ def _make():
     }
     return {
         name: np.repeat((255 * np.clip(level, 0, 1)).astype(np.uint8)[..., None], 3, axis=2)
-        for name, level in levels.items()}
+        for name, level in levels.items()
+    }
 
 
 TEXTURES = _make()

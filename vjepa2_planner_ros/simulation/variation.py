@@ -7,7 +7,6 @@ import colorsys
 
 import mujoco
 import numpy as np
-
 from vjepa2_planner_ros.simulation.scene import CUBES, CUP_HEIGHT, CUP_RADIUS, WORKSPACE
 from vjepa2_planner_ros.simulation.textures import TEXTURES
 
@@ -64,18 +63,27 @@ def _place_objects(model, data, rng):
         placed.append((x, y, radius))
         yaw = rng.uniform(-np.pi, np.pi)
         data.joint(model.body(name).jntadr[0]).qpos[:] = (
-            x, y, height, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+            x,
+            y,
+            height,
+            np.cos(yaw / 2),
+            0,
+            0,
+            np.sin(yaw / 2),
+        )
 
 
 def _in_workspace(x, y, margin):
-    return all(low - margin < value < high + margin
-               for value, (low, high) in zip((x, y), WORKSPACE))
+    return all(
+        low - margin < value < high + margin for value, (low, high) in zip((x, y), WORKSPACE)
+    )
 
 
 def _vary_surfaces(model, rng):
     for use, geoms, saturation, value in (
-            ('table', ('table',), (0.0, 0.45), (0.35, 0.85)),
-            ('wall', ('wall_side', 'wall_back'), (0.0, 0.3), (0.45, 0.9))):
+        ('table', ('table',), (0.0, 0.45), (0.35, 0.85)),
+        ('wall', ('wall_side', 'wall_back'), (0.0, 0.3), (0.45, 0.9)),
+    ):
         material = model.material(f'{use}{rng.integers(len(TEXTURES))}').id
         model.mat_rgba[material, :3] = _colour(rng, saturation, value)
         for name in geoms:

@@ -36,8 +36,9 @@ def cached_path(spec: ModelSpec, cache: str | Path | None = None) -> Path | None
     return Path(cache or default_cache()) / spec.url.rpartition('/')[2]
 
 
-def find_weights(spec: ModelSpec, checkpoint: str | Path | None = None,
-                 cache: str | Path | None = None) -> Path:
+def find_weights(
+    spec: ModelSpec, checkpoint: str | Path | None = None, cache: str | Path | None = None
+) -> Path:
     """
     Return the file of a model's weights: the one named, the packaged one or that of the cache.
 
@@ -50,12 +51,18 @@ def find_weights(spec: ModelSpec, checkpoint: str | Path | None = None,
         raise WeightsNotFoundError(f"model '{spec.name}' has no weights at {path}")
     raise WeightsNotFoundError(
         f"model '{spec.name}' is not on this machine: get it with 'models download {spec.name}', "
-        f"put {path.name} into {path.parent} or name a file of it in 'checkpoint'")
+        f"put {path.name} into {path.parent} or name a file of it in 'checkpoint'"
+    )
 
 
-def download_weights(spec: ModelSpec, cache: str | Path | None = None, *,
-                     progress: Progress | None = None,
-                     should_stop: ShouldStop | None = None, **options) -> Path:
+def download_weights(
+    spec: ModelSpec,
+    cache: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+    **options,
+) -> Path:
     """
     Return the file of a model's weights, downloaded if the cache has none.
 
@@ -73,16 +80,23 @@ def download_weights(spec: ModelSpec, cache: str | Path | None = None, *,
         try:
             read_checkpoint(complete, spec.checkpoint_entries)
         except ModelLoadError as error:
-            raise DownloadError(f'{spec.url}: the server sent no whole checkpoint: {error}') \
-                from error
+            raise DownloadError(
+                f'{spec.url}: the server sent no whole checkpoint: {error}'
+            ) from error
         _compare_or_record(path, complete.stat(), digest)
 
-    return download(spec.url, path, check=check, progress=progress, should_stop=should_stop,
-                    **options)
+    return download(
+        spec.url, path, check=check, progress=progress, should_stop=should_stop, **options
+    )
 
 
-def verify(path: Path, *, thorough: bool = False, progress: Progress | None = None,
-           should_stop: ShouldStop | None = None) -> None:
+def verify(
+    path: Path,
+    *,
+    thorough: bool = False,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> None:
     """
     Hold a file of the cache against what it was when first seen; raise ModelLoadError if changed.
 
@@ -123,7 +137,8 @@ def _compare_or_record(path: Path, status, digest: str) -> None:
         raise ModelLoadError(
             f'{path} is not what it was when first seen: {status.st_size} bytes with SHA-256 '
             f'{digest}, it had {known.get("size")} bytes with {known["sha256"]}. Delete the file '
-            f'to download it anew, or {_record_path(path)} if it was replaced on purpose')
+            f'to download it anew, or {_record_path(path)} if it was replaced on purpose'
+        )
     record = {'size': status.st_size, 'mtime_ns': status.st_mtime_ns, 'sha256': digest}
     if known != record:
         partial = path.with_name(path.name + '.json.partial')

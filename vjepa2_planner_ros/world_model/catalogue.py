@@ -67,48 +67,59 @@ VIT_GIANT = EncoderSize(dim=1408, depth=40, heads=22, mlp_hidden=6144)
 def _encoder_only(name: str, file: str, encoder: EncoderSize, image_size: int = 256) -> ModelSpec:
     """Return an encoder that Meta released alone; its training saw no actions."""
     return ModelSpec(
-        name=name, encoder=encoder, predictor=None, image_size=image_size, crop='center_square',
-        action_bounds=(0.0,) * 7, url=META_URL + file, licence='MIT')
-
-
-MODELS = {spec.name: spec for spec in (
-    ModelSpec(
-        name='sim-panda-ac',
-        encoder=EncoderSize(dim=128, depth=6, heads=4, mlp_hidden=512),
-        predictor=PredictorSize(dim=128, depth=4, heads=4, mlp_hidden=512),
-        image_size=128,
-        crop='center_square',
-        action_bounds=(0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75),
-        reference_rotation=(pi, 0.0, 0.0),
-        weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
-    ),
-    # An encoder alone, for the simulator's wrist camera; the planner bounds its translations.
-    ModelSpec(
-        name='sim-panda',
-        encoder=EncoderSize(dim=128, depth=4, heads=4, mlp_hidden=512),
+        name=name,
+        encoder=encoder,
         predictor=None,
-        image_size=128,
+        image_size=image_size,
         crop='center_square',
-        action_bounds=(0.10,) * 3 + (0.0,) * 4,
-        weights=PACKAGED_WEIGHTS / 'sim-panda.safetensors',
-    ),
-    # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot. The
-    # rotation bound is a guess at what DROID shows in one step; planning leaves rotation at zero.
-    ModelSpec(
-        name='vit-giant-ac',
-        encoder=VIT_GIANT,
-        predictor=PredictorSize(dim=1024, depth=24, heads=16, mlp_hidden=4096),
-        image_size=256,
-        crop='center_square',
-        action_bounds=(0.075, 0.075, 0.075, 0.15, 0.15, 0.15, 0.75),
-        url=META_URL + 'vjepa2-ac-vitg.pt',
+        action_bounds=(0.0,) * 7,
+        url=META_URL + file,
         licence='MIT',
-    ),
-    _encoder_only('vit-large', 'vitl.pt', EncoderSize(1024, 24, 16, 4096)),
-    _encoder_only('vit-huge', 'vith.pt', EncoderSize(1280, 32, 16, 5120)),
-    _encoder_only('vit-giant', 'vitg.pt', VIT_GIANT),
-    _encoder_only('vit-giant-384', 'vitg-384.pt', VIT_GIANT, image_size=384),
-)}
+    )
+
+
+MODELS = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name='sim-panda-ac',
+            encoder=EncoderSize(dim=128, depth=6, heads=4, mlp_hidden=512),
+            predictor=PredictorSize(dim=128, depth=4, heads=4, mlp_hidden=512),
+            image_size=128,
+            crop='center_square',
+            action_bounds=(0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75),
+            reference_rotation=(pi, 0.0, 0.0),
+            weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
+        ),
+        # An encoder alone, for the simulator's wrist camera; the planner bounds its translations.
+        ModelSpec(
+            name='sim-panda',
+            encoder=EncoderSize(dim=128, depth=4, heads=4, mlp_hidden=512),
+            predictor=None,
+            image_size=128,
+            crop='center_square',
+            action_bounds=(0.10,) * 3 + (0.0,) * 4,
+            weights=PACKAGED_WEIGHTS / 'sim-panda.safetensors',
+        ),
+        # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot.
+        # The rotation bound is a guess at what DROID shows in one step; planning leaves rotation
+        # at zero.
+        ModelSpec(
+            name='vit-giant-ac',
+            encoder=VIT_GIANT,
+            predictor=PredictorSize(dim=1024, depth=24, heads=16, mlp_hidden=4096),
+            image_size=256,
+            crop='center_square',
+            action_bounds=(0.075, 0.075, 0.075, 0.15, 0.15, 0.15, 0.75),
+            url=META_URL + 'vjepa2-ac-vitg.pt',
+            licence='MIT',
+        ),
+        _encoder_only('vit-large', 'vitl.pt', EncoderSize(1024, 24, 16, 4096)),
+        _encoder_only('vit-huge', 'vith.pt', EncoderSize(1280, 32, 16, 5120)),
+        _encoder_only('vit-giant', 'vitg.pt', VIT_GIANT),
+        _encoder_only('vit-giant-384', 'vitg-384.pt', VIT_GIANT, image_size=384),
+    )
+}
 
 
 def model_spec(name: str) -> ModelSpec:
@@ -117,4 +128,5 @@ def model_spec(name: str) -> ModelSpec:
         return MODELS[name]
     except KeyError:
         raise ModelNotFoundError(
-            f"model is '{name}'; allowed: {', '.join(sorted(MODELS))}") from None
+            f"model is '{name}'; allowed: {', '.join(sorted(MODELS))}"
+        ) from None

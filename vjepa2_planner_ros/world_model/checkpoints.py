@@ -11,11 +11,11 @@ only the tensors of the model are ever read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import ctypes
 import mmap
 from pathlib import Path
 import sys
-from typing import Callable
 
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -27,8 +27,9 @@ from .errors import ModelLoadError, WeightsNotFoundError
 PARTS = ('encoder', 'predictor')
 
 
-def read_checkpoint(path: str | Path,
-                    entries: dict[str, tuple[str, ...]]) -> dict[str, dict[str, Tensor]]:
+def read_checkpoint(
+    path: str | Path, entries: dict[str, tuple[str, ...]]
+) -> dict[str, dict[str, Tensor]]:
     """
     Return the state dict of each part of a model in a file, memory-mapped on the CPU.
 
@@ -52,8 +53,9 @@ def _read_safetensors(path, entries) -> dict[str, dict[str, Tensor]]:
             for key in file.keys():
                 part, _, name = key.partition('.')
                 if part not in PARTS:
-                    raise ModelLoadError(f"{path}: key '{key}' starts with neither 'encoder.' nor "
-                                         "'predictor.'")
+                    raise ModelLoadError(
+                        f"{path}: key '{key}' starts with neither 'encoder.' nor 'predictor.'"
+                    )
                 if part in parts:  # an encoder of a whole world model is an encoder
                     parts[part][name] = file.get_tensor(key)
     except (SafetensorError, OSError) as error:
@@ -65,17 +67,21 @@ def _read_meta(path, entries) -> dict[str, dict[str, Tensor]]:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # torch raises many types for foreign and truncated files
-        raise ModelLoadError(f'{path} is not a whole PyTorch checkpoint of tensors: '
-                             f'{type(error).__name__}: {error}') from error
+        raise ModelLoadError(
+            f'{path} is not a whole PyTorch checkpoint of tensors: {type(error).__name__}: {error}'
+        ) from error
     content = content if isinstance(content, dict) else {}
     parts = {}
     for part, names in entries.items():
-        found = next((content[name] for name in names if isinstance(content.get(name), dict)),
-                     None)
+        found = next(
+            (content[name] for name in names if isinstance(content.get(name), dict)), None
+        )
         if found is None:
             raise ModelLoadError(f"{path} has no state dict '{names[-1]}'")
-        parts[part] = {str(key).replace('module.', '').replace('backbone.', ''): tensor
-                       for key, tensor in found.items()}
+        parts[part] = {
+            str(key).replace('module.', '').replace('backbone.', ''): tensor
+            for key, tensor in found.items()
+        }
     parts['encoder'].pop('pos_embed', None)  # RoPE models carry one but do not use it
     return parts
 
@@ -89,18 +95,28 @@ def check_fits(module: nn.Module, state_dict: dict[str, Tensor], part: str, path
         if key not in expected:
             raise ModelLoadError(f"{path}: {part} has an unknown '{key}'")
         tensor = state_dict[key]
-        if not (isinstance(tensor, Tensor) and tensor.layout == torch.strided
-                and tensor.is_floating_point()):
+        if not (
+            isinstance(tensor, Tensor)
+            and tensor.layout == torch.strided
+            and tensor.is_floating_point()
+        ):
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
             raise ModelLoadError(f"{path}: {part} '{key}' is {kind}, not a tensor of floats")
         if tensor.shape != expected[key].shape:
-            raise ModelLoadError(f"{path}: {part} '{key}' is {list(tensor.shape)}; "
-                                 f'this model needs {list(expected[key].shape)}')
+            raise ModelLoadError(
+                f"{path}: {part} '{key}' is {list(tensor.shape)}; "
+                f'this model needs {list(expected[key].shape)}'
+            )
 
 
 @torch.no_grad()
-def load_into(module: nn.Module, state_dict: dict[str, Tensor], device: torch.device,
-              dtype: torch.dtype, on_bytes: Callable[[int], None]) -> None:
+def load_into(
+    module: nn.Module,
+    state_dict: dict[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    on_bytes: Callable[[int], None],
+) -> None:
     """
     Give a module on the meta device the tensors of a memory-mapped state dict that fits it.
 
@@ -132,16 +148,24 @@ def _let_go(tensor: Tensor) -> None:
         size = (tensor.data_ptr() + tensor.nbytes - begin) // page * page
         if size > 0:
             ctypes.CDLL(None).madvise(
-                ctypes.c_void_p(begin), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
+                ctypes.c_void_p(begin), ctypes.c_size_t(size), mmap.MADV_DONTNEED
+            )
 
 
-def write_safetensors(path: str | Path, encoder: nn.Module, predictor: nn.Module | None,
-                      dtype: torch.dtype, metadata: dict[str, str]) -> None:
+def write_safetensors(
+    path: str | Path,
+    encoder: nn.Module,
+    predictor: nn.Module | None,
+    dtype: torch.dtype,
+    metadata: dict[str, str],
+) -> None:
     """Write the networks there are in one dtype; the file appears whole or not at all."""
     tensors = {
         f'{part}.{key}': tensor.detach().to('cpu', dtype).contiguous()
-        for part, module in zip(PARTS, (encoder, predictor)) if module is not None
-        for key, tensor in module.state_dict().items()}
+        for part, module in zip(PARTS, (encoder, predictor))
+        if module is not None
+        for key, tensor in module.state_dict().items()
+    }
     path = Path(path)
     partial = path.with_suffix('.partial')
     save_file(tensors, partial, metadata=metadata)

@@ -36,9 +36,10 @@ class PackedBlock:
         if not (hasattr(layer, 'attn') and hasattr(layer, 'mlp')):
             return False
         dim, hidden = layer.attn.proj.out_features, layer.mlp.fc1.out_features
-        return (all(p.dtype == torch.bfloat16 and p.device.type == 'cpu'
-                    for p in layer.parameters())
-                and dim % PANEL == hidden % PANEL == dim // layer.attn.heads % (2 * LANES) == 0)
+        return (
+            all(p.dtype == torch.bfloat16 and p.device.type == 'cpu' for p in layer.parameters())
+            and dim % PANEL == hidden % PANEL == dim // layer.attn.heads % (2 * LANES) == 0
+        )
 
     @property
     def nbytes(self) -> int:
@@ -65,20 +66,38 @@ class PackedBlock:
             old_keys, old_values = (some.contiguous() for some in past)
             length = old_keys.shape[2]
             before = old_keys.data_ptr(), old_values.data_ptr(), length, len(old_keys) < batch
-        cache = tuple(x.new_empty(batch, self.heads, length + tokens, head_dim)
-                      for _ in range(2)) if keep_cache else None
+        cache = (
+            tuple(x.new_empty(batch, self.heads, length + tokens, head_dim) for _ in range(2))
+            if keep_cache
+            else None
+        )
         out = torch.empty_like(x)
-        attend(self._norm1, self._qkv, (self.heads, head_dim), x.data_ptr(),
-               (cos.data_ptr(), sin.data_ptr()), before,
-               tuple(some.data_ptr() for some in cache or ()) or (0, 0),
-               out.data_ptr(), (batch, tokens))
+        attend(
+            self._norm1,
+            self._qkv,
+            (self.heads, head_dim),
+            x.data_ptr(),
+            (cos.data_ptr(), sin.data_ptr()),
+            before,
+            tuple(some.data_ptr() for some in cache or ()) or (0, 0),
+            out.data_ptr(),
+            (batch, tokens),
+        )
         return out, cache
 
     def finish(self, attended: Tensor, residual: Tensor) -> Tensor:
         """Return the block's output [B, N, D] of its attention and its input, both [B, N, D]."""
         attended, residual = attended.contiguous(), residual.contiguous()
         out = torch.empty_like(residual)
-        finish(self._proj, self._norm2, self._fc1, self._fc2, (self.dim, self._hidden),
-               attended.data_ptr(), residual.data_ptr(), out.data_ptr(),
-               residual.numel() // self.dim)
+        finish(
+            self._proj,
+            self._norm2,
+            self._fc1,
+            self._fc2,
+            (self.dim, self._hidden),
+            attended.data_ptr(),
+            residual.data_ptr(),
+            out.data_ptr(),
+            residual.numel() // self.dim,
+        )
         return out

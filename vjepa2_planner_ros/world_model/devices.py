@@ -51,13 +51,16 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
         raise ValueError(f"dtype is '{dtype}'; allowed: auto, {', '.join(DTYPES)}")
     chosen = DTYPES[dtype]
     if device.type == 'cpu' and chosen == torch.float16 and not _cpu_has(FLOAT16_INSTRUCTIONS):
-        raise ValueError(f"dtype is '{dtype}', for which this CPU has no instructions; "
-                         'allowed: auto, float32, bfloat16')
+        raise ValueError(
+            f"dtype is '{dtype}', for which this CPU has no instructions; "
+            'allowed: auto, float32, bfloat16'
+        )
     try:
         check_computes(chosen, device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"dtype is '{dtype}', in which {device} cannot compute: {error}") from error
+            f"dtype is '{dtype}', in which {device} cannot compute: {error}"
+        ) from error
     return chosen
 
 
@@ -134,7 +137,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError)
         and re.search("out of memory|not enough memory|can't allocate memory", str(error))
-        is not None)
+        is not None
+    )
 
 
 def keep_freed_memory() -> None:

@@ -10,6 +10,7 @@ there, and only with the same version.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 import fcntl
@@ -23,7 +24,7 @@ import shutil
 import socket
 import threading
 from time import monotonic, sleep
-from typing import BinaryIO, Callable
+from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -63,13 +64,23 @@ class _Transfer:
 
     def raise_if_stopped(self) -> None:
         if self.should_stop():
-            raise LoadCancelled(f'download of {self.url} was stopped; another one goes on from '
-                                f'what {self.partial} has')
+            raise LoadCancelled(
+                f'download of {self.url} was stopped; another one goes on from '
+                f'what {self.partial} has'
+            )
 
 
-def download(url: str, path: str | Path, *, check: Callable[[Path, str], None] | None = None,
-             progress: Progress | None = None, should_stop: ShouldStop | None = None,
-             timeout: float = 30.0, patience: int = 3, wait: float = 1.0) -> Path:
+def download(
+    url: str,
+    path: str | Path,
+    *,
+    check: Callable[[Path, str], None] | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+    timeout: float = 30.0,
+    patience: int = 3,
+    wait: float = 1.0,
+) -> Path:
     """
     Fetch a file, going on with what an earlier download left.
 
@@ -86,8 +97,13 @@ def download(url: str, path: str | Path, *, check: Callable[[Path, str], None] |
         length.
     :raise LoadCancelled: should_stop() was true.
     """
-    transfer = _Transfer(url, Path(path), timeout, progress or (lambda phase, done, total: None),
-                         should_stop or (lambda: False))
+    transfer = _Transfer(
+        url,
+        Path(path),
+        timeout,
+        progress or (lambda phase, done, total: None),
+        should_stop or (lambda: False),
+    )
     try:
         transfer.path.parent.mkdir(parents=True, exist_ok=True)
         with _opened(transfer) as file:
@@ -214,13 +230,13 @@ def _connect(file, transfer):
             _start_over(file, transfer)
         elif error.code not in PASSING_STATUSES:
             raise DownloadError(
-                f'{transfer.url}: the server answers {error.code} {error.reason}') from error
+                f'{transfer.url}: the server answers {error.code} {error.reason}'
+            ) from error
         raise _Broken(f'the server answers {error.code} {error.reason}') from error
     except TimeoutError:
         raise _Broken(f'no answer for {transfer.timeout:g} s') from None
     except (URLError, OSError, HTTPException) as error:
-        raise _Broken('no connection to the server: '
-                      f'{getattr(error, "reason", error)}') from error
+        raise _Broken(f'no connection to the server: {getattr(error, "reason", error)}') from error
 
 
 def _begin(file, transfer, response) -> tuple[int, int]:
@@ -230,22 +246,31 @@ def _begin(file, transfer, response) -> tuple[int, int]:
         match = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', response.headers['Content-Range'] or '')
         if not match or (int(match[1]), int(match[2])) != (size, transfer.version['size']):
             _start_over(file, transfer)
-            raise _Broken(f'asked for bytes from {size}, the server sent Content-Range '
-                          f'{response.headers["Content-Range"]}')
+            raise _Broken(
+                f'asked for bytes from {size}, the server sent Content-Range '
+                f'{response.headers["Content-Range"]}'
+            )
     else:  # the file from its beginning: nothing was here, or it has changed, or no ranges
         _start_over(file, transfer)
         size = 0
         length = response.headers['Content-Length'] or ''
         if not re.fullmatch(r'[1-9]\d*', length):
-            raise DownloadError(f"{transfer.url}: Content-Length is '{length}': without it a "
-                                'half file cannot be told from a whole one')
-        transfer.version = {'url': transfer.url, 'size': int(length),
-                            'validator': _validator(response.headers)}
+            raise DownloadError(
+                f"{transfer.url}: Content-Length is '{length}': without it a "
+                'half file cannot be told from a whole one'
+            )
+        transfer.version = {
+            'url': transfer.url,
+            'size': int(length),
+            'validator': _validator(response.headers),
+        }
     total = transfer.version['size']
     free = shutil.disk_usage(transfer.path.parent).free
     if free < total - size:
-        raise DownloadError(f'{transfer.path.parent} has {free / 1e9:.2f} GB free; '
-                            f'{transfer.path.name} needs {(total - size) / 1e9:.2f} GB more')
+        raise DownloadError(
+            f'{transfer.path.parent} has {free / 1e9:.2f} GB free; '
+            f'{transfer.path.name} needs {(total - size) / 1e9:.2f} GB more'
+        )
     transfer.notes.write_text(json.dumps(transfer.version))
     return size, total
 

@@ -21,6 +21,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from . import rotary
+
 try:
     from . import cpu_kernels
 except ImportError:  # another processor, or no compiler where this was installed
@@ -35,21 +36,27 @@ except (AttributeError, RuntimeError):
 AMX = torch.cpu.get_capabilities().get('amx_bf16', False)
 
 
-def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False,
-           residual: Tensor | None = None) -> Tensor:
+def linear(
+    x: Tensor, layer: nn.Linear, *, gelu: bool = False, residual: Tensor | None = None
+) -> Tensor:
     """Return layer(x), then GELU if gelu, then plus residual if there is one."""
     if _fuses(x):
         weight = _packed.get(layer, layer.weight)
         if residual is not None and not gelu:
             return LINEAR.binary(x, residual, weight, layer.bias, 'add')
         if residual is None:
-            return LINEAR(x, weight, layer.bias, *(
-                ('gelu', [], 'none') if gelu else ('none', [], '')))
-    if (gelu and residual is None and _on_gpu(x) and x.itemsize == 2
-            and x.dtype == layer.weight.dtype):
+            return LINEAR(
+                x, weight, layer.bias, *(('gelu', [], 'none') if gelu else ('none', [], ''))
+            )
+    if (
+        gelu
+        and residual is None
+        and _on_gpu(x)
+        and x.itemsize == 2
+        and x.dtype == layer.weight.dtype
+    ):
         # cuBLAS has GELU in its tanh form: 3e-4 of the result, a twentieth of bfloat16's rounding.
-        y = torch._addmm_activation(
-            layer.bias, x.flatten(0, -2), layer.weight.mT, use_gelu=True)
+        y = torch._addmm_activation(layer.bias, x.flatten(0, -2), layer.weight.mT, use_gelu=True)
         return y.unflatten(0, x.shape[:-1])
     y = layer(x)
     y = F.gelu(y) if gelu else y
@@ -74,8 +81,10 @@ def pack(network: nn.Module) -> int:
         elif isinstance(layer, nn.Linear) and layer not in inside and _fuses(layer.weight):
             packed[layer] = torch.ops.mkldnn._reorder_linear_weight(layer.weight, ROWS)
     _packed.update(packed)
-    return sum(layer.weight.nbytes if isinstance(layer, nn.Linear) else some.nbytes
-               for layer, some in packed.items())
+    return sum(
+        layer.weight.nbytes if isinstance(layer, nn.Linear) else some.nbytes
+        for layer, some in packed.items()
+    )
 
 
 ROWS = 528  # of a product: 8 candidates
@@ -133,7 +142,7 @@ def _products(q: Tensor, k: Tensor, scale: float) -> Tensor:
     return torch.baddbmm(q.new_empty(1, 1, 1), q, k.mT, beta=0, alpha=scale)
 
 
-IN_RANGE = 2.0 ** 96  # bfloat16 reaches to 2 ** 128
+IN_RANGE = 2.0**96  # bfloat16 reaches to 2 ** 128
 
 
 def unfused_attention(dtype: torch.dtype, device: torch.device) -> bool:
@@ -150,14 +159,22 @@ def _kernels():
     """Return the module kernels, None where it does not work."""
     try:
         from . import kernels
+
         kernels.try_out()
     except Exception as error:  # no Triton, no C compiler, a GPU too old for it
-        logger.warning("PyTorch's operations are used, which take a third longer than the kernels "
-                       'of this package, for these cannot be compiled: %s', error)
+        logger.warning(
+            "PyTorch's operations are used, which take a third longer than the kernels "
+            'of this package, for these cannot be compiled: %s',
+            error,
+        )
         return None
     return kernels
 
 
 def _fuses(x: Tensor) -> bool:
-    return (LINEAR is not None and x.device.type == 'cpu' and not torch.is_grad_enabled()
-            and (x.dtype == torch.float32 or x.dtype == torch.bfloat16 and BFLOAT16))
+    return (
+        LINEAR is not None
+        and x.device.type == 'cpu'
+        and not torch.is_grad_enabled()
+        and (x.dtype == torch.float32 or x.dtype == torch.bfloat16 and BFLOAT16)
+    )

@@ -47,8 +47,10 @@ class HandCamera:
     def __post_init__(self):
         fx, fy, cx, cy = self.intrinsics
         if not (np.isfinite((fx, fy, cx, cy)).all() and fx > 0.0 and fy > 0.0):
-            raise ValueError(f'intrinsics are {list(self.intrinsics)}; allowed: fx fy cx cy in '
-                             'pixels, finite, fx and fy above 0')
+            raise ValueError(
+                f'intrinsics are {list(self.intrinsics)}; allowed: fx fy cx cy in '
+                'pixels, finite, fx and fy above 0'
+            )
         if len(self.mount) != 6 or not np.isfinite(self.mount).all():
             raise ValueError(f'mount is {list(self.mount)}; allowed: six finite numbers')
 
@@ -103,7 +105,9 @@ class GeometricWorldModel:
         moves = torch.as_tensor(actions)[..., :3].cpu().double().sum(dim=1)
         latents = self.model.in_batches(
             lambda some: self.model.encode_pixels(self.warp(context[-1], state, some)),
-            moves, self.batch_size())
+            moves,
+            self.batch_size(),
+        )
         below = self.camera.height(state) + moves[:, 2] < CLEARANCE
         return latents.masked_fill(below.to(latents.device)[:, None, None], torch.nan)
 
@@ -124,8 +128,12 @@ class GeometricWorldModel:
         grid = (2.0 * pixels + 1.0) / extent - 1.0
         size = self.model.spec.image_size
         return F.grid_sample(
-            frame.expand(len(moves), -1, -1, -1), grid.unflatten(1, (size, size)),
-            mode='bilinear', padding_mode='border', align_corners=False)
+            frame.expand(len(moves), -1, -1, -1),
+            grid.unflatten(1, (size, size)),
+            mode='bilinear',
+            padding_mode='border',
+            align_corners=False,
+        )
 
     def points(self, shape, state: Tensor, moves: Tensor) -> Tensor:
         """
@@ -143,8 +151,10 @@ class GeometricWorldModel:
         into_pixels = self._matrix() @ rotation.mT  # from the base frame
         descent = (-rays[:, 2]).clamp(min=0.0)
         height = (position[2] + moves[:, 2] - self.camera.plane_height).clamp(min=CLEARANCE)
-        here, shift, share = (value.float().to(self.device) for value in (
-            rays @ into_pixels.mT, moves @ into_pixels.mT / height[:, None], descent))
+        here, shift, share = (
+            value.float().to(self.device)
+            for value in (rays @ into_pixels.mT, moves @ into_pixels.mT / height[:, None], descent)
+        )
         seen = here + shift[:, None] * share[:, None]  # [S, P, 3]
         return seen[..., :2] / seen[..., 2:].clamp(min=BEHIND)
 
@@ -162,8 +172,7 @@ class GeometricWorldModel:
         spec = self.model.spec
         top, left, rows, columns = preprocessing.crop_box(*shape, spec.crop)
         step = (torch.arange(spec.image_size, dtype=torch.float64) + 0.5) / spec.image_size
-        y, x = torch.meshgrid(
-            top + rows * step - 0.5, left + columns * step - 0.5, indexing='ij')
+        y, x = torch.meshgrid(top + rows * step - 0.5, left + columns * step - 0.5, indexing='ij')
         pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1).flatten(0, 1)
         return pixels @ self._matrix().inverse().mT @ rotation.mT
 
@@ -171,5 +180,5 @@ class GeometricWorldModel:
         """Return how many candidates are warped and encoded at once."""
         # On top of encoding float32 numbers a pixel: where it lies (homogeneous, divided, scaled),
         # its colour, warped and normalised.
-        needed = self.model.picture_bytes() + 13 * 4 * self.model.spec.image_size ** 2
+        needed = self.model.picture_bytes() + 13 * 4 * self.model.spec.image_size**2
         return max(1, self.model.working_memory() // needed)

@@ -27,14 +27,33 @@ def rotate_(x: Tensor, table: tuple[Tensor, Tensor], head_dim: int) -> Tensor:
     batch, tokens, channels = x.shape
     with torch.cuda.device_of(x):
         _rotate[(batch * tokens,)](
-            x, cos, sin, tokens, x.stride(0), x.stride(1), cos.stride(0), channels, head_dim,
-            triton.next_power_of_2(channels))
+            x,
+            cos,
+            sin,
+            tokens,
+            x.stride(0),
+            x.stride(1),
+            cos.stride(0),
+            channels,
+            head_dim,
+            triton.next_power_of_2(channels),
+        )
     return x
 
 
 @triton.jit(do_not_specialize=['tokens'])
-def _rotate(x, cos, sin, tokens, batch_stride, token_stride, table_stride,
-            channels: tl.constexpr, head_dim: tl.constexpr, block: tl.constexpr):
+def _rotate(
+    x,
+    cos,
+    sin,
+    tokens,
+    batch_stride,
+    token_stride,
+    table_stride,
+    channels: tl.constexpr,
+    head_dim: tl.constexpr,
+    block: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     token = row % tokens
     channel = tl.arange(0, block)
@@ -44,8 +63,9 @@ def _rotate(x, cos, sin, tokens, batch_stride, token_stride, table_stride,
     value = tl.load(here, mask=inside).to(tl.float32)
     even, odd = tl.split(value.reshape(block // 2, 2))
     neighbour = tl.join(odd, even).reshape(block)
-    turned = (value * tl.load(cos + angle, mask=inside).to(tl.float32)
-              + neighbour * tl.load(sin + angle, mask=inside).to(tl.float32))
+    turned = value * tl.load(cos + angle, mask=inside).to(tl.float32) + neighbour * tl.load(
+        sin + angle, mask=inside
+    ).to(tl.float32)
     tl.store(here, turned.to(x.dtype.element_ty), mask=inside)
 
 
@@ -55,8 +75,15 @@ def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
     out, channels = torch.empty_like(x), x.shape[-1]
     with torch.cuda.device_of(x):
         _norm[(x.numel() // channels,)](
-            x, layer.weight, layer.bias, out, layer.eps, channels,
-            triton.next_power_of_2(channels), num_warps=2)
+            x,
+            layer.weight,
+            layer.bias,
+            out,
+            layer.eps,
+            channels,
+            triton.next_power_of_2(channels),
+            num_warps=2,
+        )
     return out
 
 
@@ -70,8 +97,11 @@ def _norm(x, weight, bias, out, eps, channels: tl.constexpr, block: tl.constexpr
     scale = tl.rsqrt(tl.sum(centred * centred) / channels + eps)
     weight = tl.load(weight + channel, mask=inside).to(tl.float32)
     bias = tl.load(bias + channel, mask=inside).to(tl.float32)
-    tl.store(out + row + channel, (centred * scale * weight + bias).to(out.dtype.element_ty),
-             mask=inside)
+    tl.store(
+        out + row + channel,
+        (centred * scale * weight + bias).to(out.dtype.element_ty),
+        mask=inside,
+    )
 
 
 def try_out() -> None:

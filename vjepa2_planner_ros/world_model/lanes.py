@@ -22,8 +22,9 @@ from torch import Tensor
 from .devices import keep_freed_memory
 
 
-def side_by_side(function: Callable[[Tensor], Tensor], parts: Iterable[Tensor],
-                 lanes: int) -> Tensor:
+def side_by_side(
+    function: Callable[[Tensor], Tensor], parts: Iterable[Tensor], lanes: int
+) -> Tensor:
     """Return function(part) of each part, so many at once, put together; in inference mode."""
     function, parts = torch.inference_mode()(function), list(parts)
     if lanes == 1:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,10 +19,16 @@ from .model import VJepa2WorldModel
 from .networks import ActionConditionedPredictor, VisionTransformer
 
 
-def load_world_model(name: str, *, device: str = 'auto', dtype: str = 'auto',
-                     checkpoint: str | Path | None = None, cache: str | Path | None = None,
-                     progress: Progress | None = None,
-                     should_stop: ShouldStop | None = None) -> VJepa2WorldModel:
+def load_world_model(
+    name: str,
+    *,
+    device: str = 'auto',
+    dtype: str = 'auto',
+    checkpoint: str | Path | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> VJepa2WorldModel:
     """
     Load a model of the catalogue; its weights must be on this machine (see cache.find_weights).
 
@@ -54,8 +60,10 @@ def load_world_model(name: str, *, device: str = 'auto', dtype: str = 'auto',
         verify(path, progress=progress, should_stop=should_stop)
     needed, free = weights_bytes(spec, torch_dtype), free_memory(torch_device)
     if needed > free:
-        raise ModelMemoryError(f"model '{name}' takes {needed / 1e9:.2f} GB in {torch_dtype}; "
-                               f'{torch_device} has {free / 1e9:.2f} GB free')
+        raise ModelMemoryError(
+            f"model '{name}' takes {needed / 1e9:.2f} GB in {torch_dtype}; "
+            f'{torch_device} has {free / 1e9:.2f} GB free'
+        )
     done = 0
     total = sum(tensor.nbytes for part in parts.values() for tensor in part.values())
 
@@ -83,11 +91,15 @@ def build_networks(spec: ModelSpec, device=None):
         return encoder, ActionConditionedPredictor(spec.encoder.dim, spec.predictor, spec.grid)
 
 
-@lru_cache(maxsize=None)
+@cache
 def parameter_count(spec: ModelSpec) -> int:
     """Return the number of parameters of a model."""
-    return sum(parameter.numel() for module in build_networks(spec, device='meta')
-               if module is not None for parameter in module.parameters())
+    return sum(
+        parameter.numel()
+        for module in build_networks(spec, device='meta')
+        if module is not None
+        for parameter in module.parameters()
+    )
 
 
 def weights_bytes(spec: ModelSpec, dtype: torch.dtype) -> int:

@@ -76,15 +76,20 @@ class VJepa2WorldModel:
     Without a predictor it encodes, but cannot tell where an action leads.
     """
 
-    def __init__(self, spec: ModelSpec, encoder: VisionTransformer,
-                 predictor: ActionConditionedPredictor | None):
+    def __init__(
+        self,
+        spec: ModelSpec,
+        encoder: VisionTransformer,
+        predictor: ActionConditionedPredictor | None,
+    ):
         self.spec = spec
         self.encoder, self.predictor = encoder, predictor
         for network in self._networks:
             network.eval().requires_grad_(False)
         self.device, self.dtype = encoder.norm.weight.device, encoder.norm.weight.dtype
-        self.memory = sum(parameter.nbytes for module in self._networks
-                          for parameter in module.parameters())
+        self.memory = sum(
+            parameter.nbytes for module in self._networks for parameter in module.parameters()
+        )
         self._small = self.device.type == 'cpu' and self.memory <= SMALL
         self._graphs = Graphs() if self.device.type == 'cuda' else None
         self.memory_shortages = 0
@@ -134,15 +139,23 @@ class VJepa2WorldModel:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
         lanes = self.lanes
         return side_by_side(
-            lambda some: self.encode_pixels(preprocessing.crop_and_resize(
-                some, self.spec.image_size, self.spec.crop, self.device)),
-            torch.as_tensor(frames).chunk(lanes), lanes)
+            lambda some: self.encode_pixels(
+                preprocessing.crop_and_resize(
+                    some, self.spec.image_size, self.spec.crop, self.device
+                )
+            ),
+            torch.as_tensor(frames).chunk(lanes),
+            lanes,
+        )
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Return the same of pixels [T, 3, size, size], 0..255, cropped and resized before."""
-        return self._run(self._encode_images, len(pixels) * self.picture_bytes(),
-                         preprocessing.normalise(pixels))
+        return self._run(
+            self._encode_images,
+            len(pixels) * self.picture_bytes(),
+            preprocessing.normalise(pixels),
+        )
 
     def _encode_images(self, images: Tensor) -> Tensor:
         return layer_norm(self.encoder(images))
@@ -170,10 +183,16 @@ class VJepa2WorldModel:
         pictures = iter(pictures)
         batch = max(1, min(32, self.working_memory() // self.picture_bytes()))
         while some := list(islice(pictures, batch)):
-            yield from self.encode_pixels(torch.cat([
-                preprocessing.crop_and_resize(
-                    picture[None], self.spec.image_size, self.spec.crop, self.device)
-                for picture in some]))
+            yield from self.encode_pixels(
+                torch.cat(
+                    [
+                        preprocessing.crop_and_resize(
+                            picture[None], self.spec.image_size, self.spec.crop, self.device
+                        )
+                        for picture in some
+                    ]
+                )
+            )
 
     def observe(self, frames) -> Tensor:
         """Return the latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
@@ -189,15 +208,17 @@ class VJepa2WorldModel:
         frame sees all frames before it through the key/value cache, so no mask is needed.
         """
         if self.predictor is None:
-            raise WorldModelError(f"model '{self.name}' is an encoder alone: it cannot predict "
-                                  'where an action leads')
+            raise WorldModelError(
+                f"model '{self.name}' is an encoder alone: it cannot predict where an action leads"
+            )
         context = context.to(self.device)
         states = torch.as_tensor(states, dtype=torch.float32).to(self.device)
         actions = torch.as_tensor(actions, dtype=torch.float32).to(self.device)
         if len(context) != len(states) or states.shape[1:] != (7,) or actions.shape[2:] != (7,):
             raise ValueError(
                 f'context {list(context.shape)}, states {list(states.shape)}, '
-                f'actions {list(actions.shape)}; allowed: [T, N, D], [T, 7], [S, H, 7]')
+                f'actions {list(actions.shape)}; allowed: [T, N, D], [T, 7], [S, H, 7]'
+            )
         if self.spec.reference_rotation is not None:
             reference = torch.tensor(self.spec.reference_rotation, device=self.device)
             states = poses.rotate_from(states, reference)
@@ -208,11 +229,15 @@ class VJepa2WorldModel:
         past = None
         if frames > 1:
             past = self._run(self._past, self.candidate_bytes(frames, 1), context, states)
-        return self.in_batches(partial(self._predict, context, states, past=past),
-                               actions, self.batch_size(frames, horizon))
+        return self.in_batches(
+            partial(self._predict, context, states, past=past),
+            actions,
+            self.batch_size(frames, horizon),
+        )
 
-    def in_batches(self, predict: Callable[[Tensor], Tensor], candidates: Tensor,
-                   batch: int) -> Tensor:
+    def in_batches(
+        self, predict: Callable[[Tensor], Tensor], candidates: Tensor, batch: int
+    ) -> Tensor:
         """
         Return predict(some) of candidates [S, ...], so many at once, put together.
 
@@ -229,8 +254,13 @@ class VJepa2WorldModel:
             if batch == 1 or not is_out_of_memory(error):
                 raise
             traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
-            log.warning('memory of %s ran out with %d candidates at once; going on with %d: %s',
-                        self.device, batch, batch // 2, error)
+            log.warning(
+                'memory of %s ran out with %d candidates at once; going on with %d: %s',
+                self.device,
+                batch,
+                batch // 2,
+                error,
+            )
         self.memory_shortages += 1
         self._largest_batch = batch // 2
         release_memory()
@@ -241,11 +271,13 @@ class VJepa2WorldModel:
         cache = None
         for t, action in enumerate(poses.difference(states[:-1], states[1:])):
             _, cache = self.predictor.step(
-                context[t:t + 1], action[None], states[t:t + 1], t, cache)
+                context[t : t + 1], action[None], states[t : t + 1], t, cache
+            )
         return torch.stack([torch.stack(keys_values) for keys_values in cache])
 
-    def _predict(self, context: Tensor, states: Tensor, actions: Tensor, *,
-                 past: Tensor | None = None) -> Tensor:
+    def _predict(
+        self, context: Tensor, states: Tensor, actions: Tensor, *, past: Tensor | None = None
+    ) -> Tensor:
         """Roll candidates [S, H, 7] out; past is what _past returns, made here if not given."""
         frames, horizon = len(context), actions.shape[1]
         latents, state, cache = context[-1:], states[-1:], past
@@ -253,8 +285,8 @@ class VJepa2WorldModel:
             cache = self._past(context, states)
         for h in range(horizon):
             latents, cache = self.predictor.step(
-                latents, actions[:, h], state, frames - 1 + h, cache,
-                keep_cache=h + 1 < horizon)
+                latents, actions[:, h], state, frames - 1 + h, cache, keep_cache=h + 1 < horizon
+            )
             latents = layer_norm(latents)
             if h + 1 < horizon:
                 state = poses.compose(state, actions[:, h])
@@ -281,8 +313,12 @@ class VJepa2WorldModel:
         size, tokens = self.spec.predictor, 2 + self.spec.grid[0] * self.spec.grid[1]
         # Alive at once in a block: the residual and normed streams, q, k, v, rotated copies and
         # the widened MLP; the keys and values of all frames; the latents before and after.
-        channels = (8 * size.dim + 2 * size.mlp_hidden + 2 * size.dim * (frames + horizon)
-                    + 3 * self.spec.encoder.dim)
+        channels = (
+            8 * size.dim
+            + 2 * size.mlp_hidden
+            + 2 * size.dim * (frames + horizon)
+            + 3 * self.spec.encoder.dim
+        )
         if horizon > 1:  # every block's cache, old and grown; a first one is a view of q, k, v
             kept = frames + horizon - 2
             channels += size.depth * size.dim * (2 * kept + (2 * kept if horizon > 2 else 3))

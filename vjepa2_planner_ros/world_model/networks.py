@@ -51,6 +51,7 @@ class PredictorSize:
 
 # --- encoder -----------------------------------------------------------------------------------
 
+
 class PatchEmbed(nn.Module):
     """Cut clips into tubelets of 2 frames x patch x patch and embed each linearly."""
 
@@ -71,7 +72,8 @@ class PatchEmbed(nn.Module):
         kernel = weight[:, :, 0] + weight[:, :, 1]
         patches = images.to(kernel.dtype).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
         return F.linear(
-            patches.permute(0, 2, 4, 1, 3, 5).flatten(3), kernel.flatten(1), self.proj.bias)
+            patches.permute(0, 2, 4, 1, 3, 5).flatten(3), kernel.flatten(1), self.proj.bias
+        )
 
 
 class VisionTransformer(nn.Module):
@@ -83,7 +85,8 @@ class VisionTransformer(nn.Module):
         self._tables = FrameTables(self.head_dim, self.heads)
         self.patch_embed = PatchEmbed(size.patch_size, size.dim)
         self.blocks = nn.ModuleList(
-            Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth))
+            Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth)
+        )
         self.norm = nn.LayerNorm(size.dim, eps=1e-6)
 
     def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -112,6 +115,7 @@ class VisionTransformer(nn.Module):
 
 # --- action-conditioned predictor --------------------------------------------------------------
 
+
 class ActionConditionedPredictor(nn.Module):
     """
     Predict the latents of the next frame from latents, states and actions.
@@ -130,7 +134,8 @@ class ActionConditionedPredictor(nn.Module):
         self.state_encoder = nn.Linear(STATE_DIM, size.dim)
         self.extrinsics_encoder = nn.Linear(EXTRINSICS_DIM, size.dim)  # in checkpoints, unused
         self.predictor_blocks = nn.ModuleList(
-            Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth))
+            Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth)
+        )
         self.predictor_norm = nn.LayerNorm(size.dim, eps=1e-6)
         self.predictor_proj = nn.Linear(size.dim, latent_dim)
 
@@ -139,8 +144,7 @@ class ActionConditionedPredictor(nn.Module):
         weight = self.predictor_embed.weight
         return self._tables(*self.grid, frame, weight.dtype, weight.device)
 
-    def embed(self, latents: Tensor, actions: Tensor,
-              states: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
         """
         Return the tokens of actions [..., 1, D] and those of states and patches [..., 1 + N, D].
 
@@ -152,8 +156,16 @@ class ActionConditionedPredictor(nn.Module):
         state = self.state_encoder(states.to(dtype)).unsqueeze(-2)
         return action, torch.cat([state, patches], dim=-2)
 
-    def step(self, latents: Tensor, action: Tensor, state: Tensor, frame: int, cache=None,
-             *, keep_cache: bool = True):
+    def step(
+        self,
+        latents: Tensor,
+        action: Tensor,
+        state: Tensor,
+        frame: int,
+        cache=None,
+        *,
+        keep_cache: bool = True,
+    ):
         """
         Predict frame + 1 from one frame and the cache of all frames before it.
 
@@ -171,10 +183,12 @@ class ActionConditionedPredictor(nn.Module):
         first, *blocks = zip(self.predictor_blocks, cache)
         if len(shared) < len(own):
             x, keys_values = first[0].forward_shared(
-                own, shared, table, past=first[1], keep_cache=keep_cache)
+                own, shared, table, past=first[1], keep_cache=keep_cache
+            )
         else:
             x, keys_values = first[0](
-                torch.cat([own, shared], dim=1), table, past=first[1], keep_cache=keep_cache)
+                torch.cat([own, shared], dim=1), table, past=first[1], keep_cache=keep_cache
+            )
         grown = [keys_values]
         for block, past in blocks:
             x, keys_values = block(x, table, past=past, keep_cache=keep_cache)

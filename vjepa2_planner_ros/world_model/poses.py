@@ -17,11 +17,20 @@ from torch import Tensor
 def euler_to_matrix(angles: Tensor) -> Tensor:
     """Return the rotations [..., 3, 3] = Rz Ry Rx of fixed-axis angles [..., 3] in rad."""
     (cr, cp, cy), (sr, sp, sy) = angles.cos().unbind(-1), angles.sin().unbind(-1)
-    return torch.stack([
-        cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr,
-        sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr,
-        -sp, cp * sr, cp * cr,
-    ], dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(
+        [
+            cy * cp,
+            cy * sp * sr - sy * cr,
+            cy * sp * cr + sy * sr,
+            sy * cp,
+            sy * sp * sr + cy * cr,
+            sy * sp * cr - cy * sr,
+            -sp,
+            cp * sr,
+            cp * cr,
+        ],
+        dim=-1,
+    ).unflatten(-1, (3, 3))
 
 
 def matrix_to_euler(rotation: Tensor) -> Tensor:
@@ -43,21 +52,23 @@ def matrix_to_euler(rotation: Tensor) -> Tensor:
 def compose(states: Tensor, actions: Tensor) -> Tensor:
     """Return the states [..., 7] after actions [..., 7]; closedness is clipped to 0..1."""
     rotation = euler_to_matrix(actions[..., 3:6]) @ euler_to_matrix(states[..., 3:6])
-    return torch.cat([
-        states[..., :3] + actions[..., :3],
-        matrix_to_euler(rotation),
-        (states[..., 6:] + actions[..., 6:]).clamp(0.0, 1.0),
-    ], dim=-1)
+    return torch.cat(
+        [
+            states[..., :3] + actions[..., :3],
+            matrix_to_euler(rotation),
+            (states[..., 6:] + actions[..., 6:]).clamp(0.0, 1.0),
+        ],
+        dim=-1,
+    )
 
 
 def difference(start: Tensor, end: Tensor) -> Tensor:
     """Return the actions [..., 7] that lead from one state to another."""
     rotation = euler_to_matrix(end[..., 3:6]) @ euler_to_matrix(start[..., 3:6]).mT
-    return torch.cat([
-        end[..., :3] - start[..., :3],
-        matrix_to_euler(rotation),
-        end[..., 6:] - start[..., 6:],
-    ], dim=-1)
+    return torch.cat(
+        [end[..., :3] - start[..., :3], matrix_to_euler(rotation), end[..., 6:] - start[..., 6:]],
+        dim=-1,
+    )
 
 
 def rotate_from(states: Tensor, reference: Tensor) -> Tensor:

@@ -42,10 +42,11 @@ def crop_and_resize(frames, size: int, crop: str, device=None) -> Tensor:
     """
     frames = torch.as_tensor(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
-        raise ValueError(f'frames are {frames.dtype} {list(frames.shape)}; '
-                         'allowed: uint8 [T, H, W, 3] RGB')
+        raise ValueError(
+            f'frames are {frames.dtype} {list(frames.shape)}; allowed: uint8 [T, H, W, 3] RGB'
+        )
     top, left, rows, columns = crop_box(frames.shape[1], frames.shape[2], crop)
-    frames = frames[:, top:top + rows, left:left + columns].to(device)
+    frames = frames[:, top : top + rows, left : left + columns].to(device)
     pixels = frames.permute(0, 3, 1, 2).float()
     return F.interpolate(pixels, size=(size, size), mode='bilinear', align_corners=False)
 

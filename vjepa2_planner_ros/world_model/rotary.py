@@ -18,15 +18,15 @@ class FrameTables:
         self._head_dim, self._heads, self._made = head_dim, heads, {}
 
     @torch.inference_mode(False)  # training may meet what planning has left here
-    def __call__(self, rows: int, columns: int, frame: int, dtype: torch.dtype,
-                 device: torch.device) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, rows: int, columns: int, frame: int, dtype: torch.dtype, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """Return the table of one frame's tokens: two without a place in it, its patches."""
         key = rows, columns, frame, dtype, device
         if key not in self._made:
             patches = patch_positions(rows, columns, frame).float()
             conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
-            table = rotary_table(
-                torch.cat([conditioning, patches]), self._head_dim, self._heads)
+            table = rotary_table(torch.cat([conditioning, patches]), self._head_dim, self._heads)
             self._made[key] = tuple(half.to(device, dtype) for half in table)
         return self._made[key]
 
@@ -80,5 +80,6 @@ def swap_neighbours(x: Tensor) -> Tensor:
 def patch_positions(rows: int, columns: int, depth: int, device=None) -> Tensor:
     """Return the [rows * columns, 3] positions of the patches of one frame, in raster order."""
     row, column = torch.meshgrid(
-        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing='ij')
+        torch.arange(rows, device=device), torch.arange(columns, device=device), indexing='ij'
+    )
     return torch.stack([torch.full_like(row, depth), row, column], dim=-1).flatten(0, 1)

@@ -36,12 +36,15 @@ class Attention(nn.Module):
         """
         q, k, v = self.project(x, table)
         if past is not None:
-            k, v = (torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
-                    for old, new in zip(past, (k, v)))
+            k, v = (
+                torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
+                for old, new in zip(past, (k, v))
+            )
         return attention(q, k, v, mask), (k, v)
 
-    def forward_shared(self, own: Tensor, shared: Tensor, table, *, past=None,
-                       keep_cache: bool = True):
+    def forward_shared(
+        self, own: Tensor, shared: Tensor, table, *, past=None, keep_cache: bool = True
+    ):
         """
         Return what forward does of sequences that differ in their first token only.
 
@@ -54,8 +57,11 @@ class Attention(nn.Module):
         """
         own_q, own_k, own_v = self.project(own, [half[:1] for half in table])  # [B, heads, 1, hd]
         q, k, v = self.project(shared, [half[1:] for half in table])  # [1, heads, N, hd]
-        keys, values = (k, v) if past is None else (
-            torch.cat([old, new], dim=2) for old, new in zip(past, (k, v)))
+        keys, values = (
+            (k, v)
+            if past is None
+            else (torch.cat([old, new], dim=2) for old, new in zip(past, (k, v)))
+        )
         queries = torch.cat([own_q.transpose(0, 2), q], dim=2)[0].float()  # [heads, B + N, hd]
         queries = queries * queries.shape[-1] ** -0.5
         scores = queries @ keys[0].float().mT  # [heads, B + N, M]
@@ -68,12 +74,23 @@ class Attention(nn.Module):
         weight = ((heads_k @ queries.mT).permute(1, 2, 0) - bar).sigmoid()  # [B, N, heads]
         own_v = own_v.transpose(1, 2)  # [B, 1, heads, hd]
         dtype = own.dtype
-        out = torch.cat([
-            torch.lerp(own_mean[:, None].to(dtype), own_v, own_weight[:, None, :, None].to(dtype)),
-            torch.lerp(mean.to(dtype), own_v, weight[..., None].to(dtype))], dim=1).flatten(2)
-        cache = None if not keep_cache else tuple(
-            torch.cat([mine, theirs.expand(len(own), -1, -1, -1)], dim=2)
-            for mine, theirs in ((own_k, keys), (own_v.transpose(1, 2), values)))
+        out = torch.cat(
+            [
+                torch.lerp(
+                    own_mean[:, None].to(dtype), own_v, own_weight[:, None, :, None].to(dtype)
+                ),
+                torch.lerp(mean.to(dtype), own_v, weight[..., None].to(dtype)),
+            ],
+            dim=1,
+        ).flatten(2)
+        cache = (
+            None
+            if not keep_cache
+            else tuple(
+                torch.cat([mine, theirs.expand(len(own), -1, -1, -1)], dim=2)
+                for mine, theirs in ((own_k, keys), (own_v.transpose(1, 2), values))
+            )
+        )
         return out, cache
 
 
@@ -108,16 +125,21 @@ class Block(nn.Module):
             attended, cache = self.attn(norm(x, self.norm1), table, mask=mask, past=past)
         return self._finish(attended, x, kernels), cache if keep_cache else None
 
-    def forward_shared(self, own: Tensor, shared: Tensor, table, *, past=None,
-                       keep_cache: bool = True):
+    def forward_shared(
+        self, own: Tensor, shared: Tensor, table, *, past=None, keep_cache: bool = True
+    ):
         """Return the same of sequences that differ in their first token; see Attention."""
         x = torch.cat([own, shared.expand(len(own), -1, -1)], dim=1)
         kernels = packed_block(self, x, table)
         if kernels is not None and len(own) < SHARING:
             return self(x, table, past=past, keep_cache=keep_cache)
         attended, cache = self.attn.forward_shared(
-            norm(own, self.norm1), norm(shared, self.norm1), table, past=past,
-            keep_cache=keep_cache)
+            norm(own, self.norm1),
+            norm(shared, self.norm1),
+            table,
+            past=past,
+            keep_cache=keep_cache,
+        )
         return self._finish(attended, x, kernels), cache
 
     def _finish(self, attended: Tensor, residual: Tensor, kernels):

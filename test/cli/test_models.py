@@ -1,0 +1,75 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command that lists models, fetches their weights and tries them."""
+
+import re
+
+from safetensors.torch import save_file
+import torch
+from vjepa2_planner_ros.cli.models import main
+
+
+def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
+    (tmp_path / 'vitl.pt').touch()
+    assert main(['list', '--cache', str(tmp_path)]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert rows.keys() == {
+        'model',
+        'sim-panda',
+        'sim-panda-ac',
+        'vit-giant-ac',
+        'vit-large',
+        'vit-huge',
+        'vit-giant',
+        'vit-giant-384',
+    }
+    assert f'{tmp_path}/vitl.pt' in rows['vit-large'] and '3 DOF' in rows['vit-large']
+    assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']
+    assert '5.270 GB' in rows['vit-giant-ac'] and '2.635 GB' in rows['vit-giant-ac']
+    assert 'sim-panda-ac.safetensors' in rows['sim-panda-ac']
+
+
+def test_load_check_tells_what_loading_took(capsys):
+    assert main(['load-check', 'sim-panda-ac', '--device', 'cpu', '--dtype', 'float32']) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r'loaded on cpu in torch.float32 in \d+\.\d s', printed)
+    assert re.search(r'weights 0\.009 GB; host memory peaked at \d\.\d{3} GB', printed)
+    assert 'encoded a picture to [1, 64, 128]' in printed
+    assert 'predicted the effect of an action' in printed
+
+
+def test_load_check_fails_with_the_reason(tmp_path, capsys):
+    assert main(['load-check', 'vit-large', '--cache', str(tmp_path)]) == 1
+    assert 'models download vit-large' in capsys.readouterr().err
+    assert main(['load-check', 'sim-panda-ac', '--device', 'warp']) == 1
+    assert "device is 'warp'" in capsys.readouterr().err
+    assert main(['download', 'vit-tiny']) == 1
+    assert "'vit-tiny'; allowed" in capsys.readouterr().err
+
+
+def test_load_check_finds_weights_that_are_not_finite(tmp_path, capsys):
+    from safetensors.torch import load_file
+    from vjepa2_planner_ros.world_model import model_spec
+
+    weights = load_file(model_spec('sim-panda-ac').weights)
+    weights['encoder.norm.weight'] = torch.full_like(weights['encoder.norm.weight'], torch.nan)
+    save_file(weights, tmp_path / 'damaged.safetensors')
+    assert (
+        main(
+            [
+                'load-check',
+                'sim-panda-ac',
+                '--device',
+                'cpu',
+                '--checkpoint',
+                str(tmp_path / 'damaged.safetensors'),
+            ]
+        )
+        == 1
+    )
+    assert 'not finite' in capsys.readouterr().err
+
+
+def test_shipped_weights_need_no_download(capsys):
+    assert main(['download', 'sim-panda-ac']) == 0
+    assert 'sim-panda-ac.safetensors' in capsys.readouterr().out

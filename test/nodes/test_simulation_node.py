@@ -1,0 +1,222 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The simulation node as a process, over real DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from geometry_msgs.msg import PoseStamped
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import Trigger
+from vjepa2_interfaces.msg import EndEffectorCommand
+from vjepa2_planner_ros.simulation import PandaSim, sample_episode
+
+SEED = 2_000_005
+SIZE = 96
+# A namespace of its own keeps the test apart from any other node.
+NAMESPACE = f'/simulation_test_{os.getpid()}'
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+TOPICS = {
+    'image': (Image, qos_profile_sensor_data),
+    'camera_info': (CameraInfo, qos_profile_sensor_data),
+    'pose': (PoseStamped, 10),
+    'gripper': (JointState, 10),
+    'goal_image': (Image, LATCHED),
+    'goal_pose': (PoseStamped, LATCHED),
+    'goal_gripper': (JointState, LATCHED),
+}
+
+
+def start_node(**parameters):
+    arguments = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'vjepa2_planner_ros.nodes.simulation_node',
+            '--ros-args',
+            '-r',
+            f'__ns:={NAMESPACE}',
+            *arguments,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Listener:
+    """A node that keeps the last message of every topic and can send commands."""
+
+    def __init__(self, context):
+        self.node = rclpy.create_node('listener', namespace=NAMESPACE, context=context)
+        self.executor = SingleThreadedExecutor(context=context)
+        self.executor.add_node(self.node)
+        self.last = {}
+        self.count = 0
+        for name, (kind, qos) in TOPICS.items():
+            self.node.create_subscription(
+                kind, name, lambda message, name=name: self._keep(name, message), qos
+            )
+        self.command = self.node.create_publisher(EndEffectorCommand, 'command', 10)
+        self.next_episode = self.node.create_client(Trigger, 'next_episode')
+
+    def _keep(self, name, message):
+        self.last[name] = message
+        self.count += name == 'image'
+
+    def until(self, condition, timeout=30.0):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, 'it did not happen in time'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def pictures(self, count):
+        target = self.count + count
+        self.until(lambda: self.count >= target)
+
+    def state(self):
+        pose, joint = self.last['pose'].pose, self.last['gripper'].position[0]
+        return np.array([pose.position.x, pose.position.y, pose.position.z, 1 - joint / 0.04])
+
+    def send(self, x=0.0, gripper=0.0, frame=''):
+        message = EndEffectorCommand(gripper=gripper)
+        message.translation.x = x
+        message.header.frame_id = frame
+        self.command.publish(message)
+
+
+@pytest.fixture(scope='module')
+def listener():
+    process = start_node(seed=SEED, image_size=SIZE)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    listener = Listener(context)
+    listener.until(lambda: set(listener.last) == set(TOPICS))
+    listener.until(lambda: listener.command.get_subscription_count() > 0)
+    yield listener
+    listener.executor.shutdown()
+    listener.node.destroy_node()
+    context.shutdown()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert 'Traceback' not in errors
+
+
+def picture(message):
+    assert (message.encoding, message.step, message.is_bigendian) == ('rgb8', 3 * SIZE, 0)
+    return np.frombuffer(message.data, np.uint8).reshape(SIZE, SIZE, 3)
+
+
+def test_pictures_of_start_and_goal_are_those_of_the_episode(listener):
+    episode = sample_episode(SEED)
+    with PandaSim(SEED, image_size=SIZE) as sim:
+        sim.set_state(episode.start)
+        np.testing.assert_array_equal(picture(listener.last['image']), sim.render())
+        sim.set_state(episode.goal)
+        np.testing.assert_array_equal(picture(listener.last['goal_image']), sim.render())
+
+
+def test_pose_and_gripper_are_those_of_the_episode(listener):
+    episode = sample_episode(SEED)
+    for prefix, state in (('', episode.start), ('goal_', episode.goal)):
+        message = listener.last[prefix + 'pose']
+        assert message.header.frame_id == 'panda_link0'
+        position, turn = message.pose.position, message.pose.orientation
+        np.testing.assert_allclose((position.x, position.y, position.z), state[:3], atol=1e-6)
+        measured = Rotation.from_quat((turn.x, turn.y, turn.z, turn.w))
+        error = measured.inv() * Rotation.from_euler('xyz', state[3:6])
+        assert error.magnitude() < 1e-6
+        joint = listener.last[prefix + 'gripper']
+        assert joint.name == ['panda_finger_joint1']
+        assert joint.position[0] == pytest.approx(0.04 * (1 - state[6]))
+
+
+def test_one_stamp_a_tick_from_the_nodes_clock(listener):
+    listener.pictures(1)
+    listener.until(
+        lambda: (
+            len(
+                {
+                    (m.header.stamp.sec, m.header.stamp.nanosec)
+                    for m in (
+                        listener.last[name] for name in ('image', 'camera_info', 'pose', 'gripper')
+                    )
+                }
+            )
+            == 1
+        )
+    )
+    stamp = listener.last['image'].header.stamp
+    assert abs(time.time() - stamp.sec - 1e-9 * stamp.nanosec) < 5
+
+
+def test_camera_info_is_that_of_the_picture(listener):
+    info = listener.last['camera_info']
+    assert (info.width, info.height) == (SIZE, SIZE)
+    assert info.header.frame_id == listener.last['image'].header.frame_id
+    matrix = np.reshape(info.k, (3, 3))
+    np.testing.assert_allclose(matrix[:2, 2], (SIZE - 1) / 2)
+    np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3], matrix)
+
+
+def test_command_moves_the_arm_and_closes_the_gripper(listener):
+    before = listener.state()
+    x = 0.03 if before[0] < 0.5 else -0.03
+    gripper = -0.3 if before[3] < 0.5 else 0.3  # -1 close .. +1 open
+    listener.send(x, gripper)
+    listener.until(lambda: abs(listener.state()[0] - before[0]) > 0.02)
+    listener.pictures(5)
+    np.testing.assert_allclose(listener.state() - before, (x, 0, 0, -gripper), atol=1e-4)
+
+
+def test_commands_that_make_no_sense_are_refused(listener):
+    listener.pictures(2)
+    before = listener.state()
+    listener.send(x=float('nan'))
+    listener.send(gripper=float('inf'))
+    listener.send(x=0.03, frame='camera')
+    listener.pictures(5)
+    np.testing.assert_array_equal(listener.state(), before)
+
+
+def test_next_episode_is_that_of_the_next_seed(listener):
+    old = listener.last['goal_pose']
+    future = listener.next_episode.call_async(Trigger.Request())
+    listener.until(lambda: future.done() and listener.last['goal_pose'] is not old)
+    assert future.result().success
+    assert str(SEED + 1) in future.result().message
+    listener.pictures(2)
+    episode = sample_episode(SEED + 1)
+    position = listener.last['goal_pose'].pose.position
+    np.testing.assert_allclose((position.x, position.y, position.z), episode.goal[:3], atol=1e-6)
+    np.testing.assert_allclose(listener.state(), episode.start[[0, 1, 2, 6]], atol=1e-6)
+
+
+def test_sigint_ends_the_node_with_code_0(listener):
+    process = start_node(seed=1, mode='physics', image_size=64)
+    for line in process.stderr:
+        if 'episode 1' in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert 'Traceback' not in errors
+
+
+def test_wrong_parameter_ends_the_node_with_its_name():
+    process = start_node(mode='dynamic')
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "mode must be one of ('kinematic', 'physics'), got 'dynamic'" in errors
+    assert 'Traceback' not in errors

@@ -1,0 +1,140 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Write config/planner.yaml and the table in README.md from the table of parameters.
+
+Run it in the repository after a change of parameters.py:
+scripts/run python -m tools.parameter_docs
+"""
+
+from dataclasses import fields
+import json
+from pathlib import Path
+import textwrap
+
+from vjepa2_planner_ros.nodes.parameters import CameraSettings, parameter_name, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
+WIDTH = 92  # columns of the YAML file
+HEADER = """\
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every parameter of the planner with its default. Copy what you want to change; 1.0 and 1 are
+# different types here: write 1.0 where a default has a dot.
+# Written by: python -m tools.parameter_docs
+/**:
+  ros__parameters:
+"""
+TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
+
+
+def rows(camera):
+    """Return (ROS name, field) of every parameter, those of one camera after cameras."""
+    table = []
+    for row in fields(Settings):
+        table.append((parameter_name(row), row))
+        if row.name == 'cameras':
+            table += [
+                (parameter_name(one, f'camera.{camera}.'), one) for one in fields(CameraSettings)
+            ]
+    return table
+
+
+def yaml_text():
+    """Return the content of config/planner.yaml."""
+    lines, above = [], []
+    for name, row in rows('main'):
+        *groups, leaf = name.split('.')
+        shared = next(
+            (i for i, (a, b) in enumerate(zip(groups, above)) if a != b),
+            min(len(groups), len(above)),
+        )
+        lines += [
+            f'{_indent(level)}{group}:' for level, group in enumerate(groups) if level >= shared
+        ]
+        indent, above = _indent(len(groups)), groups
+        comment = ' '.join(
+            part
+            for part in (
+                row.metadata['description'],
+                _unit(row),
+                _allowed(row),
+                'At start only.' if row.metadata['read_only'] else '',
+            )
+            if part
+        )
+        lines += textwrap.wrap(
+            comment, WIDTH, initial_indent=f'{indent}# ', subsequent_indent=f'{indent}# '
+        )
+        lines.append(f'{indent}{leaf}: {_default(row)}')
+    return HEADER + '\n'.join(lines) + '\n'
+
+
+def markdown_table():
+    """Return the table of README.md."""
+    lines = ['| parameter | type | default | |', '|---|---|---|---|']
+    for name, row in rows('NAME'):
+        text = ' '.join(
+            part
+            for part in (
+                row.metadata['description'],
+                _unit(row),
+                _allowed(row),
+                '*At start only.*' if row.metadata['read_only'] else '',
+            )
+            if part
+        )
+        lines.append(f'| `{name}` | {_type(row)} | `{_default(row)}` | {text} |')
+    return '\n'.join(lines) + '\n'
+
+
+def with_table(readme):
+    """Return the text of README.md with its table as it should be."""
+    before, rest = readme.split(BEGIN)
+    return before + BEGIN + markdown_table() + END + rest.split(END)[1]
+
+
+def main():
+    """Write both files."""
+    (ROOT / 'config' / 'planner.yaml').write_text(yaml_text())
+    readme = ROOT / 'README.md'
+    readme.write_text(with_table(readme.read_text()))
+
+
+def _indent(level):
+    return '    ' + '  ' * level
+
+
+def _unit(row):
+    return f'[{row.metadata["unit"]}]' if row.metadata['unit'] else ''
+
+
+def _allowed(row):
+    data = row.metadata
+    if data['choices']:
+        return f'One of: {", ".join(data["choices"])}.'
+    return '' if data['low'] is None else f'From {data["low"]:g} to {data["high"]:g}.'
+
+
+def _type(row):
+    if isinstance(row.default, tuple):
+        return TYPES[type(row.default[0])] + '[]'
+    return TYPES[type(row.default)]
+
+
+def _default(row):
+    """Return the default as YAML; in quotes, because y alone is a yes there."""
+    value = row.default
+    if isinstance(value, tuple):
+        return f'[{", ".join(map(_scalar, value))}]'
+    return _scalar(value)
+
+
+def _scalar(value):
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)
+
+
+if __name__ == '__main__':
+    main()

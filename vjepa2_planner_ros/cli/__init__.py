@@ -1,0 +1,3 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Console commands, one module each, and what they share."""

@@ -1,0 +1,222 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Drive the simulated arm to goal pictures through the planner's action, over real ROS topics.
+
+Per episode: a new scene and goal picture, then plan, execute the command, look again, until the
+stop rule ends it. The exit code is 0 only if every episode ended less than 4 cm from its goal. The
+true goal pose is used for that score and for nothing else.
+"""
+
+import argparse
+from contextlib import ExitStack
+import json
+import os
+from pathlib import Path
+import signal
+import sys
+import time
+
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from .demo_arm import DemoArm, SpawnedNodes
+from .demo_pictures import energy_plot, side_by_side
+from .plan import HEADING, print_iteration
+from ..client import PlannerClient
+from ..control.stop_rule import StopRule
+from ..nodes.process import free_domain
+
+NAMESPACE = '/demo'
+FIRST_SEED = 2_000_000  # of the range kept for demonstrations
+REACHED = 0.04  # m
+
+
+def main(args=None) -> int:
+    """Run the demo; return 0 only if every goal was reached."""
+    arguments = sys.argv if args is None else ['demo', *args]
+    options = _parser().parse_args(remove_ros_args(arguments)[1:])
+    # The nodes that were started are to be ended on any way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with ExitStack() as stack:
+            return _run(options, arguments, stack)
+    except (RuntimeError, TimeoutError) as error:  # PlanFailed is a RuntimeError too
+        print(f'The demo failed: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+
+
+def _run(options, arguments, stack):
+    nodes = None
+    if not options.no_spawn:
+        os.environ['ROS_DOMAIN_ID'] = str(free_domain())
+        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        print('Starting simulated arm and planner ...', flush=True)
+        nodes = stack.enter_context(SpawnedNodes(NAMESPACE, options.seed - 1, options.mode))
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    stack.callback(rclpy.try_shutdown)
+    node = rclpy.create_node('demo', namespace=None if options.no_spawn else NAMESPACE)
+    arm = stack.enter_context(DemoArm(node))
+    client = stack.enter_context(PlannerClient(node))
+    _wait_until_ready(client, arm, nodes, options.timeout)
+    episodes = [_episode(number, arm, client, options) for number in range(options.episodes)]
+    reached = sum(episode['distance_after'] < REACHED for episode in episodes)
+    print(f'\n{reached} of {len(episodes)} goals reached (less than {REACHED * 100:.0f} cm away)')
+    if options.json:
+        Path(options.json).write_text(
+            json.dumps({'reached': reached, 'episodes': episodes}, indent=2) + '\n'
+        )
+    return 0 if reached == len(episodes) else 1
+
+
+def _wait_until_ready(client, arm, nodes, timeout):
+    until = time.monotonic() + timeout
+    while not (client.wait_until_ready(0.5) and arm.is_seen()):
+        if nodes is not None:
+            nodes.check()
+        if arm.planner_failure:
+            raise RuntimeError(arm.planner_failure)
+        if time.monotonic() > until:
+            raise TimeoutError(f'planner or arm not ready within {timeout:g} s')
+
+
+def _episode(number, arm, client, options):
+    name = arm.next_episode()
+    before = arm.score()
+    start_picture, goal_picture = arm.picture(), arm.goal_picture()
+    print(
+        f'\nEpisode {number + 1} of {options.episodes} ({name}): {before[0] * 100:.1f} cm from '
+        f'the goal, gripper off by {before[1]:.2f}',
+        flush=True,
+    )
+    began = time.monotonic()
+    plans, commands = _close_loop(arm, client, options)
+    after = arm.score()
+    print(
+        f'Episode {number + 1}: {before[0] * 100:.1f} cm -> {after[0] * 100:.1f} cm, gripper '
+        f'{before[1]:.2f} -> {after[1]:.2f}, {len(commands)} steps, '
+        f'{time.monotonic() - began:.1f} s',
+        flush=True,
+    )
+    if options.images:
+        folder = Path(options.images)
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f'{number + 1:02d}-{name}'.replace(' ', '-')
+        side_by_side(
+            [
+                ('start', start_picture),
+                ('goal', goal_picture),
+                (f'final, {after[0] * 100:.1f} cm away', arm.picture()),
+            ]
+        ).save(folder / f'{stem}.png')
+        energy_plot(plans).savefig(folder / f'{stem}-energy.png')
+    return {
+        'name': name,
+        'distance_before': before[0],
+        'distance_after': after[0],
+        'gripper_before': before[1],
+        'gripper_after': after[1],
+        'commands': commands,
+        'plans': [
+            {
+                'start_energy': plan.start_energy,
+                'energy': plan.energy,
+                'confidence': plan.confidence,
+                'planning_time': plan.planning_time,
+                'iteration_energies': list(plan.iteration_energies),
+            }
+            for plan in plans
+        ],
+    }
+
+
+def _close_loop(arm, client, options):
+    """Plan and execute until the stop rule; return (every PlanResult, every command)."""
+    rule = StopRule(options.min_confidence, options.patience)
+    plans, commands = [], []
+    while len(commands) < options.max_steps:
+        print(f' Step {len(commands) + 1}\n{HEADING}', flush=True)
+        result = client.plan(
+            arm.goal_image,
+            on_feedback=print_iteration,
+            timeout=options.timeout,
+            samples=options.samples,
+        )
+        plans.append(result)
+        stop = rule.update(result.start_energy, result)
+        _print_command(result, stop)
+        if stop:
+            break
+        arm.execute(result.command, result.stamp, result.frame_id)
+        commands.append(result.command.tolist())
+    return plans, commands
+
+
+def _print_command(result, stop):
+    x, y, z, roll, pitch, yaw, gripper = result.command
+    print(
+        f'  command [m] x {x:+.3f} y {y:+.3f} z {z:+.3f}  [rad] roll {roll:+.3f} pitch '
+        f'{pitch:+.3f} yaw {yaw:+.3f}  gripper {gripper:+.2f}\n'
+        f'  energy {result.start_energy:.5f} -> {result.energy:.5f}, confidence '
+        f'{result.confidence:.3f}, {result.planning_time:.2f} s'
+        f'{": not worth a step, stop" if stop else ""}',
+        flush=True,
+    )
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='demo', description=__doc__.splitlines()[1])
+    parser.add_argument('--episodes', type=int, default=3, help='goals (default: 3)')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=FIRST_SEED,
+        help=f'of the first episode (default: {FIRST_SEED})',
+    )
+    parser.add_argument(
+        '--mode',
+        choices=('kinematic', 'physics'),
+        default='kinematic',
+        help='how the arm follows commands (default: kinematic)',
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the figures there')
+    parser.add_argument('--images', metavar='DIR', help='write pictures and energy plots there')
+    parser.add_argument(
+        '--no-spawn',
+        action='store_true',
+        help='the nodes are running already, in the ROS domain of this shell',
+    )
+    parser.add_argument('--max-steps', type=int, default=12, help='an episode (default: 12)')
+    parser.add_argument(
+        '--samples',
+        type=int,
+        default=0,
+        help='candidates an iteration (default: as the planner is set)',
+    )
+    parser.add_argument(
+        '--min-confidence',
+        type=float,
+        default=StopRule().min_confidence,
+        help='stop when a plan has less (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--patience',
+        type=int,
+        default=StopRule().patience,
+        help='stop after so many steps without a new lowest energy (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=300.0,
+        help='longest wait for the nodes, and for a plan [s] (default: 300)',
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""List, show, delete, export, report and replay recorded plans; no planner has to run."""
+
+import argparse
+import math
+import os
+from pathlib import Path
+import sys
+
+from . import common as commands
+from ..history import bag
+from ..history.recorded import began, load, load_record, outcome_of, short_id
+from ..history.store import PlanNotFound, PlanStore, size_of
+from ..messages.times import seconds
+
+
+def main(args=None) -> int:
+    """Run the command line; return 0 only if what it was asked for was possible."""
+    options = _parser().parse_args(args)
+    return commands.run(_run, options, (PlanNotFound, bag.BagInUse, ImportError))
+
+
+def _run(options):
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `history list | head`: enough was read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def list_plans(options) -> None:
+    """Print a line for each recording, newest first."""
+    if options.limit < 0:
+        raise ValueError(f'limit = {options.limit}: allowed: 0 or more')
+    store = PlanStore(options.folder)
+    if not store.folder.is_dir():
+        raise ValueError(f"folder = '{options.folder}': allowed: a folder that exists")
+    print(
+        f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}{"steps":>6}'
+        f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}'
+    )
+    for path in store.plans()[::-1][: options.limit or None]:
+        print(_line(path))
+
+
+def show(options) -> None:
+    """Print what a plan was asked, each iteration and how it ended."""
+    from .plan import command_lines, HEADING, iteration_line
+
+    plan = _load(options)
+    record = plan.record
+    print(f'{plan.folder}\nbegan {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
+    print(f'model {record.model} on {record.device} in {record.dtype}, camera {record.camera}')
+    for name, picture in plan.images.items():
+        print(f'{name}: {picture.shape[1]} x {picture.shape[0]}')
+    if plan.iterations:
+        print(HEADING)
+    for iteration in plan.iterations:
+        print(iteration_line(iteration))
+    print(_ending(plan))
+    if record.outcome == 'succeeded':
+        print('\n'.join(command_lines(record.command)))
+    if options.settings:
+        print('\n'.join(f'{name}: {value}' for name, value in plan.settings.items()))
+
+
+def delete(options) -> None:
+    """Delete recordings of the folder for good."""
+    store = PlanStore(options.folder)
+    for plan in options.plans:
+        print('deleted', store.delete(store.name_of(plan) if _is_bag(plan) else plan))
+
+
+def export(options) -> None:
+    """Write a recording as the kind of file that the suffix names."""
+    from ..history.export import WRITERS
+
+    suffix = Path(options.file).suffix.lower()
+    if suffix not in WRITERS:
+        raise ValueError(
+            f"file = '{options.file}': allowed: a name that ends with {', '.join(WRITERS)}"
+        )
+    WRITERS[suffix](_load(options), options.file)
+
+
+def report(options) -> None:
+    """Write a recording as one HTML page."""
+    from ..history.report import page
+
+    Path(options.output).write_text(page(_load(options)))
+
+
+def replay_plan(options) -> None:
+    """Publish a recording's iterations on the topics they were published on."""
+    if not options.rate > 0.0:
+        raise ValueError(f'rate = {options.rate}: allowed: above 0')
+    if not 0.0 <= options.wait < math.inf:
+        raise ValueError(f'wait = {options.wait}: allowed: a finite number, 0 or more')
+    from ..history.publish import publish_plan
+
+    publish_plan(_load(options).folder, options.rate, options.step, options.wait)
+
+
+def _is_bag(path):
+    return (Path(path) / bag.MCAP).is_file()
+
+
+def _load(options):
+    """Return the RecordedPlan that is asked for; warn of damage."""
+    plan = load(
+        Path(options.plan)
+        if _is_bag(options.plan)
+        else PlanStore(options.folder).find(options.plan)
+    )
+    for damage in plan.damage:
+        print(f"'{plan.folder}' is damaged: {damage}", file=sys.stderr)
+    return plan
+
+
+def _line(path):
+    text = f'{began(path):%Y-%m-%d %H:%M:%S} {short_id(path):10}'
+    try:
+        record, damage = load_record(path)
+    except ValueError as error:
+        return f'{text}{error}'
+    settings = {item.key: item.value for item in record.settings}
+    samples, iterations = (
+        settings.get(f'{settings.get("optimizer")}.{name}', '?')
+        for name in ('samples', 'iterations')
+    )
+    text += (
+        f'{outcome_of(record, damage):10} {record.model:15}{samples:>6} x{iterations:>2}'
+        f'{settings.get("search.horizon", "?"):>6}'
+    )
+    if record.outcome != 'succeeded':
+        return text + f'{"":41}{size_of(path) / 1e6:6.2f} MB  {record.error_msg}'
+    return text + (
+        f'{record.start_energy:10.4f} -> {record.energy:.4f}{record.confidence:12.2f}'
+        f'{seconds(record.planning_time):7.2f} s{size_of(path) / 1e6:6.2f} MB'
+    )
+
+
+def _ending(plan):
+    record = plan.record
+    if record.outcome == 'succeeded':
+        return (
+            f'energy {record.start_energy:.5f} -> {record.energy:.5f}, confidence '
+            f'{record.confidence:.2f}, planned in {seconds(record.planning_time):.2f} s'
+        )
+    return f'{outcome_of(record, plan.damage)} {record.error_msg}'.strip()
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='history', description=__doc__)
+    parser.add_argument(
+        '--folder',
+        default=os.curdir,
+        metavar='DIR',
+        help="the planner's history.folder (default: the current one)",
+    )
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def add(name, run, plan=True):
+        command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        if plan:
+            command.add_argument(
+                'plan',
+                metavar='PLAN',
+                help=('id or its beginning, name or path of the folder, or latest'),
+            )
+        return command
+
+    add('list', list_plans, plan=False).add_argument(
+        '--limit', type=int, default=0, metavar='N', help='the newest N only (0: all)'
+    )
+    add('show', show).add_argument('--settings', action='store_true', help='parameters too')
+    add('delete', delete, plan=False).add_argument('plans', metavar='PLAN', nargs='+')
+    add('export', export).add_argument(
+        'file',
+        metavar='FILE',
+        help='.csv (every candidate), .json (all but candidates and pictures) or .png',
+    )
+    add('report', report).add_argument('-o', '--output', metavar='FILE', default='report.html')
+    replay = add('replay', replay_plan)
+    replay.add_argument(
+        '--rate', type=float, default=1.0, metavar='R', help='times as fast as it was'
+    )
+    replay.add_argument('--step', action='store_true', help='wait for Enter before each iteration')
+    replay.add_argument(
+        '--wait',
+        type=float,
+        default=1.0,
+        metavar='S',
+        help='time for subscribers to find the topics first [s]',
+    )
+    return parser
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

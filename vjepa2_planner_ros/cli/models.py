@@ -1,0 +1,123 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""List the models that can plan, download their weights, and try whether one loads here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from . import common as commands
+from ..world_model import (
+    cached_path,
+    download_weights,
+    find_weights,
+    model_spec,
+    MODELS,
+    weights_bytes,
+    WeightsNotFoundError,
+    WorldModelError,
+)
+from ..world_model.cache import verify
+from ..world_model.checkpoints import read_checkpoint
+from ..world_model.devices import DTYPES, peak_host_memory, used_memory
+
+GB = 1e9
+
+
+def main(args=None) -> int:
+    """Run the command line; return 0 only if what it was asked for was possible."""
+    options = _parser().parse_args(args)
+    return commands.run(options.run, options, (WorldModelError,))
+
+
+def list_models(options) -> None:
+    """Print the catalogue and which weights are on this machine."""
+    sizes = ''.join(f'{name:>10}' for name in DTYPES)
+    print(f'{"model":15}{"plans":>6}{"image":>7}{sizes}  {"licence":11} weights')
+    for spec in MODELS.values():
+        memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.3f} GB' for dtype in DTYPES.values())
+        try:
+            weights = find_weights(spec, cache=options.cache)
+        except WeightsNotFoundError:
+            weights = f'not here; {spec.url}'
+        print(
+            f'{spec.name:15}{spec.action_dim:2} DOF{spec.image_size:4} px{memory}  '
+            f'{spec.licence:11} {weights}'
+        )
+
+
+def download(options) -> None:
+    """Download the weights of a model, unless they are on this machine."""
+    with commands.ByteBar() as bar:
+        path = download_weights(model_spec(options.name), options.cache, progress=bar)
+    print(path)
+
+
+def load_check(options) -> None:
+    """Load a model, use it once, and print what that took."""
+    spec = model_spec(options.name)
+    path = find_weights(spec, options.checkpoint, options.cache)
+    with commands.ByteBar() as bar:
+        if path == cached_path(spec, options.cache):
+            read_checkpoint(path, spec.checkpoint_entries)  # only a whole file is worth recording
+            verify(path, thorough=True, progress=bar)
+        before, began = peak_host_memory(), perf_counter()
+        model = commands.load(spec.name, options, progress=bar)
+        seconds, peak = perf_counter() - began, peak_host_memory()
+    size = weights_bytes(spec, model.dtype)
+    print(f'{spec.name} from {path} ({path.stat().st_size / GB:.2f} GB)')
+    print(f'loaded on {model.device} in {model.dtype} in {seconds:.1f} s')
+    print(
+        f'weights {size / GB:.3f} GB; host memory peaked at {peak / GB:.3f} GB '
+        f'({peak / size:.2f} x), {(peak - before) / GB:.3f} GB ({(peak - before) / size:.2f} x) '
+        'above the peak before'
+    )
+    if used_memory(model.device) is not None:
+        print(f'{model.device} holds {used_memory(model.device) / GB:.3f} GB')
+    _use(model)
+
+
+def _use(model) -> None:
+    """Encode a picture, and predict where an action leads if the model can."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    began = perf_counter()
+    latents = model.encode(picture)
+    finite = bool(latents.isfinite().all())
+    print(f'encoded a picture to {list(latents.shape)} in {perf_counter() - began:.2f} s')
+    if model.predictor is not None:
+        began = perf_counter()
+        predicted = model.rollout(latents, np.zeros((1, 7)), torch.zeros(1, 1, 7))
+        finite = finite and bool(predicted.isfinite().all())
+        print(f'predicted the effect of an action in {perf_counter() - began:.2f} s')
+    if not finite:
+        raise WorldModelError(
+            f'latents are not finite in {model.dtype}: the weights are damaged '
+            'or need another dtype'
+        )
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='models', description=__doc__)
+    subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def command(name, run):
+        added = subparsers.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added.set_defaults(run=run)
+        commands.add_cache_option(added)
+        return added
+
+    command('list', list_models)
+    command('download', download).add_argument('name', metavar='NAME')
+    check = command('load-check', load_check)
+    check.add_argument('name', metavar='NAME')
+    commands.add_weights_options(check)
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())

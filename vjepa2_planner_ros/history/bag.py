@@ -1,0 +1,272 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A rosbag2 folder with one MCAP file: metadata.yaml and plan_0.mcap.
+
+The file grows message by message and is complete up to the last one at any moment; metadata.yaml
+appears when it is closed. A folder without it was left by a process that was killed.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+import fcntl
+from functools import lru_cache
+import os
+from pathlib import Path
+import shutil
+
+import yaml
+
+from . import mcap_file
+
+# mcap and rosbags are imported where they are used: a planner that records nothing does not need
+# them, and starts sooner.
+
+MCAP, METADATA = 'plan_0.mcap', 'metadata.yaml'
+# The newest version of rosbag2's metadata that Humble reads; later ones read it too.
+METADATA_VERSION = 5
+VOLATILE, TRANSIENT_LOCAL = 2, 1  # as rmw numbers them
+FOREVER = {'sec': 9223372036, 'nsec': 854775807}
+
+
+class BagInUse(RuntimeError):  # noqa: N818
+    """Another process writes this bag."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic in a bag; role says what it is to the planner, whatever its name."""
+
+    name: str
+    kind: str  # package/msg/Type
+    role: str
+    latched: bool
+    definition: str  # of the message and those in it
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recorded message."""
+
+    topic: Topic
+    time: int  # ns, ROS time at which it was published
+    data: bytes  # CDR
+
+    def decode(self):
+        """Return the message, with the fields that it had when it was recorded."""
+        types = _types(self.topic.kind, self.topic.definition)
+        return types.deserialize_cdr(self.data, self.topic.kind)
+
+
+class BagWriter:
+    """Writes one bag into a folder that does not exist yet; locked against other processes."""
+
+    def __init__(self, folder):
+        from mcap.writer import CompressionType, Writer
+
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True)
+        self._file = open(self._folder / MCAP, 'xb')
+        _lock(self._file)
+        self._mcap = Writer(self._file, compression=CompressionType.LZ4)  # quicker than zstd
+        self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
+        self._channels = {}  # Topic: id
+        self._summary = Summary()
+
+    def write(self, *items: Item):
+        """Write messages; they are in the file when this returns."""
+        for item in items:
+            channel = self._channels.get(item.topic) or self._add(item.topic)
+            self._mcap.add_message(channel, item.time, item.data, item.time)
+            self._summary.add(item)
+        self._mcap.flush()
+
+    def close(self):
+        """Write what comes at the end: the index, and metadata.yaml."""
+        self._mcap.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())  # metadata.yaml says that all of it is there
+        self._file.close()
+        write_metadata(self._folder, self._summary)
+
+    def abandon(self):
+        """Leave the bag as it is, readable up to its last message."""
+        self._file.close()
+
+    def _add(self, topic):
+        schema = self._mcap.register_schema(topic.kind, 'ros2msg', topic.definition.encode())
+        self._channels[topic] = self._mcap.register_channel(
+            topic.name,
+            'cdr',
+            schema,
+            {'offered_qos_profiles': qos_text(topic.latched), 'role': topic.role},
+        )
+        return self._channels[topic]
+
+
+class Summary:
+    """What metadata.yaml says of a bag."""
+
+    def __init__(self):
+        self.counts = Counter()  # of messages, by Topic
+        self.begin = self.end = 0
+
+    def add(self, item):
+        """Count a message."""
+        self.begin = min(self.begin, item.time) if self.counts else item.time
+        self.end = max(self.end, item.time)
+        self.counts[item.topic] += 1
+
+
+def write_metadata(folder, summary):
+    """Write metadata.yaml as rosbag2 does."""
+    total = sum(summary.counts.values())
+    times = {
+        'starting_time': {'nanoseconds_since_epoch': summary.begin},
+        'duration': {'nanoseconds': summary.end - summary.begin},
+        'message_count': total,
+    }
+    metadata = {
+        'rosbag2_bagfile_information': {
+            'version': METADATA_VERSION,
+            'storage_identifier': 'mcap',
+            **times,
+            'topics_with_message_count': [
+                {
+                    'topic_metadata': {
+                        'name': topic.name,
+                        'type': topic.kind,
+                        'serialization_format': 'cdr',
+                        'offered_qos_profiles': qos_text(topic.latched),
+                    },
+                    'message_count': count,
+                }
+                for topic, count in summary.counts.items()
+            ],
+            'compression_format': '',
+            'compression_mode': '',
+            'relative_file_paths': [MCAP],
+            'files': [{'path': MCAP, **times}],
+        }
+    }
+    temporary = Path(folder, METADATA + '.new')
+    with open(temporary, 'w') as file:
+        file.write(_yaml(metadata))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, Path(folder, METADATA))
+
+
+@lru_cache
+def qos_text(latched):
+    """Return the offered QoS as rosbag2 writes it: keep last and reliable are 1."""
+    return _yaml(
+        [
+            {
+                'history': 1,
+                'depth': 1 if latched else 10,
+                'reliability': 1,
+                'durability': TRANSIENT_LOCAL if latched else VOLATILE,
+                'deadline': FOREVER,
+                'lifespan': FOREVER,
+                'liveliness': 1,
+                'liveliness_lease_duration': FOREVER,
+                'avoid_ros_namespace_conventions': False,
+            }
+        ]
+    )
+
+
+def _yaml(data):
+    # Written in Python, a bag's YAML would take most of the time that recording takes.
+    return yaml.dump(data, Dumper=getattr(yaml, 'CSafeDumper', yaml.SafeDumper), sort_keys=False)
+
+
+def is_complete(folder) -> bool:
+    """Return whether a bag was closed."""
+    return Path(folder, METADATA).is_file()
+
+
+def read(folder, roles=None, on_damage=None):
+    """
+    Yield the Items of a bag in the order of its file; those of some roles, None = all.
+
+    What is damaged in a bag that was closed is left out. One that was not closed, or has lost its
+    index, is read from the start as far as it is good.
+
+    :param on_damage: called with a text for each damage of a bag that was closed.
+    """
+    on_damage = on_damage or (lambda text: None)
+    with open(Path(folder, MCAP), 'rb') as file:
+        index = None
+        if is_complete(folder):
+            index = mcap_file.summary(file)
+            if index is None:
+                on_damage(f'the end of {MCAP} is damaged or missing')
+        records = (
+            mcap_file.from_the_start(file)
+            if index is None
+            else mcap_file.indexed(file, index, roles, on_damage)
+        )
+        for schema, channel, message in records:
+            item = Item(_topic(schema, channel), message.log_time, message.data)
+            if roles is None or item.topic.role in roles:
+                yield item
+
+
+def recover(folder) -> int:
+    """
+    Make a bag that was not closed a closed one; return how many messages it has.
+
+    :raise BagInUse: somebody is writing it.
+    """
+    folder = Path(folder)
+    with open(folder / MCAP, 'rb') as file:
+        _lock(file)
+        temporary = folder.with_name(f'.{folder.name}')
+        shutil.rmtree(temporary, ignore_errors=True)
+        writer, count = BagWriter(temporary), 0
+        for item in read(folder):
+            writer.write(item)
+            count += 1
+        writer.close()
+        for name in (MCAP, METADATA):  # in this order: metadata.yaml says that all is well
+            os.replace(temporary / name, folder / name)
+        temporary.rmdir()
+    return count
+
+
+def is_in_use(folder) -> bool:
+    """Return whether somebody is writing a bag."""
+    try:
+        with open(Path(folder, MCAP), 'rb') as file:
+            _lock(file)
+    except BagInUse:
+        return True
+    return False
+
+
+def _lock(file):
+    """Lock a file until it is closed or the process ends, however it ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BagInUse(f'{file.name} is being written') from error
+
+
+def _topic(schema, channel):
+    latched = f'durability: {TRANSIENT_LOCAL}\n' in channel.metadata.get(
+        'offered_qos_profiles', ''
+    )
+    return Topic(
+        channel.topic, schema.name, channel.metadata.get('role', ''), latched, schema.data.decode()
+    )
+
+
+@lru_cache(maxsize=64)
+def _types(name, definition):
+    from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
+    types = get_typestore(Stores.EMPTY)
+    types.register(get_types_from_msg(definition, name))
+    return types

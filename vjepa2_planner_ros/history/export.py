@@ -1,0 +1,147 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded plans as CSV, JSON and PNG."""
+
+import csv
+import json
+from pathlib import Path
+
+from .recorded import began
+from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
+from ..messages.results import AXES
+from ..messages.times import seconds
+
+SCALARS = (
+    'iteration',
+    'energy_min',
+    'energy_best',
+    'energy_elite_mean',
+    'energy_elite_std',
+    'energy_mean',
+    'energy_max',
+    'elapsed',
+)
+
+
+def write_csv(plan, path):
+    """Write every candidate: a row for each of its steps, in command convention."""
+    with open(path, 'w', newline='') as file:
+        rows = csv.writer(file)
+        rows.writerow(
+            ['iteration', 'candidate', 'step', 'energy', 'elite', *(name for name, _ in AXES)]
+        )
+        for iteration, found in plan.candidates.items():
+            elites = set(found.elites.tolist())
+            for candidate, steps in enumerate(found.actions):
+                rows.writerows(
+                    [
+                        iteration,
+                        candidate,
+                        step,
+                        found.energies[candidate],
+                        int(candidate in elites),
+                        *action,
+                    ]
+                    for step, action in enumerate(steps)
+                )
+
+
+def write_json(plan, path):
+    """Write what was asked, how it ended, and what each iteration found."""
+    Path(path).write_text(json.dumps(to_dict(plan), indent=2) + '\n')
+
+
+def to_dict(plan):
+    """Return the same as plain Python; times in seconds."""
+    record, result = plan.record, {}
+    if record.outcome == 'succeeded':
+        result = {
+            'command': [float(value) for value in record.command],
+            'plan': [_step(step) for step in record.plan],
+            'target_pose': _pose(record.target_pose.pose),
+            **{
+                name: getattr(record, name)
+                for name in ('energy', 'start_energy', 'confidence', 'iterations')
+            },
+            **{
+                name: seconds(getattr(record, name))
+                for name in ('planning_time', 'encoding_time', 'optimization_time')
+            },
+        }
+    return {
+        'folder': plan.folder.name,
+        'began': began(plan.folder).isoformat(),
+        **{
+            name: getattr(record, name)
+            for name in (
+                'outcome',
+                'error_code',
+                'error_msg',
+                'model',
+                'device',
+                'dtype',
+                'camera',
+                'dropped',
+            )
+        },
+        'base_frame': record.header.frame_id,
+        'time_allowance': seconds(record.time_allowance),
+        'states': [{**_pose(state.pose), 'gripper': state.gripper} for state in record.states],
+        'settings': plan.settings,
+        'result': result,
+        'iterations': [
+            {
+                **{name: getattr(step, name) for name in SCALARS},
+                'mean': [float(value) for value in step.mean],
+                'std': [float(value) for value in step.std],
+            }
+            for step in plan.iterations
+        ],
+    }
+
+
+def _step(step):
+    """Return an EndEffectorCommand as a command [7]."""
+    move, turn = step.translation, step.rotation_rpy
+    return [move.x, move.y, move.z, turn.x, turn.y, turn.z, step.gripper]
+
+
+def _pose(pose):
+    place, turn = pose.position, pose.orientation
+    return {
+        'position': [place.x, place.y, place.z],
+        'orientation_xyzw': [turn.x, turn.y, turn.z, turn.w],
+    }
+
+
+def write_png(plan, path):
+    """Draw start, what the model saw, goal, and the energies over the iterations."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9.0, 6.5), layout='constrained')
+    grid = figure.add_gridspec(2, 3)
+    for column, (role, title) in enumerate(
+        ((CURRENT_IMAGE, 'start'), (MODEL_INPUT, 'as the model saw it'), (GOAL_IMAGE, 'goal'))
+    ):
+        axes = figure.add_subplot(grid[0, column], title=title)
+        axes.set_axis_off()
+        if role in plan.images:
+            axes.imshow(plan.images[role])
+    axes = figure.add_subplot(grid[1, :], xlabel='iteration', ylabel='energy')
+    numbers = [step.iteration for step in plan.iterations]
+    for name, label in (
+        ('energy_mean', 'all, mean'),
+        ('energy_elite_mean', 'elites, mean'),
+        ('energy_best', 'best so far'),
+    ):
+        axes.plot(numbers, [getattr(step, name) for step in plan.iterations], 'o-', label=label)
+    if plan.record.outcome == 'succeeded':
+        axes.axhline(plan.record.start_energy, color='grey', ls='--', label='doing nothing')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(0.5, max(numbers, default=1) + 0.5)
+    axes.legend()
+    figure.savefig(path, dpi=110, format='png')
+
+
+WRITERS = {'.csv': write_csv, '.json': write_json, '.png': write_png}

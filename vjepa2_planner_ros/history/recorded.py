@@ -1,0 +1,124 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A recorded plan as Python has it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from . import bag
+from .schemas import require_fields
+from .store import NAME, TIME_FORMAT
+from .topics import CANDIDATES, IMAGES, RECORD, SEARCH
+from ..messages.results import AXES
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The candidates of one iteration, in command convention."""
+
+    actions: np.ndarray  # float64 [S, H, 7]
+    energies: np.ndarray  # float64 [S]
+    elites: np.ndarray  # int64 [K], best first
+
+
+@dataclass(frozen=True)
+class RecordedPlan:
+    """What was recorded; messages have the fields of their .msg files."""
+
+    folder: Path
+    record: object  # PlanRecord
+    iterations: tuple  # of SearchIteration
+    candidates: dict  # Candidates by iteration number
+    images: dict  # uint8 [H, W, 3] by role
+    complete: bool  # False: the planner was killed before the plan ended
+    damage: tuple  # of texts; what is damaged is left out
+
+    @property
+    def settings(self):
+        """Return the planner's parameters for this plan, {name: text}."""
+        return {item.key: item.value for item in self.record.settings}
+
+    @property
+    def short_id(self):
+        """Return the beginning of the plan's id, as in the planner's log."""
+        return bytes(self.record.plan_id.uuid).hex()[:8]
+
+
+def load(folder) -> RecordedPlan:
+    """
+    Return a recording, as far as it can be read.
+
+    :raise ValueError: not even its PlanRecord can, or the definitions of messages have changed.
+    """
+    record, iterations, candidates, images, damage = None, [], {}, {}, []
+    for item in bag.read(folder, (RECORD, SEARCH, CANDIDATES, *IMAGES), damage.append):
+        role, message = item.topic.role, _decode(item)
+        if role == RECORD:
+            record = message
+        elif role == SEARCH:
+            iterations.append(message)
+        elif role == CANDIDATES:
+            candidates[message.iteration] = to_candidates(message)
+        else:
+            images[role] = np.frombuffer(message.data, np.uint8).reshape(
+                message.height, message.width, 3
+            )
+    _require(record, folder, damage)
+    return RecordedPlan(
+        Path(folder),
+        record,
+        tuple(iterations),
+        candidates,
+        images,
+        bool(record.outcome),
+        tuple(damage),
+    )
+
+
+def load_record(folder):
+    """Return the last PlanRecord of a recording, and texts about damage; raise as load does."""
+    damage = []
+    item = next(iter([*bag.read(folder, (RECORD,), damage.append)][-1:]), None)
+    _require(item, folder, damage)
+    return _decode(item), damage
+
+
+def to_candidates(message) -> Candidates:
+    """Return a SearchCandidates message as arrays."""
+    return Candidates(
+        np.asarray(message.actions, float).reshape(message.samples, message.horizon, len(AXES)),
+        np.asarray(message.energies, float),
+        np.asarray(message.elites, int),
+    )
+
+
+def outcome_of(record, damage) -> str:
+    """Return how a plan ended, as far as its PlanRecord and the damage of the recording say."""
+    return record.outcome or ('damaged' if damage else 'not ended')
+
+
+def short_id(folder) -> str:
+    """Return the beginning of the plan's id, as in the planner's log."""
+    return Path(folder).name.partition('_')[2][:8]
+
+
+def began(folder) -> datetime:
+    """Return when the plan was recorded, UTC: by the folder's name, or else its first message."""
+    name = Path(folder).name
+    if NAME.fullmatch(name):
+        text = name.partition('_')[0]
+        return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=timezone.utc)
+    return datetime.fromtimestamp(next(bag.read(folder)).time * 1e-9, timezone.utc)
+
+
+def _require(record, folder, damage):
+    if record is None:
+        raise ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
+
+
+def _decode(item):
+    require_fields(item.topic)
+    return item.decode()

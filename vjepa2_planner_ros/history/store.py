@@ -1,0 +1,133 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of recorded plans: one rosbag2 folder a plan, named by time (UTC) and plan id."""
+
+from datetime import datetime, timezone
+import os
+from pathlib import Path
+import re
+import shutil
+
+from . import bag
+
+NAME = re.compile(r'\d{8}T\d{6}\.\d{6}Z_[0-9a-f]{32}')
+TIME_FORMAT = '%Y%m%dT%H%M%S.%fZ'
+
+
+class PlanNotFound(LookupError):  # noqa: N818
+    """No recorded plan, or more than one, is meant."""
+
+
+class PlanStore:
+    """Finds, deletes and bounds the recordings in a folder; touches nothing else in it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder).expanduser()
+        self._sizes = {}  # of closed recordings [bytes], by path
+
+    def new(self, plan_id: bytes) -> Path:
+        """Return the folder for a plan that begins now; it does not exist yet."""
+        now = datetime.now(timezone.utc)
+        return self.folder / f'{now:{TIME_FORMAT}}_{plan_id.hex()}'
+
+    def plans(self):
+        """Return the folders of all recordings, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        names = sorted(filter(NAME.fullmatch, os.listdir(self.folder)))
+        return [
+            self.folder / name
+            for name in names
+            if os.path.isfile(f'{self.folder}/{name}/{bag.MCAP}')
+        ]
+
+    def find(self, plan) -> Path:
+        """
+        Return the folder of one recording.
+
+        :param plan: its folder's name, the plan's id in hexadecimal digits or the unique
+            beginning of it, or latest.
+        :raise PlanNotFound: it is none of the recordings, or of several.
+        """
+        plans = self.plans()
+        if plan == 'latest':
+            matches = plans[-1:]
+        else:
+            matches = [
+                path
+                for path in plans
+                if plan
+                and (path.name == plan or path.name.partition('_')[2].startswith(plan.lower()))
+            ]
+        if len(matches) != 1:
+            raise PlanNotFound(
+                f"plan = '{plan}': {len(matches) or 'none'} of the {len(plans)} recordings in "
+                f"'{self.folder}': allowed: a folder's name, a plan's id or the unique beginning "
+                'of it, or latest'
+            )
+        return matches[0]
+
+    def name_of(self, path) -> str:
+        """
+        Return the name by which a recording of this folder is found.
+
+        :raise PlanNotFound: the path leads elsewhere, or the planner did not give it this name.
+        """
+        path = Path(path).resolve()
+        if path.parent != self.folder.resolve() or not NAME.fullmatch(path.name):
+            raise PlanNotFound(
+                f"plan = '{path}': allowed: recordings in the folder of the history, "
+                f"'{self.folder}', by the names that they were given there"
+            )
+        return path.name
+
+    def delete(self, plan) -> Path:
+        """
+        Delete one recording for good; return where it was.
+
+        :raise PlanNotFound: as find does.
+        :raise bag.BagInUse: it is being written.
+        """
+        path = self.find(plan)
+        if bag.is_in_use(path):
+            raise bag.BagInUse(f"'{path.name}' is being written")
+        shutil.rmtree(path)
+        return path
+
+    def prune(self, max_plans, max_bytes) -> list:
+        """Delete the oldest recordings beyond a count and a size; return what is gone."""
+        plans = self.plans()
+        # A closed recording stays as it is: with many of them a look at each would take long.
+        sizes = {path: self._sizes.get(path) or size_of(path) for path in plans}
+        self._sizes = {
+            path: size
+            for path, size in sizes.items()
+            if path in self._sizes or bag.is_complete(path)
+        }
+        total, gone = sum(sizes.values()), []
+        for path in plans[:-1]:  # the newest stays, however big it is
+            if len(plans) - len(gone) <= max_plans and total <= max_bytes:
+                break
+            if not bag.is_in_use(path):
+                shutil.rmtree(path)
+                total -= sizes[path]
+                gone.append(path)
+        return gone
+
+    def recover(self) -> list:
+        """Close the recordings that a killed process left open; return them."""
+        recovered = []
+        for path in self.plans():
+            if not bag.is_complete(path):
+                try:
+                    if not bag.recover(path):
+                        shutil.rmtree(path)
+                    recovered.append(path)
+                except bag.BagInUse:
+                    continue
+        return recovered
+
+
+def size_of(path) -> int:
+    """Return the bytes of a recording."""
+    return sum(file.stat().st_size for file in path.iterdir())

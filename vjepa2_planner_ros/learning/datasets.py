@@ -1,0 +1,150 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Picture files, and the pictures of a folder or a bag; pictures are uint8 [H, W, 3] RGB."""
+
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+
+
+def read_picture(path) -> np.ndarray:
+    """
+    Return a picture file, anything that Pillow opens; OSError or ValueError if it cannot.
+
+    Turned as its EXIF data says; of 16 bits a channel the upper eight.
+    """
+    try:
+        with Image.open(Path(path)) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith('I;16'):  # convert() would clip
+                picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
+            if picture.mode in ('I', 'F'):
+                raise ValueError(
+                    f'{path}: mode is {picture.mode!r}, numbers without a range: '
+                    'allowed: 8 or 16 bits a channel'
+                )
+            return np.array(picture.convert('RGB'))
+    except (SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def write_picture(path, picture) -> None:
+    """Write a picture to a file of any format that Pillow writes, by its suffix."""
+    Image.fromarray(picture).save(Path(path))
+
+
+def open_frames(source, every=1):
+    """
+    Return the Frames of a folder of pictures or of a bag; OSError or ValueError if there are none.
+
+    :param source: a folder; a bag (folder with metadata.yaml, .mcap or .db3 file); BAG:TOPIC where
+        a bag has several topics with pictures.
+    :param every: 2 = every second one, and so on.
+    """
+    if every < 1:
+        raise ValueError(f'every = {every}: allowed: 1 or more')
+    path, topic = Path(source), ''
+    if not path.exists():
+        path, _, topic = str(source).rpartition(':')
+        path = Path(path or topic)
+    if not path.exists():
+        raise FileNotFoundError(f'{source}: there is no such folder or bag')
+    if path.is_file() or (path / 'metadata.yaml').exists():
+        return BagFrames(path, topic, every)
+    return FolderFrames(path, every)
+
+
+class FolderFrames:
+    """The pictures of a folder with their numbers from 1, in the order of their names' numbers."""
+
+    axis = 'picture'
+
+    def __init__(self, folder, every=1):
+        suffixes = Image.registered_extensions()
+        files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
+        if not files:
+            raise ValueError(f'{folder}: there is no picture in this folder')
+        self._files = sorted(files, key=_natural)[::every]
+        self._every = every
+
+    def __len__(self):
+        return len(self._files)
+
+    def __iter__(self):
+        """Yield (number, picture)."""
+        for index, file in enumerate(self._files):
+            yield 1 + index * self._every, read_picture(file)
+
+
+class BagFrames:
+    """The pictures of one topic of a bag with their times [s] since the first."""
+
+    axis = 'time [s]'
+
+    def __init__(self, bag, topic='', every=1):
+        self._bag, self._every = bag, every
+        with _reader(bag) as reader:
+            counts = {
+                connection.topic: connection.msgcount
+                for connection in reader.connections
+                if connection.msgtype in IMAGE_TYPES and connection.msgcount
+            }
+        if topic not in counts and (topic or len(counts) != 1):
+            raise ValueError(
+                f"{bag}: topic is '{topic}': allowed: {', '.join(counts) or 'none has pictures'}; "
+                f'name one as {bag}:TOPIC'
+            )
+        self._topic = topic or next(iter(counts))
+        self._count = counts[self._topic]
+
+    def __len__(self):
+        return -(-self._count // self._every)
+
+    def __iter__(self):
+        """Yield (time, picture)."""
+        with _reader(self._bag) as reader:
+            chosen = [item for item in reader.connections if item.topic == self._topic]
+            first = None
+            for connection, time, data in islice(reader.messages(chosen), 0, None, self._every):
+                first = time if first is None else first
+                seconds = (time - first) * 1e-9
+                try:
+                    yield seconds, _decode(data, connection.msgtype)
+                except ValueError as error:
+                    raise ValueError(
+                        f'{self._bag}:{self._topic} after {seconds:.3f} s: {error}'
+                    ) from error
+
+
+@contextmanager
+def _reader(bag):
+    try:
+        from rosbags.rosbag2 import Reader, ReaderError
+    except ImportError as error:
+        raise ValueError(f'{error}: bags are read by rosbags: pip install rosbags') from error
+    try:
+        with Reader(bag) as reader:
+            yield reader
+    except ReaderError as error:
+        raise ValueError(f'{bag}: {error}') from error
+
+
+def _decode(data, kind):
+    """Return the picture of a serialised message; ValueError if it holds none."""
+    from rosbags.typesys import get_typestore, Stores
+
+    from ..messages.images import picture
+
+    return picture(get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, kind))
+
+
+def _natural(path):
+    """Return a key by which frame10 comes after frame9."""
+    text_and_numbers = re.split(r'(\d+)', path.name)  # one after the other, text first
+    return [int(part) if index % 2 else part for index, part in enumerate(text_and_numbers)]

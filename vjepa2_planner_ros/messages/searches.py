@@ -1,0 +1,111 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Results, commands and iterations of the search as ROS messages."""
+
+from array import array
+
+from geometry_msgs.msg import Point, Pose, PoseStamped, Vector3
+import numpy as np
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import EndEffectorCommand, SearchCandidates, SearchIteration
+
+from .states import quaternion_of_rpy
+from .times import to_duration
+
+
+def command_numbers(command):
+    """Return a command as seven floats; ValueError unless it is seven finite numbers."""
+    numbers = [float(value) for value in command]
+    # rclpy does not check the length of fixed arrays: it would publish whatever is there.
+    if len(numbers) != 7 or not np.isfinite(numbers).all():
+        raise ValueError(f'command = {numbers}: allowed: seven finite numbers')
+    return numbers
+
+
+def to_command_message(command, header):
+    """Return the EndEffectorCommand of seven numbers (m, rad, gripper -1 close .. 1 open)."""
+    x, y, z, roll, pitch, yaw, gripper = command_numbers(command)
+    return EndEffectorCommand(
+        header=header,
+        translation=Vector3(x=x, y=y, z=z),
+        rotation_rpy=Vector3(x=roll, y=pitch, z=yaw),
+        gripper=gripper,
+    )
+
+
+def to_pose_message(state, header):
+    """Return the PoseStamped of a state [7]."""
+    x, y, z, *rpy = (float(value) for value in state[:6])
+    return PoseStamped(
+        header=header,
+        pose=Pose(position=Point(x=x, y=y, z=z), orientation=quaternion_of_rpy(*rpy)),
+    )
+
+
+def to_iteration_message(iteration, plan_id, header):
+    """Return the SearchIteration message of a planning.SearchIteration in command convention."""
+    energies = np.asarray(iteration.energies, np.float32)
+    finite = energies[np.isfinite(energies)].astype(np.float64)
+    elites = energies[iteration.elites].astype(np.float64)
+    return SearchIteration(
+        header=header,
+        plan_id=plan_id,
+        iteration=iteration.iteration,
+        iterations_total=iteration.iterations,
+        energy_min=finite.min(),
+        energy_best=float(iteration.energy_best),
+        energy_elite_mean=elites.mean(),
+        energy_elite_std=elites.std(),
+        energy_mean=finite.mean(),
+        energy_max=finite.max(),
+        elapsed=float(iteration.elapsed),
+        mean=command_numbers(iteration.mean[0]),
+        std=command_numbers(iteration.std[0]),
+        energies=array('f', energies.tobytes()),
+    )
+
+
+def to_candidates_message(iteration, plan_id):
+    """Return the SearchCandidates message of a planning.SearchIteration in command convention."""
+    samples, horizon, _ = iteration.actions.shape
+    return SearchCandidates(
+        plan_id=plan_id,
+        iteration=iteration.iteration,
+        samples=samples,
+        horizon=horizon,
+        actions=array('f', np.asarray(iteration.actions, np.float32).tobytes()),
+        energies=array('f', np.asarray(iteration.energies, np.float32).tobytes()),
+        elites=array('I', np.asarray(iteration.elites, np.uint32).tobytes()),
+    )
+
+
+def to_result_message(answer, header, model, plan_id, planning_time):
+    """Return the Result of an Answer of the torch thread; header is of the frame."""
+    found = answer.plan
+    commands = [to_command_message(command, header) for command in answer.commands]
+    return PlanAction.Result(
+        header=header,
+        command=command_numbers(answer.commands[0]),
+        plan=commands,
+        has_target_pose=True,
+        target_pose=to_pose_message(answer.target, header),
+        energy=float(found.energy),
+        start_energy=float(found.start_energy),
+        confidence=float(found.confidence),
+        iteration_energies=[float(energy) for energy in found.iteration_energies],
+        iterations=len(found.iteration_energies),
+        model=model,
+        plan_id=plan_id,
+        planning_time=to_duration(planning_time),
+        encoding_time=to_duration(answer.encoding_time),
+        optimization_time=to_duration(answer.optimization_time),
+    )
+
+
+def plan_summary(result):
+    """Return what the log says of a PlanAction Result."""
+    command = ' '.join(f'{value:+.3f}' for value in result.command)
+    return (
+        f'energy {result.start_energy:.4f} -> {result.energy:.4f}, confidence '
+        f'{result.confidence:.2f}, command {command}'
+    )

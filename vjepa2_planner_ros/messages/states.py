@@ -1,0 +1,110 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""End-effector states [7] between ROS messages and numbers, with checks of range and unit."""
+
+import math
+
+from geometry_msgs.msg import Quaternion
+import numpy as np
+
+LARGEST_POSITION = 3.0  # m; no arm on a table reaches further, millimetres do
+GRIPPER_TOLERANCE = 0.1  # closedness; measured positions overshoot their nominal ends a little
+
+
+def to_state(pose, closedness, field):
+    """
+    Return the state [7] of a Pose and a closedness: x y z [m], roll pitch yaw [rad], 0..1.
+
+    ValueError naming field, value and what is allowed, if a number is not finite or out of range.
+    """
+    position, orientation = pose.position, pose.orientation
+    for axis in 'xyz':
+        value = getattr(position, axis)
+        _require(
+            abs(value) <= LARGEST_POSITION,
+            f'{field}.position.{axis}',
+            value,
+            f'-{LARGEST_POSITION:g} to {LARGEST_POSITION:g} m (is it in millimetres?)',
+        )
+    quaternion = [getattr(orientation, axis) for axis in 'xyzw']
+    norm = math.sqrt(sum(value * value for value in quaternion))
+    _require(
+        abs(norm - 1.0) <= 1e-2,
+        f'{field}.orientation',
+        quaternion,
+        'a quaternion x y z w of norm 1 within 0.01',
+    )
+    return np.array(
+        [
+            position.x,
+            position.y,
+            position.z,
+            *rpy_of_quaternion(*(value / norm for value in quaternion)),
+            closedness,
+        ]
+    )
+
+
+def to_closedness(position, settings):
+    """
+    Return the closedness (0 open .. 1 closed) of a gripper joint's position [m].
+
+    ValueError naming joint, position and what is allowed, if it is beyond GRIPPER_TOLERANCE.
+    """
+    travel = settings.gripper_closed - settings.gripper_open
+    closedness = (position - settings.gripper_open) / travel
+    _require(
+        -GRIPPER_TOLERANCE <= closedness <= 1.0 + GRIPPER_TOLERANCE,
+        f'position of joint {settings.gripper_joint!r}',
+        position,
+        (
+            f'gripper.open_position = {settings.gripper_open:g} to gripper.closed_position '
+            f'= {settings.gripper_closed:g} m, a tenth of the way beyond'
+        ),
+    )
+    return min(max(closedness, 0.0), 1.0)
+
+
+def check_frame(frame_id, base_frame, field):
+    """Raise ValueError, if a header names another frame than the robot's base."""
+    _require(
+        frame_id in ('', base_frame),
+        f'{field}.header.frame_id',
+        repr(frame_id),
+        f'{base_frame!r} (parameter base_frame)',
+    )
+
+
+def rpy_of_quaternion(x, y, z, w):
+    """Return roll, pitch, yaw [rad] about fixed axes (R = Rz Ry Rx) of a unit quaternion."""
+    # Yaw first, then the rest after turning it back: exact up to gimbal lock, where a formula
+    # with arcsin loses half the digits.
+    yaw = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    pitch = math.atan2(
+        -2.0 * (x * z - w * y), cos * (1.0 - 2.0 * (y * y + z * z)) + sin * 2.0 * (x * y + w * z)
+    )
+    roll = math.atan2(
+        sin * 2.0 * (x * z + w * y) - cos * 2.0 * (y * z - w * x),
+        cos * (1.0 - 2.0 * (x * x + z * z)) - sin * 2.0 * (x * y - w * z),
+    )
+    return roll, pitch, yaw
+
+
+def quaternion_of_rpy(roll, pitch, yaw):
+    """Return the unit Quaternion of fixed-axis angles [rad], R = Rz Ry Rx."""
+    (cr, cp, cy), (sr, sp, sy) = (
+        [function(angle / 2.0) for angle in (roll, pitch, yaw)]
+        for function in (math.cos, math.sin)
+    )
+    return Quaternion(
+        x=sr * cp * cy - cr * sp * sy,
+        y=cr * sp * cy + sr * cp * sy,
+        z=cr * cp * sy - sr * sp * cy,
+        w=cr * cp * cy + sr * sp * sy,
+    )
+
+
+def _require(condition, name, value, allowed):
+    if not condition:  # false for NaN too, as every comparison with it is
+        raise ValueError(f'{name} = {value}: allowed: {allowed}')

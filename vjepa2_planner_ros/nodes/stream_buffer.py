@@ -1,0 +1,62 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a stream has brought lately, by the time it was taken."""
+
+from collections import deque
+from dataclasses import dataclass
+
+REORDERED = 10**9  # ns; a stamp further back than this is a clock that was set back
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A message with the time it was taken [ns, ROS time]."""
+
+    message: object
+    stamp: int
+    position: float = 0.0  # of the gripper joint [m], for a JointState
+
+
+class History:
+    """
+    The newest item of a stream and some before it; not thread-safe.
+
+    spacing and span [ns] say which: older items are kept at least spacing apart and no longer
+    than span before the newest.
+    """
+
+    def __init__(self):
+        self.spacing = 0
+        self.span = 0
+        self._items = deque()
+
+    @property
+    def newest(self):
+        """Return the newest Stamped, None if there is none."""
+        return self._items[-1] if self._items else None
+
+    def add(self, item):
+        """
+        Take a Stamped in; one that comes late, after newer ones, is left out.
+
+        One with the stamp of the newest takes its place: simulated time, or the clock of a driver,
+        may stand still.
+        """
+        items = self._items
+        if items and item.stamp < items[-1].stamp:
+            if items[-1].stamp - item.stamp < REORDERED:
+                return
+            items.clear()
+        if (
+            items
+            and item.stamp == items[-1].stamp
+            or (len(items) > 1 and items[-1].stamp - items[-2].stamp < self.spacing)
+        ):
+            items.pop()
+        items.append(item)
+        while items[0].stamp < item.stamp - self.span:
+            items.popleft()
+
+    def nearest(self, stamp):
+        """Return the Stamped taken nearest to a time [ns], None if there is none."""
+        return min(self._items, key=lambda item: abs(item.stamp - stamp), default=None)
