@@ -7,12 +7,13 @@ Run it in the repository after a change of parameters.py:
 scripts/run python -m tools.parameter_docs
 """
 
-from dataclasses import fields
 import json
 from pathlib import Path
 import textwrap
 
-from vjepa2_planner_ros.nodes.parameters import CameraSettings, parameter_name, Settings
+from vjepa2_planner_ros.nodes import parameters
+from vjepa2_planner_ros.nodes.parameters import CameraSettings, MAX_INT, Settings
+from vjepa2_planner_ros.planning.config import described
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
@@ -31,15 +32,11 @@ TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 
 
 def rows(camera):
-    """Return (ROS name, field) of every parameter, those of one camera after cameras."""
-    table = []
-    for row in fields(Settings):
-        table.append((parameter_name(row), row))
-        if row.name == 'cameras':
-            table += [
-                (parameter_name(one, f'camera.{camera}.'), one) for one in fields(CameraSettings)
-            ]
-    return table
+    """Yield (ROS name, field) of every parameter, those of one camera after cameras."""
+    for name, row in parameters.rows(Settings):
+        yield name, row
+        if name == 'cameras':
+            yield from ((f'camera.{camera}.{one.name}', one) for one in described(CameraSettings))
 
 
 def yaml_text():
@@ -58,7 +55,7 @@ def yaml_text():
         comment = ' '.join(
             part
             for part in (
-                row.metadata['description'],
+                row.metadata['text'],
                 _unit(row),
                 _allowed(row),
                 'At start only.' if row.metadata['read_only'] else '',
@@ -79,7 +76,7 @@ def markdown_table():
         text = ' '.join(
             part
             for part in (
-                row.metadata['description'],
+                row.metadata['text'],
                 _unit(row),
                 _allowed(row),
                 '*At start only.*' if row.metadata['read_only'] else '',
@@ -115,7 +112,9 @@ def _allowed(row):
     data = row.metadata
     if data['choices']:
         return f'One of: {", ".join(data["choices"])}.'
-    return '' if data['low'] is None else f'From {data["low"]:g} to {data["high"]:g}.'
+    return (
+        '' if data['low'] is None else f'From {data["low"]:g} to {min(data["high"], MAX_INT):g}.'
+    )
 
 
 def _type(row):

@@ -139,7 +139,7 @@ def test_without_a_frame_or_a_model(make_robot, ask):
 
 def test_after_the_end_of_torch_it_says_so(make_robot, ask):
     robot = make_robot().ready()
-    robot.planner._torch.close()
+    robot.planner._worker.close()
     answer = ask(robot, goal_image=image(GOAL))
     assert answer.error_code == ErrorCode.NODE_DEACTIVATED and 'shut down' in answer.error_msg
 
@@ -163,7 +163,7 @@ def test_a_plan_waits_for_one_picture_at_most(make_robot, ask, send, monkeypatch
     answer = send(robot, goal_image=image(NEARER))
     assert entered.wait(60.0)
     plan = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=1)
-    eventually(lambda: robot.planner._torch._pool._work_queue.qsize())  # the plan stands in line
+    eventually(lambda: robot.planner._worker._pool._work_queue.qsize())  # the plan stands in line
     release.set()
     plan.result(60.0)
     eventually(answer.done)

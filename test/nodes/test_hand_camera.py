@@ -152,15 +152,15 @@ def test_gripper_alone_cannot_be_searched(make_hand):
         )
     )
     assert failure.code == ErrorCode.INVALID_SETTINGS
-    assert 'search.axes is gripper' in failure.message
+    assert 'search.axes = gripper' in failure.message
 
 
 @pytest.mark.parametrize(
     'name, value, allowed',
     [
-        ('mount', [0.1] * 7, 'six numbers'),
+        ('mount', [0.1] * 7, '6 numbers'),
         ('mount', [math.nan] * 6, '-3.14159 to 3.14159'),
-        ('intrinsics', [1.0] * 3, 'four numbers'),
+        ('intrinsics', [1.0] * 3, '4 numbers'),
         ('intrinsics', [0.0, 9.0, 9.0, 9.0], 'above 0'),
         ('plane_height', 4.0, ''),
     ],

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
-from vjepa2_planner_ros.nodes.stream_buffer import History, Stamped
+from vjepa2_planner_ros.nodes.stream_buffer import Stamped, StreamBuffer
 
 
 def failure_of(robot, **fields):
@@ -170,7 +170,7 @@ def test_context_is_one_frame_unless_asked_for(robot):
 
 
 def stamps_kept(spacing, span, stamps):
-    history = History()
+    history = StreamBuffer()
     history.spacing, history.span = spacing, span
     for stamp in stamps:
         history.add(Stamped(None, stamp))

@@ -30,7 +30,7 @@ from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.messages.landscapes import to_landscape
 from vjepa2_planner_ros.nodes import landscape_topics
 from vjepa2_planner_ros.nodes.landscape_server import step_beside
-from vjepa2_planner_ros.nodes.solver import Solver
+from vjepa2_planner_ros.nodes.loaded_model import LoadedModel
 from vjepa2_planner_ros.planning.landscape import make_grid
 from vjepa2_planner_ros.planning.landscape_plot import draw
 
@@ -293,7 +293,7 @@ def test_a_plan_goes_before_all_but_the_running_batch(robot, ask):
     asked = ask(goal_image=PICTURE, resolution=[10, 10])
     rollouts.reached()
     planned = robot.client.plan_async(ToyWorldModel.picture(GOAL), samples=30, iterations=3)
-    eventually(lambda: robot.planner._torch._pool._work_queue.qsize() == 1)
+    eventually(lambda: robot.planner._worker._pool._work_queue.qsize() == 1)
     rollouts.release()
     assert planned.result(60.0).iterations == 3
     assert asked.end()[0] == SUCCEEDED
@@ -348,11 +348,11 @@ def test_a_model_that_was_replaced_ends_it(robot, ask):
     rollouts = Rollouts(robot, batch=10)
     asked = ask(goal_image=PICTURE)
     rollouts.reached()
-    thread = robot.planner._torch
-    solver, thread._solver = thread._solver, Solver(ToyWorldModel())
+    thread = robot.planner._worker
+    loaded, thread._loaded = thread._loaded, LoadedModel(ToyWorldModel())
     rollouts.release()
     code, text = asked.failure()
-    thread._solver = solver
+    thread._loaded = loaded
     assert code == ErrorCode.MODEL_NOT_FOUND and "'toy'" in text
 
 

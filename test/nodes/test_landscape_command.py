@@ -101,7 +101,7 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     cancelled = goals.outcomes['cancelled']
     process = command('--goal', goal_file, '--resolution', '100', '100')
     eventually(lambda: goals.slot._running is not None)
-    eventually(lambda: robot.planner._torch.busy)
+    eventually(lambda: robot.planner._worker.busy)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and 'cancelled' in errors, errors

@@ -141,7 +141,7 @@ def test_a_transition_that_raises_leads_back_to_unconfigured(make_robot, monkeyp
         assert not transition(robot, number)
     assert state_of(robot) == 'unconfigured'
     eventually(lambda: any('unexpected' in line for line in robot.errors()))
-    assert robot.planner._torch is None
+    assert robot.planner._worker.model is None
     assert transition(robot, CONFIGURE) and transition(robot, ACTIVATE)
     assert np.isfinite(robot.ready().plan().command).all()
 
@@ -152,7 +152,7 @@ def test_weights_that_cannot_be_given_back_do_not_keep_the_node(make_robot):
     assert transition(robot, DEACTIVATE)
     assert not transition(robot, CLEANUP)
     eventually(lambda: any('ZeroDivisionError' in line for line in robot.errors()))
-    assert state_of(robot) == 'unconfigured' and robot.planner._torch is None
+    assert state_of(robot) == 'unconfigured' and robot.planner._worker.model is None
     robot.model = Toy()
     assert transition(robot, CONFIGURE) and transition(robot, ACTIVATE)
     assert np.isfinite(robot.ready().plan().command).all()

@@ -61,14 +61,15 @@ class SlowDisk:
         self.slow, self.reached, self._released = set(), threading.Event(), threading.Event()
         self.loaded = {}  # name: weak reference to the model
 
-    def load(self, name, *, progress, should_stop, **options):
+    def load(self, name, *, progress, check_stop, **options):
         def hold(*step):
             progress(*step)
-            while name in self.slow and not self._released.is_set() and not should_stop():
+            while name in self.slow and not self._released.is_set():
+                check_stop()
                 self.reached.set()
                 time.sleep(0.002)
 
-        model = load_world_model(name, progress=hold, should_stop=should_stop, **options)
+        model = load_world_model(name, progress=hold, check_stop=check_stop, **options)
         self.loaded[name] = weakref.ref(model)
         return model
 
@@ -188,7 +189,7 @@ def operator(cache, make_robot):
 
 def hold_plan(operator):
     """Hold the next plan of the loaded model in its search; return (its future, how to go on)."""
-    model = operator.robot.planner._torch.model
+    model = operator.robot.planner._worker.model
     reached, released, rollout = threading.Event(), threading.Event(), model.rollout
 
     def held(*args):
@@ -405,7 +406,10 @@ def test_unloaded_model_is_loaded_again_by_the_next_goal(operator):
     assert operator.models()['first'].state == ModelInfo.UNLOADED
     eventually(lambda: operator.values.get('model') == 'none')
     again = operator.unload()
-    assert (again.success, again.message) == (False, 'no model was loaded')
+    assert (again.success, again.message) == (
+        False,
+        'no model is loaded: configuring the node, a plan or ~/load_model loads one',
+    )
     feedback = []
     assert operator.plan(on_feedback=feedback.append).model == 'first'
     assert feedback[0].phase == LOADING
@@ -430,7 +434,7 @@ def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, mo
     memory = load('other')
     assert memory > 190e6
     assert resident['other'] - resident['big'] < 0.1 * memory
-    looked_at = operator.robot.planner._torch.model  # as by diagnostics, just then
+    looked_at = operator.robot.planner._worker.model  # as by diagnostics, just then
     assert operator.unload().success
     assert resident['other'] - process.memory_info().rss > 0.9 * memory
     assert (looked_at.name, looked_at.device.type, looked_at.memory) == ('other', 'cpu', memory)
@@ -452,7 +456,7 @@ def test_loads_end_with_the_node_s_configuration(operator):
 
 
 def test_memory_shortages_are_reported(operator, monkeypatch):
-    predictor = operator.robot.planner._torch.model.predictor
+    predictor = operator.robot.planner._worker.model.predictor
     step = predictor.step
 
     def short(latents, actions, *args, **options):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters: described and ranged, refused by name, equal to the shipped files."""
 
+from dataclasses import replace
 from pathlib import Path
 import threading
 
@@ -14,9 +15,9 @@ from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes import parameters
+from vjepa2_planner_ros.nodes.parameters import Settings
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
-from vjepa2_planner_ros.planning.actions import AXES, MAX_TRANSLATION
-from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
+from vjepa2_planner_ros.planning.config import CemConfig, SearchConfig, TrustRegionConfig
 import yaml
 
 CONFIG = Path(__file__).parents[2] / 'config'
@@ -119,24 +120,13 @@ def test_file_of_a_model_only_holds_what_differs():
     assert all(defaults[name] != value for name, value in model.items())
 
 
-def test_defaults_are_those_of_the_planner():
-    settings, config = parameters.Settings(), CemConfig()
-    for name in (
-        'samples',
-        'iterations',
-        'elite_fraction',
-        'momentum_mean',
-        'momentum_std',
-        'include_mean',
-        'keep_elites',
-    ):
-        assert getattr(settings, f'cem_{name}') == getattr(config, name), name
-    for name in ('horizon', 'axes', 'gripper_deadband'):
-        assert getattr(settings, f'search_{name}') == getattr(config, name), name
-    for name in ('samples', 'iterations'):
-        assert getattr(settings, f'trust_region_{name}') == getattr(TrustRegionConfig(), name)
-    assert parameters.AXES == AXES
-    assert parameters.LARGEST_BOUNDS[:3] == (MAX_TRANSLATION,) * 3
+def test_an_optimizer_plans_with_what_both_share_and_its_own():
+    shared = SearchConfig(horizon=2, bounds=(0.01,) * 7, seed=3)
+    for optimizer, own in (('cem', CemConfig(samples=9)), ('trust_region', TrustRegionConfig())):
+        settings = Settings(optimizer=optimizer, search=shared, **{optimizer: own})
+        assert settings.plan_config(time_limit=1.0) == replace(
+            own, horizon=2, bounds=(0.01,) * 7, seed=3, time_limit=1.0
+        )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +225,7 @@ def test_change_takes_effect_with_the_next_goal(robot):
 
 
 def test_bounds_narrow_the_model_s_and_never_widen_them(make_robot):
-    robot = make_robot(search__bounds=[0.01, 0.0, 0.02, 0.0, 0.0, 0.0, 0.1]).ready()
+    robot = make_robot(search__bounds=[0.01, -1.0, 0.02, 0.0, 0.0, 0.0, 0.1]).ready()
     command = robot.plan(iterations=10).command
     assert np.allclose(command, [0.01, -0.02, 0.02, 0, 0, 0, -0.1], atol=2e-3)
     robot.planner.set_parameters([Parameter('search.bounds', value=[0.09] + [0.0] * 6)])

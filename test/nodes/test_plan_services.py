@@ -175,7 +175,7 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
     assert end_of(replays(plan='latest'))[1].success
     assert time.monotonic() - began >= 0.9 * took
     handle = replays(plan='latest', rate=0.01)
-    eventually(robot.planner._plan_services._replaying.locked)
+    eventually(robot.planner._history._replaying.locked)
     status, result = end_of(replays(plan='latest'))
     assert status == GoalStatus.STATUS_ABORTED and 'one at a time' in result.message
     cancelling = handle.cancel_goal_async()

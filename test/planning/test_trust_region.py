@@ -8,7 +8,7 @@ from tools.toy_world_model import ToyWorldModel
 import torch
 from vjepa2_planner_ros.planning.actions import AXES
 from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
-from vjepa2_planner_ros.planning.errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
+from vjepa2_planner_ros.planning.errors import NonFiniteEnergyError, PlanTimeout
 from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.planning.trust_region import LatentModel
 
@@ -106,11 +106,11 @@ def test_stays_inside_the_bounds_and_finds_the_optimum_there():
     """The projections are almost orthogonal, so the constrained optimum is the clipped one."""
     outside = np.array([0.1, -0.02, -0.2, 0.0, 0.0, 0.0, 0.9])
     tight = (0.02, 0.05, 0.01, 0.0, 0.0, 0.0, 0.5)
-    for bounds in (None, tight):
+    for given in ({}, {'bounds': tight}):
         model = Projections()
         model.projection = torch.eye(7).repeat(1, 43)[:, :300]
-        found = search(model, outside, TrustRegionConfig(seed=0, bounds=bounds))
-        largest = np.array(bounds or BOUNDS)
+        found = search(model, outside, TrustRegionConfig(seed=0, **given))
+        largest = np.array(given.get('bounds', BOUNDS))
         for actions in model.evaluated:
             assert (np.abs(actions) <= largest + 1e-7).all()
         np.testing.assert_allclose(found.actions[0], outside.clip(-largest, largest), atol=1e-5)
@@ -170,8 +170,13 @@ def test_equal_latents_everywhere_are_no_trouble():
 
 def test_stop_and_time_limit():
     done = []
-    with pytest.raises(PlanCancelled, match='after 2 of 4'):
-        search(Projections(), STEP, on_iteration=done.append, should_stop=lambda: len(done) == 2)
+
+    def check_stop():
+        if len(done) == 2:
+            raise KeyError('stopped')
+
+    with pytest.raises(KeyError, match='stopped'):
+        search(Projections(), STEP, on_iteration=done.append, check_stop=check_stop)
     with pytest.raises(PlanTimeout, match='time limit of 1e-09 s passed after 0 of 4'):
         search(Projections(), STEP, TrustRegionConfig(time_limit=1e-9, best_effort=True))
 

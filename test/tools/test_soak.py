@@ -19,8 +19,9 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.messages.images import compressed_to_rgb, to_rgb
 from vjepa2_planner_ros.nodes.errors import GoalError
-from vjepa2_planner_ros.nodes.goal_reader import read_goal
+from vjepa2_planner_ros.nodes.goal_reader import read_plan
 from vjepa2_planner_ros.nodes.parameters import Settings
+from vjepa2_planner_ros.planning.config import CemConfig
 
 
 def test_a_short_soak_passes_and_accounts_for_every_goal(tmp_path):
@@ -177,7 +178,7 @@ def test_malformed_pictures_are_malformed():
 
 def test_malformed_goals_are_malformed_in_the_way_they_say():
     chance, picture = random.Random(0), np.zeros((48, 64, 3), np.uint8)
-    settings = Settings(cameras=('main', 'wrist'), optimizer='cem', cem_samples=200)
+    settings = Settings(cameras=('main', 'wrist'), optimizer='cem', cem=CemConfig(samples=200))
     for _ in range(3000):
         goal = PlanAction.Goal(
             use_current_image=True,
@@ -186,12 +187,12 @@ def test_malformed_goals_are_malformed_in_the_way_they_say():
             goal_image=Image(**image_fields(picture)),
             current_image=Image(**image_fields(picture)),
         )
-        read_goal(goal, settings)
+        read_plan(goal, settings)
         allowed = spoil(chance, goal)
         if 'MODEL_NOT_FOUND' in allowed:
             continue  # the loader knows which names there are
         try:
-            read_goal(goal, settings)
+            read_plan(goal, settings)
         except GoalError as error:
             assert error.code.name in allowed and str(error)
         else:

@@ -34,7 +34,7 @@ from vjepa2_planner_ros.client import PlannerClient
 from vjepa2_planner_ros.history.topics import LIVE, TYPES
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import free_domain, run, spinning
-from vjepa2_planner_ros.nodes.reporting import GoalReport
+from vjepa2_planner_ros.nodes.reporting import PlanReport
 
 KINDS = ('silent', 'as it is', 'recording')
 READERS = ('bytes', 'objects')
@@ -144,7 +144,7 @@ def _process(*arguments):
 def _silent_planner():
     """Return a planner that tells nobody but its client what it does."""
     Publisher.get_subscription_count = lambda self: 0
-    GoalReport._image = lambda self, role, rgb: None
+    PlanReport._image = lambda self, role, rgb: None
     return PlannerNode()
 
 

@@ -10,7 +10,7 @@ from action_msgs.msg import GoalStatus
 import numpy as np
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.messages.results import known_code
-from vjepa2_planner_ros.nodes.parameters import LARGEST_BOUNDS
+from vjepa2_planner_ros.planning.actions import LARGEST_BOUNDS
 
 SUCCEEDED, CANCELLED, PREEMPTED, REJECTED = 'SUCCEEDED', 'CANCELLED', 'PREEMPTED', 'REJECTED'
 

@@ -7,6 +7,8 @@ import math
 from geometry_msgs.msg import Quaternion
 import numpy as np
 
+from ..planning.config import require
+
 LARGEST_POSITION = 3.0  # m; no arm on a table reaches further, millimetres do
 GRIPPER_TOLERANCE = 0.1  # closedness; measured positions overshoot their nominal ends a little
 
@@ -20,7 +22,7 @@ def to_state(pose, closedness, field):
     position, orientation = pose.position, pose.orientation
     for axis in 'xyz':
         value = getattr(position, axis)
-        _require(
+        require(
             abs(value) <= LARGEST_POSITION,
             f'{field}.position.{axis}',
             value,
@@ -28,7 +30,7 @@ def to_state(pose, closedness, field):
         )
     quaternion = [getattr(orientation, axis) for axis in 'xyzw']
     norm = math.sqrt(sum(value * value for value in quaternion))
-    _require(
+    require(
         abs(norm - 1.0) <= 1e-2,
         f'{field}.orientation',
         quaternion,
@@ -45,29 +47,29 @@ def to_state(pose, closedness, field):
     )
 
 
-def to_closedness(position, settings):
+def to_closedness(position, gripper):
     """
     Return the closedness (0 open .. 1 closed) of a gripper joint's position [m].
 
+    :param gripper: joint, open_position and closed_position: the parameters of that name.
+
     ValueError naming joint, position and what is allowed, if it is beyond GRIPPER_TOLERANCE.
     """
-    travel = settings.gripper_closed - settings.gripper_open
-    closedness = (position - settings.gripper_open) / travel
-    _require(
+    travel = gripper.closed_position - gripper.open_position
+    closedness = (position - gripper.open_position) / travel
+    require(
         -GRIPPER_TOLERANCE <= closedness <= 1.0 + GRIPPER_TOLERANCE,
-        f'position of joint {settings.gripper_joint!r}',
+        f'position of joint {gripper.joint!r}',
         position,
-        (
-            f'gripper.open_position = {settings.gripper_open:g} to gripper.closed_position '
-            f'= {settings.gripper_closed:g} m, a tenth of the way beyond'
-        ),
+        f'gripper.open_position = {gripper.open_position:g} to gripper.closed_position '
+        f'= {gripper.closed_position:g} m, a tenth of the way beyond',
     )
     return min(max(closedness, 0.0), 1.0)
 
 
 def check_frame(frame_id, base_frame, field):
     """Raise ValueError, if a header names another frame than the robot's base."""
-    _require(
+    require(
         frame_id in ('', base_frame),
         f'{field}.header.frame_id',
         repr(frame_id),
@@ -103,8 +105,3 @@ def quaternion_of_rpy(roll, pitch, yaw):
         z=cr * cp * sy - sr * sp * cy,
         w=cr * cp * cy + sr * sp * sy,
     )
-
-
-def _require(condition, name, value, allowed):
-    if not condition:  # false for NaN too, as every comparison with it is
-        raise ValueError(f'{name} = {value}: allowed: {allowed}')

@@ -37,13 +37,12 @@ class Diagnostics:
     Tells once a second how the planner is doing.
 
     :param plans: the GoalServer of plans.
-    :param status: returns (state, failure, TorchThread or None) of the node.
     """
 
-    def __init__(self, node, observations, plans, status):
+    def __init__(self, node, observations, plans, worker):
         self._node = node
         self._observations = observations
-        self._status = status
+        self._worker = worker
         self.meter = Meter(node.get_clock(), plans)
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
@@ -57,8 +56,7 @@ class Diagnostics:
 
     def _publish(self):
         settings = parameters.read(self._node)
-        state, failure, torch_thread = self._status()
-        model = torch_thread.model if torch_thread else None
+        (state, failure), model = self._node.health, self._worker.model
         first, *others = settings.cameras
         ages = {
             'image': self._observations.age_of_frame(first),

@@ -2,30 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service ~/compute_energy: how far a picture is from a goal; see ComputeEnergy.srv."""
 
-import math
+from __future__ import annotations
+
 import traceback
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from vjepa2_interfaces.srv import ComputeEnergy
 
 from . import parameters
-from .errors import GoalError
-from .goal_reader import check_camera, checked, either_picture
+from .errors import checked, GoalError
+from .goal_reader import either_picture, read_camera
 from ..messages.error_codes import ErrorCode
 from ..messages.times import to_stamp
 
 
 class EnergyService:
-    """
-    Answers what an energy is, for as long as a model is loaded.
+    """Answers what an energy is, for as long as a model is loaded."""
 
-    :param torch_thread: returns the node's TorchThread, or None.
-    """
-
-    def __init__(self, node, observations, torch_thread):
-        self._node = node
-        self._observations = observations
-        self._torch_thread = torch_thread
+    def __init__(self, node, observations, worker):
+        self._node, self._observations, self._worker = node, observations, worker
         # One request at a time: however many wait for a plan to end, the executor keeps threads
         # for everything else.
         node.create_service(
@@ -50,7 +45,7 @@ class EnergyService:
         settings = parameters.read(self._node)
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
-        response.energy, response.model = self._loaded().energy(goal, picture)
+        response.energy, response.model = self._worker.energy(goal, picture)
 
     def _picture(self, request, settings):
         """Return the picture to compare and its stamp."""
@@ -62,15 +57,7 @@ class EnergyService:
             if not message.data:
                 message = request.current_image_compressed
             return picture, message.header.stamp
-        check_camera(request.camera, settings)
-        camera = request.camera or settings.cameras[0]
-        self._observations.wait(camera, False, settings, self._loaded, math.inf)
+        camera = read_camera(request, settings)
+        self._observations.wait(camera, False, settings, self._worker.require_model)
         picture, stamp = self._observations.frame(camera, settings)
         return picture, to_stamp(stamp)
-
-    def _loaded(self):
-        """Return the TorchThread; GoalError if there is none or none any more."""
-        torch_thread = self._torch_thread()
-        if torch_thread is None:
-            raise GoalError(ErrorCode.NODE_DEACTIVATED, 'no model is loaded: configure the node')
-        return torch_thread

@@ -1,80 +1,130 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a goal message says, checked field by field."""
+"""
+One PlanRequest from a goal message and the live streams, checked field by field.
 
-from dataclasses import dataclass
+read_plan and read_request take what the message says; complete adds what only streams can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 import math
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import Header
 
-from .errors import GoalError
+from .errors import checked, GoalError
 from .parameters import Settings, with_goal
 from ..messages.error_codes import ErrorCode
 from ..messages.images import compressed_to_rgb, to_rgb
 from ..messages.states import check_frame, to_state
-from ..messages.times import nanoseconds
+from ..messages.times import nanoseconds, to_stamp
+from ..planning.config import require
+
+if TYPE_CHECKING:
+    from .observations import Observations
 
 
 @dataclass(frozen=True)
-class GoalInputs:
-    """A goal as numbers; None where the live streams are to be used."""
+class PlanRequest:
+    """What one goal asks for, as arrays; pictures are uint8 [H, W, 3] RGB."""
 
-    picture: np.ndarray  # uint8 [H, W, 3] RGB to reach
+    picture: NDArray[np.uint8]  # to reach
     camera: str
     settings: Settings  # the parameters, with the goal's over them
-    allowance: float  # s, 0 = none
-    best_effort: bool  # at the end of the allowance, the plan so far instead of an error
-    frame: np.ndarray  # uint8 [H, W, 3] RGB to start from, or None
-    frame_stamp: int  # ns, or None
-    state: np.ndarray  # [7] to start from, or None
+    allowance: float = 0.0  # s, 0 = none
+    best_effort: bool = False  # at the end of the allowance, the plan so far instead of an error
+    frames: tuple[NDArray[np.uint8], ...] = ()  # of the context, the current one last; () = live
+    states: NDArray[np.float64] | None = None  # [T, 7] at the frames; None = live
+    stamp: int | None = None  # of the current frame [ns]; None = live
+    hand_camera: tuple[Any, ...] | None = None  # of a HandCamera, for models without a predictor
+
+    @property
+    def header(self) -> Header:
+        """Return the stamp of the current frame and the robot's base frame."""
+        return Header(stamp=to_stamp(self.stamp), frame_id=self.settings.base_frame)
+
+    @property
+    def image_header(self) -> Header:
+        """Return the stamp of the current frame and the camera's name."""
+        return Header(stamp=to_stamp(self.stamp), frame_id=self.camera)
 
 
-def read_goal(goal, settings) -> GoalInputs:
-    """Return a PlanAction goal as GoalInputs; GoalError naming the field if it is wrong."""
-    allowance = nanoseconds(goal.time_allowance) * 1e-9
+def read_plan(message: Any, settings: Settings) -> PlanRequest:
+    """Return what a PlanAction goal says; GoalError naming the field if it is wrong."""
+    allowance = nanoseconds(message.time_allowance) * 1e-9
     if allowance < 0.0:
         raise GoalError(
             ErrorCode.INVALID_SETTINGS,
             f'time_allowance = {allowance} s: allowed: 0 (none) or more',
         )
-    settings = checked(
-        ErrorCode.INVALID_SETTINGS, with_goal, settings, goal.search, goal.use_seed, goal.seed
-    )
-    return read_inputs(goal, settings, allowance, goal.best_effort)
+    seed = message.seed if message.use_seed else None
+    settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, message.search, seed)
+    request = read_request(message, settings)
+    return replace(request, allowance=allowance, best_effort=message.best_effort)
 
 
-def read_inputs(goal, settings, allowance=0.0, best_effort=False) -> GoalInputs:
-    """Return the fields that every goal with pictures and states has; GoalError as read_goal."""
-    check_camera(goal.camera, settings)
-    picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, goal, 'goal_image')
-    frame = stamp = state = None
-    if goal.use_current_image:
-        frame = checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, goal.current_image, 'current_image')
-        stamp = nanoseconds(goal.current_image.header.stamp)
-    if goal.use_start_state:
-        state = checked(ErrorCode.INVALID_STATE, _start_state, goal.start_state, settings)
-    return GoalInputs(
-        picture,
-        goal.camera or settings.cameras[0],
-        settings,
-        allowance,
-        best_effort,
-        frame,
-        stamp,
-        state,
-    )
+def read_request(message: Any, settings: Settings) -> PlanRequest:
+    """Return the fields that every goal with pictures and states has; GoalError as read_plan."""
+    camera = read_camera(message, settings)
+    picture = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, message, 'goal_image')
+    request = PlanRequest(picture, camera, settings)
+    if message.use_current_image:
+        image = message.current_image
+        frame = checked(ErrorCode.INVALID_GOAL_IMAGE, to_rgb, image, 'current_image')
+        request = replace(request, frames=(frame,), stamp=nanoseconds(image.header.stamp))
+    if message.use_start_state:
+        state = checked(ErrorCode.INVALID_STATE, _start_state, message.start_state, settings)
+        request = replace(request, states=state[None])
+    return request
 
 
-def check_camera(name, settings):
-    """Raise GoalError if a camera is neither '' nor one of the parameters."""
-    if name not in ('', *settings.cameras):
+def read_camera(message: Any, settings: Settings) -> str:
+    """Return the camera that a message names, or the first; GoalError if there is no such one."""
+    if message.camera not in ('', *settings.cameras):
         raise GoalError(
             ErrorCode.INVALID_SETTINGS,
-            (f"camera = '{name}': allowed: {', '.join(settings.cameras)} or ''"),
+            f"camera = '{message.camera}': allowed: {', '.join(settings.cameras)} or ''",
         )
+    return message.camera or settings.cameras[0]
 
 
-def either_picture(request, field):
+def complete(
+    request: PlanRequest, observations: Observations, model: Any, check: Callable[[], None]
+) -> PlanRequest:
+    """
+    Return a request with frames, states and camera of the live streams where it has none.
+
+    GoalError if a stream has not what is needed in time.
+
+    :param model: the loaded world model.
+    :param check: called while waiting; what it raises ends the wait.
+    """
+    settings, camera = request.settings, request.camera
+    observations.prepare(settings, model.frame_period)
+    live_frame, live_state = not request.frames, request.states is None
+    observations.wait(camera if live_frame else None, live_state, settings, check)
+    frames, states, stamp = request.frames, request.states, request.stamp
+    if live_frame:
+        frame, stamp = observations.frame(camera, settings)
+        frames = (frame,)
+    if live_state:
+        states = observations.state(stamp or None, settings)[None]
+        if live_frame:
+            past = observations.past(camera, stamp, settings)
+            frames = (*(frame for frame, _ in past), *frames)
+            states = np.stack([*(state for _, state in past), *states])
+    hand_camera = None
+    if model.action_dim == 3:
+        hand_camera = observations.hand_camera(camera, frames[-1].shape[:2], settings, check)
+    return replace(request, frames=frames, states=states, stamp=stamp, hand_camera=hand_camera)
+
+
+def either_picture(request: Any, field: str) -> NDArray[np.uint8]:
     """Return uint8 RGB [H, W, 3] of the Image in a field or of the CompressedImage beside it."""
     raw, compressed = getattr(request, field), getattr(request, f'{field}_compressed')
     if raw.data:
@@ -87,16 +137,8 @@ def either_picture(request, field):
     )
 
 
-def _start_state(state, settings):
+def _start_state(state: Any, settings: Settings) -> NDArray[np.float64]:
     check_frame(state.header.frame_id, settings.base_frame, 'start_state')
-    if not math.isfinite(state.gripper) or not 0.0 <= state.gripper <= 1.0:
-        raise ValueError(f'start_state.gripper = {state.gripper}: allowed: 0 (open) to 1 (closed)')
+    good = math.isfinite(state.gripper) and 0.0 <= state.gripper <= 1.0
+    require(good, 'start_state.gripper', state.gripper, '0 (open) to 1 (closed)')
     return to_state(state.pose, state.gripper, 'start_state.pose')
-
-
-def checked(code, function, *args):
-    """Return function(*args); a ValueError becomes a GoalError of that code."""
-    try:
-        return function(*args)
-    except ValueError as error:
-        raise GoalError(code, str(error)) from error

@@ -2,40 +2,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """The action server `compute_energy_landscape`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-import math
 import time
+from typing import Any
 
 import numpy as np
-from std_msgs.msg import Header
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 
 from . import parameters
+from .action_server import GoalServer
 from .errors import GoalError
-from .goal_reader import read_inputs
-from .goal_server import GoalServer
+from .goal_reader import complete, PlanRequest, read_request
 from .landscape_topics import LandscapeTopics
 from .reporting import InputReport
-from .request_reader import read_request
 from ..messages.error_codes import ErrorCode
 from ..messages.landscapes import to_landscape_result
-from ..planning.landscape import AXES, DEFAULT_AXES, Landscape, make_grid
+from ..planning.actions import AXES
+from ..planning.landscape import DEFAULT_AXES, Landscape, make_grid
 
 
 @dataclass(frozen=True)
 class LastPlan:
     """What the newest plan was computed from, and its Result."""
 
-    request: object  # Request of the torch thread
-    camera: str
-    result: object  # PlanAction.Result
+    request: PlanRequest
+    result: Any  # PlanAction.Result
 
 
 class LandscapeReport(InputReport):
     """Tells the client of one goal how its landscape goes on."""
 
     def encoding(self, share):
-        """Take note of nothing: the pictures are a small part of the work."""
+        """Report nothing: the pictures are a small part of the work."""
 
     def evaluated(self, share):
         """Tell which share of the points has been evaluated."""
@@ -43,17 +43,11 @@ class LandscapeReport(InputReport):
 
 
 class LandscapeServer:
-    """
-    Computes energy landscapes between plans; see ComputeEnergyLandscape.action.
+    """Computes energy landscapes between plans; see ComputeEnergyLandscape.action."""
 
-    :param torch: returns the node's TorchThread.
-    """
-
-    def __init__(self, node, observations, topics, torch):
-        self._node = node
-        self._observations = observations
-        self._topics = topics
-        self._torch = torch
+    def __init__(self, node, observations, topics, worker):
+        self._node, self._observations = node, observations
+        self._topics, self._worker = topics, worker
         self._last = None
         self._shown = LandscapeTopics(node)
         self.goals = GoalServer(
@@ -65,65 +59,62 @@ class LandscapeServer:
             self._show,
         )
 
-    def remember(self, request, camera, result):
+    def remember(self, request, result):
         """Keep a plan, for landscapes of what it saw and to mark its command."""
-        self._last = LastPlan(request, camera, result)
+        self._last = LastPlan(request, result)
 
-    def _compute(self, job):
+    def _compute(self, goal):
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
-        torch, last, goal = self._torch(), self._last, job.handle.request
-        check_model(goal, torch.model)
-        if last is not None and last.result.model != torch.model.name:
+        model, last = self._worker.model, self._last
+        check_model(goal.request, model)
+        if last is not None and last.result.model != model.name:
             last = None  # another model may not even move the same axes
-        request, header, camera = self._request(goal, job, torch.model, last)
+        request = self._request(goal, model, last)
         command = None if last is None else np.array(last.result.command)
-        report = LandscapeReport(job, self._topics, Header(stamp=header.stamp, frame_id=camera))
-        landscape = self._evaluate(job, torch, request, command, report)
+        report = LandscapeReport(goal, self._topics, request.image_header)
+        landscape = self._evaluate(goal.request, request, command, report)
         return to_landscape_result(
             landscape,
-            header,
+            request.header,
             request.states[-1],
-            torch.model.name,
+            model.name,
             last and last.result.plan_id,
             time.monotonic() - began,
         )
 
-    def _request(self, goal, job, model, last):
-        """Return the Request that a goal asks for, its Header and its camera."""
-        if not goal.use_last_plan:
-            settings = parameters.read(self._node)
-            inputs = read_inputs(goal, settings)
-            return *read_request(
-                inputs, self._observations, model, job.raise_if_stopped, math.inf
-            ), inputs.camera
+    def _request(self, goal, model, last):
+        """Return the PlanRequest that a goal starts from."""
+        if not goal.request.use_last_plan:
+            request = read_request(goal.request, parameters.read(self._node))
+            return complete(request, self._observations, model, goal.check_stop)
         if last is None:
             raise GoalError(
                 ErrorCode.INVALID_SETTINGS,
-                (f"use_last_plan = True: allowed: after a plan of model '{model.name}'"),
+                f"use_last_plan = True: allowed: after a plan of model '{model.name}'",
             )
-        return last.request, last.result.header, last.camera
+        return last.request
 
-    def _evaluate(self, job, torch, request, command, report):
+    def _evaluate(self, message, request, command, report):
         """Return the Landscape that a goal asks for; it marks a plan's command unless None."""
-        goal, grid = job.handle.request, None
+        grid = None
         marked = np.zeros((1 if command is None else 2, len(AXES)))
         marked[1:] = command
 
         def commands_within(bounds):
             nonlocal grid
             grid = make_grid(
-                goal.axes,
-                goal.lowest,
-                goal.highest,
-                goal.resolution,
-                step_beside(goal, command, bounds),
+                message.axes,
+                message.lowest,
+                message.highest,
+                message.resolution,
+                step_beside(message, command, bounds),
                 bounds,
             )
             return np.concatenate([grid.commands(), marked])
 
         batch = self._node.get_parameter('landscape.batch').value
-        energies = torch.energies(request, commands_within, batch, report)
+        energies = self._worker.energies(request, commands_within, batch, report)
         found = energies[: -len(marked)].reshape(grid.shape)
         if not np.isfinite(found).any():
             raise GoalError(
@@ -132,7 +123,7 @@ class LandscapeServer:
         start_energy, *command_energy = energies[-len(marked) :].tolist()
         return Landscape(grid, found, start_energy, command, *command_energy)
 
-    def _show(self, job, result, outcome):
+    def _show(self, goal, result, outcome):
         if outcome == 'succeeded':
             self._shown.show(result)
 

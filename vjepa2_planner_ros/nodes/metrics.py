@@ -10,7 +10,7 @@ import psutil
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import Metrics
 
-from .goal_end import OUTCOMES
+from .action_server import OUTCOMES
 
 RATE_WINDOW = 10  # s over which plans are counted; one measurement a second
 UNKNOWN = -1.0  # not NaN: rqt_plot cannot scale the axis of a curve that has one

@@ -13,8 +13,8 @@ from vjepa2_interfaces.msg import ModelInfo
 from vjepa2_interfaces.srv import ListModels, UnloadModel
 
 from . import parameters
-from .errors import GoalError, GoalStopped
-from .goal_server import GoalServer
+from .action_server import GoalServer
+from .errors import as_goal_errors, checked, GoalError
 from ..messages.error_codes import ErrorCode
 from ..messages.searches import to_duration
 
@@ -26,17 +26,17 @@ PHASES = {
     'warm up': LoadModel.Feedback.WARMING_UP,
 }
 FEEDBACK_PERIOD = 0.1  # s
+OUT_OF_MEMORY = (
+    'memory ran out: free memory, for instance with ~/unload_model, or choose a smaller model or '
+    'dtype'
+)
 
 
 class ModelServer:
-    """
-    Decides which model is loaded, by plan goals and by services of its own.
+    """Decides which model is loaded, by plan goals and by services of its own."""
 
-    :param torch: returns the node's TorchThread, or None.
-    """
-
-    def __init__(self, node, torch):
-        self._node, self._torch = node, torch
+    def __init__(self, node, worker):
+        self._node, self._worker = node, worker
         self._under_way = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
@@ -44,63 +44,48 @@ class ModelServer:
         node.create_service(ListModels, '~/list_models', self._on_list, callback_group=group)
 
     @contextmanager
-    def turn(self, job, settings, deadline):
+    def turn(self, goal, settings):
         """
-        Give a plan goal the torch thread's model for as long as it wants, the one it names.
+        Give a plan goal the worker's model, the one that the goal names.
 
         If need be it is loaded first. A goal without a name takes what is loaded, or, if nothing
-        is, the model of settings. Raises GoalError or GoalStopped; deadline on time.monotonic().
+        is, the model of settings. Raises GoalError or GoalStopped.
         """
-        name = job.handle.request.model
+        name = goal.request.model
         progress = _Throttle(
-            lambda phase, done, total: job.handle.publish_feedback(
+            lambda phase, done, total: goal.handle.publish_feedback(
                 PlanAction.Feedback(
                     phase=PlanAction.Feedback.LOADING_MODEL,
-                    progress=(done / total if phase == 'load' else float(phase == 'warm up')),
+                    progress=done / total if phase == 'load' else float(phase == 'warm up'),
                 )
             )
         )
 
         def check():
-            job.raise_if_stopped()
-            if time.monotonic() > deadline:
-                raise GoalError(
-                    ErrorCode.TIMEOUT,
-                    (
-                        'time_allowance exceeded while the model was being loaded, after 0 '
-                        'iterations'
-                    ),
-                )
+            goal.check('the model was being loaded')
 
         def wait():
             check()
             progress('wait', 0, 0)
 
-        torch = self._torch()
-        with torch.turn(wait):
-            if torch.model is None or name not in ('', torch.model.name):
-                try:
-                    self._load(
-                        torch,
-                        parameters.with_model(settings, name),
-                        progress,
-                        lambda: job.stopped() or time.monotonic() > deadline,
-                    )
-                except GoalStopped:
-                    check()
-                    raise
+        with self._worker.turn(wait):
+            if self._worker.model is None or name not in ('', self._worker.model.name):
+                self._load(parameters.with_model(settings, name), progress, check)
             yield
 
-    def _on_load(self, job):
-        goal, began = job.handle.request, time.monotonic()
-        try:
-            settings = parameters.with_model(
-                parameters.read(self._node), goal.name, goal.checkpoint, goal.device, goal.dtype
-            )
-        except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
+    def _on_load(self, goal):
+        message, began = goal.request, time.monotonic()
+        settings = checked(
+            ErrorCode.INVALID_SETTINGS,
+            parameters.with_model,
+            parameters.read(self._node),
+            message.name,
+            message.checkpoint,
+            message.device,
+            message.dtype,
+        )
         progress = _Throttle(
-            lambda phase, done, total: job.handle.publish_feedback(
+            lambda phase, done, total: goal.handle.publish_feedback(
                 LoadModel.Feedback(
                     phase=PHASES[phase],
                     bytes_done=done,
@@ -109,34 +94,34 @@ class ModelServer:
                 )
             )
         )
-        if goal.download and not settings.checkpoint:
-            self._download(settings, progress, job.stopped)
+        if message.download and not settings.checkpoint:
+            self._download(settings, progress, goal.check_stop)
         progress('wait', 0, 0)
-        torch = self._torch()
-        with torch.turn(job.raise_if_stopped):
-            self._load(torch, settings, progress, job.stopped, lambda: job.close() is None)
+        with self._worker.turn(goal.check_stop):
+            self._load(settings, progress, goal.check_stop, goal.commit)
+            model = self._worker.model
             return LoadModel.Result(
-                name=torch.model.name,
-                device=str(torch.model.device),
-                dtype=dtype_name(torch.model),
-                memory=torch.model.memory,
+                name=model.name,
+                device=str(model.device),
+                dtype=dtype_name(model),
+                memory=model.memory,
                 load_time=to_duration(time.monotonic() - began),
             )
 
-    def _download(self, settings, progress, should_stop):
+    def _download(self, settings, progress, check_stop):
         from ..world_model import download_weights, model_spec
 
-        with self._marked(settings.model, ModelInfo.DOWNLOADING), _explained():
+        with self._marked(settings.model, ModelInfo.DOWNLOADING), as_goal_errors(OUT_OF_MEMORY):
             download_weights(
                 model_spec(settings.model),
                 settings.model_cache or None,
                 progress=progress,
-                should_stop=should_stop,
+                check_stop=check_stop,
             )
 
-    def _load(self, torch, settings, *args):
-        with self._marked(settings.model, ModelInfo.LOADING), _explained():
-            torch.load(settings, *args)
+    def _load(self, settings, *args):
+        with self._marked(settings.model, ModelInfo.LOADING), as_goal_errors(OUT_OF_MEMORY):
+            checked(ErrorCode.INVALID_SETTINGS, self._worker.load, settings, *args)
 
     @contextmanager
     def _marked(self, name, state):
@@ -150,15 +135,11 @@ class ModelServer:
         def refuse():
             raise GoalError(ErrorCode.UNKNOWN, 'a plan or a load is under way: cancel it first')
 
-        torch = self._torch()
         try:
-            if torch is None:
-                raise GoalError(ErrorCode.UNKNOWN, 'the node is not configured')
-            with torch.turn(refuse):
-                if torch.model is None:
-                    raise GoalError(ErrorCode.UNKNOWN, 'no model was loaded')
-                response.success, response.message = True, f'{torch.model.name} is unloaded'
-                torch.unload()
+            with self._worker.turn(refuse):
+                name = self._worker.require_model().world_model.name
+                self._worker.unload()
+            response.success, response.message = True, f'{name} is unloaded'
         except GoalError as error:
             response.message = str(error)
         except Exception as error:
@@ -173,8 +154,8 @@ class ModelServer:
         except ImportError as error:  # the node stays up without torch, and says what to run
             self._node.get_logger().error(f'list_models: {error}', throttle_duration_sec=10.0)
             return response
-        torch, cache = self._torch(), parameters.read(self._node).model_cache or None
-        loaded = (None, None) if torch is None else (torch.model, torch.settings)
+        cache = parameters.read(self._node).model_cache or None
+        loaded = self._worker.model, self._worker.settings
         response.models = [self._info(spec, cache, *loaded) for spec in MODELS.values()]
         return response
 
@@ -229,42 +210,3 @@ def describe(model):
 def dtype_name(model):
     """Return the dtype of a model as the parameter has it."""
     return str(model.dtype).removeprefix('torch.')
-
-
-@contextmanager
-def _explained():
-    """Turn what a download or a load raises into GoalError or GoalStopped."""
-    from ..planning.errors import PlanCancelled
-    from ..world_model import (
-        LoadCancelled,
-        ModelLoadError,
-        ModelNotFoundError,
-        WeightsNotFoundError,
-    )
-    from ..world_model.devices import is_out_of_memory
-
-    try:
-        yield
-    except (LoadCancelled, PlanCancelled) as error:
-        raise GoalStopped from error
-    except WeightsNotFoundError as error:
-        raise GoalError(
-            ErrorCode.MODEL_LOAD_FAILED,
-            (f'{error}; a goal of ~/load_model with download: true gets it too'),
-        ) from error
-    except ModelLoadError as error:
-        raise GoalError(ErrorCode.MODEL_LOAD_FAILED, str(error)) from error
-    except ModelNotFoundError as error:
-        raise GoalError(ErrorCode.MODEL_NOT_FOUND, str(error)) from error
-    except ValueError as error:
-        raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise GoalError(
-                ErrorCode.OUT_OF_MEMORY,
-                (
-                    f'{error}: free memory, for instance with ~/unload_model, or choose a smaller '
-                    'model or dtype'
-                ),
-            ) from error
-        raise

@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from .errors import GoalError
-from .stream_buffer import History, Stamped
+from .stream_buffer import Stamped, StreamBuffer
 from ..messages.error_codes import ErrorCode
 from ..messages.images import check_compressed, check_image, picture
 from ..messages.states import check_frame, to_closedness, to_state
@@ -23,6 +23,7 @@ from ..messages.times import nanoseconds
 # may be from where it should be.
 FRAME_SPACING = 1 / 5
 FRAME_TOLERANCE = 1 / 3
+POLL = 0.02  # s between looks whether a wait is to end
 
 
 class Observations:
@@ -33,13 +34,13 @@ class Observations:
         self._clock = node.get_clock()
         # One each: what is throttled for one camera is not for another.
         self._loggers = {name: node.get_logger().get_child(name) for name in cameras}
-        self._joint = settings.gripper_joint
+        self._joint = settings.gripper.joint
         self._arrived = threading.Condition()
         self._period = 0.0
-        self._frames = {name: History() for name in cameras}
-        self._poses, self._grippers = History(), History()
+        self._frames = {name: StreamBuffer() for name in cameras}
+        self._poses, self._grippers = StreamBuffer(), StreamBuffer()
         self._cameras = cameras
-        self._infos = {name: History() for name in cameras}
+        self._infos = {name: StreamBuffer() for name in cameras}
         self.prepare(settings, 0.0)
         self._topics, self._qos = {}, {}
         self.dropped = Counter()  # frames that could not be used, by camera
@@ -75,14 +76,14 @@ class Observations:
             for kept in (self._poses, self._grippers):
                 kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
 
-    def wait(self, camera, with_state, settings, should_stop, deadline):
+    def wait(self, camera, with_state, settings, check):
         """
         Wait until what is needed is fresh, all of it at once; image_timeout at most.
 
         :param camera: whose frame is needed; None = no frame is.
         :param with_state: whether a state is.
 
-        GoalError TIMEOUT after the deadline, on time.monotonic(); should_stop() raises.
+        :param check: called while waiting; what it raises ends the wait.
         """
         needed = [] if camera is None else [(self._frames[camera], settings.max_image_age)]
         if with_state:
@@ -93,8 +94,7 @@ class Observations:
                 for kept, max_age in needed
             ),
             settings,
-            should_stop,
-            deadline,
+            check,
         )
 
     def frame(self, camera, settings):
@@ -184,14 +184,14 @@ class Observations:
                 break  # damaged
         return pairs
 
-    def hand_camera(self, name, shape, settings, should_stop, deadline):
+    def hand_camera(self, name, shape, settings, check):
         """
         Return intrinsics (fx fy cx cy), mount [6] and plane height of a camera on the hand.
 
         :param shape: rows and columns of its frames.
 
         GoalError INVALID_SETTINGS if it is not on the hand or its intrinsics are of no use,
-        NO_IMAGE if it has none by image_timeout; should_stop() raises.
+        NO_IMAGE if it has none by image_timeout; check as in wait.
         """
         camera = self._cameras[name]
         if not any(camera.mount):
@@ -205,7 +205,7 @@ class Observations:
         intrinsics = camera.intrinsics
         if not any(intrinsics):
             info = self._infos[name]
-            self._wait_until(lambda: info.newest is not None, settings, should_stop, deadline)
+            self._wait_until(lambda: info.newest is not None, settings, check)
             intrinsics = self._intrinsics(name, info.newest, shape)
         return intrinsics, camera.mount, camera.plane_height
 
@@ -311,26 +311,13 @@ class Observations:
             return None
         return (self._clock.now().nanoseconds - item.stamp) * 1e-9
 
-    def _wait_until(self, condition, settings, should_stop, deadline):
+    def _wait_until(self, condition, settings, check):
         """Wait until a condition holds, image_timeout at most; see wait()."""
-        until = min(time.monotonic() + settings.image_timeout, deadline)
+        until = time.monotonic() + settings.image_timeout
         with self._arrived:
-            while not condition():
-                left = until - time.monotonic()
-                if left <= 0.0:
-                    break
-                self._arrived.wait(min(left, 0.02))
-                should_stop()
-            else:
-                return
-        if time.monotonic() >= deadline:
-            raise GoalError(
-                ErrorCode.TIMEOUT,
-                (
-                    'time_allowance exceeded while waiting for a fresh image and state, '
-                    'after 0 iterations'
-                ),
-            )
+            while not condition() and time.monotonic() < until:
+                self._arrived.wait(POLL)
+                check()
 
     def _check_age(self, item, max_age, parameter, part, code):
         age = self._age(item)
@@ -383,6 +370,8 @@ def _skew(item, stamp):
 def _state(pose, gripper, settings):
     try:
         check_frame(pose.message.header.frame_id, settings.base_frame, 'pose')
-        return to_state(pose.message.pose, to_closedness(gripper.position, settings), 'pose')
+        return to_state(
+            pose.message.pose, to_closedness(gripper.position, settings.gripper), 'pose'
+        )
     except ValueError as error:
         raise GoalError(ErrorCode.INVALID_STATE, str(error)) from error

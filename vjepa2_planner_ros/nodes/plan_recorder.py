@@ -3,7 +3,6 @@
 """Record every plan as a bag, on a thread of its own that planning never waits for."""
 
 from copy import copy
-from dataclasses import fields
 from functools import lru_cache
 import queue
 import threading
@@ -11,10 +10,9 @@ from time import monotonic, sleep
 
 from diagnostic_msgs.msg import KeyValue
 from rclpy.serialization import serialize_message
-from std_msgs.msg import Header
 from vjepa2_interfaces.msg import EndEffectorState, PlanRecord
 
-from .parameters import parameter_name, Settings
+from .parameters import rows, Settings, value_of
 from ..history.bag import BagWriter, Item, Topic
 from ..history.schemas import definition
 from ..history.store import PlanStore
@@ -65,7 +63,7 @@ class PlanRecorder:
         self._clock, self._logger = node.get_clock(), node.get_logger()
         self._topics = {role: _topic(node, role) for role in TYPES}
         self._store = lru_cache(1)(self._open_store)  # it remembers sizes
-        self._recordings = {}  # by Job
+        self._recordings = {}  # by Goal
         self._work = queue.SimpleQueue()  # (function, bytes, latest time) for the writer's thread
         self._waiting = 0  # bytes
         self._lock = threading.Lock()
@@ -73,31 +71,31 @@ class PlanRecorder:
         self._idle.set()
         self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
         self._thread.start()
-        if settings.history_folder:
-            self._store(settings.history_folder)
+        if settings.history.folder:
+            self._store(settings.history.folder)
 
-    def begin(self, job, goal, request, header, model):
+    def begin(self, goal, request, model):
         """
         Return the Recording of a plan that begins; one that does nothing if recording is off.
 
-        :param goal: the GoalInputs, and request what became of them.
-        :param header: stamp of the frame planned from, robot base frame.
+        :param goal: the Goal of the action server; request: its complete PlanRequest.
         """
-        settings = goal.settings
-        if not settings.history_folder:
+        limits = request.settings.history
+        if not limits.folder:
             return NoRecording()
-        store = self._store(settings.history_folder)
-        path = store.new(bytes(job.handle.goal_id.uuid))
+        store = self._store(limits.folder)
+        path = store.new(bytes(goal.handle.goal_id.uuid))
+        header = request.header
         record = PlanRecord(
             header=header,
-            plan_id=job.handle.goal_id,
+            plan_id=goal.handle.goal_id,
             folder=path.name,
             model=model.name,
             device=str(model.device),
             dtype=str(model.dtype),
-            camera=goal.camera,
-            settings=_key_values(settings),
-            time_allowance=to_duration(goal.allowance),
+            camera=request.camera,
+            settings=_key_values(request.settings),
+            time_allowance=to_duration(request.allowance),
             states=[
                 EndEffectorState(
                     header=header,
@@ -107,17 +105,18 @@ class PlanRecorder:
                 for state in request.states
             ],
         )
-        limits = settings.history_max_plans, settings.history_max_size * 10**6
         self._idle.clear()
-        recording = Recording(self, record, path, lambda: store.prune(*limits))
-        frame, camera = request.frames[-1], Header(stamp=header.stamp, frame_id=goal.camera)
-        recording.put({CURRENT_IMAGE: lambda: to_image(frame, camera)}, frame.nbytes)
-        self._recordings[job] = recording
+        recording = Recording(
+            self, record, path, lambda: store.prune(limits.max_plans, limits.max_size * 10**6)
+        )
+        frame, frame_header = request.frames[-1], request.image_header
+        recording.put({CURRENT_IMAGE: lambda: to_image(frame, frame_header)}, frame.nbytes)
+        self._recordings[goal] = recording
         return recording
 
-    def end(self, job, result, outcome):
-        """Close the recording of a job, if there is one, with its Result and outcome."""
-        recording = self._recordings.pop(job, None)
+    def end(self, goal, result, outcome):
+        """Close the recording of a goal, if there is one, with its Result and outcome."""
+        recording = self._recordings.pop(goal, None)
         if recording is not None:
             recording.end(result, outcome)
         if not self._recordings:
@@ -274,8 +273,8 @@ def _topic(node, role):
 
 def _key_values(settings):
     values = []
-    for row in fields(Settings):
-        value = getattr(settings, row.name)
+    for name, _ in rows(Settings):
+        value = value_of(settings, name)
         text = str(list(value)) if isinstance(value, tuple) else str(value)
-        values.append(KeyValue(key=parameter_name(row), value=text))
+        values.append(KeyValue(key=name, value=text))
     return values

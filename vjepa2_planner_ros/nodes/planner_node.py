@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner as a lifecycle node with the action server `plan`."""
 
-from functools import wraps
-import math
+from functools import partial, wraps
 import time
 import traceback
 
@@ -11,31 +10,24 @@ from action_msgs.srv import CancelGoal
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.action import PlanAction
 
 from . import parameters
+from .action_server import GoalServer
 from .diagnostics import Diagnostics
 from .energy_service import EnergyService
-from .goal_reader import read_goal
-from .goal_server import GoalServer
+from .goal_reader import complete, read_plan
+from .history_services import HistoryServices
 from .landscape_server import LandscapeServer
 from .model_server import describe, ModelServer
 from .observations import Observations
 from .plan_recorder import PlanRecorder
-from .plan_services import PlanServices
 from .process import run
-from .reporting import GoalReport, Topics
-from .request_reader import read_request
-from .subscription_reader import Sampler
+from .reporting import PlanReport, Topics
+from .subscription_reader import SubscriptionReader
+from .worker import load_world_model, Worker
 from ..messages.searches import plan_summary, to_result_message
-
-
-def _load_world_model(*args, **kwargs):
-    from ..world_model import load_world_model  # needs torch: not before the node is configured
-
-    return load_world_model(*args, **kwargs)
 
 
 def _guarded(transition):
@@ -63,27 +55,26 @@ class PlannerNode(LifecycleNode):
     :param load_model: like world_model.load_world_model, which is the default.
     """
 
-    def __init__(self, *, load_model=_load_world_model, **node_options):
-        self._sampler = Sampler()
+    def __init__(self, *, load_model=load_world_model, **node_options):
+        # First what destroy_node needs, also of a node whose parameters are refused.
+        self._reader, self._worker = SubscriptionReader(), Worker(load_model)
+        self._actions = []
         super().__init__('planner', **node_options)
         settings, cameras = parameters.declare(self)
         self.add_on_set_parameters_callback(self._check_parameters)
-        self._load_model = load_model
-        self._torch = None
         self._state = 'unconfigured'
-        self._failure = ''
+        self._failure = ''  # why the last transition failed
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
         self._plans = GoalServer(
             self, PlanAction, 'plan', self._plan, plan_summary, on_end=self._recorder.end
         )
-        self._plan_services = PlanServices(self, self._topics)
+        self._history = HistoryServices(self, self._topics)
         self._observations = Observations(self, cameras, settings)
-        self._landscapes = LandscapeServer(
-            self, self._observations, self._topics, lambda: self._torch
-        )
-        self._models = ModelServer(self, lambda: self._torch)
+        self._landscapes = LandscapeServer(self, self._observations, self._topics, self._worker)
+        self._models = ModelServer(self, self._worker)
         self._goal_servers = (self._plans, self._landscapes.goals, self._models.goals)
+        self._actions = [*self._goal_servers, self._history]
         self._action_name = self.resolve_service_name('plan')
         self._canceller = self.create_client(
             CancelGoal,
@@ -93,14 +84,9 @@ class PlannerNode(LifecycleNode):
         self.create_service(
             Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
         )
-        self._diagnostics = Diagnostics(
-            self,
-            self._observations,
-            self._plans,
-            lambda: (self._state, self._failure, self._torch),
-        )
-        EnergyService(self, self._observations, lambda: self._torch)
-        self._sampler.start(self)
+        self._diagnostics = Diagnostics(self, self._observations, self._plans, self._worker)
+        EnergyService(self, self._observations, self._worker)
+        self._reader.start(self)
         if settings.autostart:
             # A group of its own, so that services answer while the model is loaded.
             self._starter = self.create_timer(
@@ -108,14 +94,20 @@ class PlannerNode(LifecycleNode):
             )
 
     def create_subscription(self, *args, **options):
-        """Return a new Subscription, read at the Sampler's pace: also that of /clock."""
-        return super().create_subscription(*args, **options, callback_group=self._sampler)
+        """Return a new Subscription, read by the SubscriptionReader: also that of /clock."""
+        return super().create_subscription(*args, **options, callback_group=self._reader)
+
+    @property
+    def health(self):
+        """Return (lifecycle state, why the last transition failed or '')."""
+        return self._state, self._failure
 
     def destroy_node(self):
         """Destroy the node and what it has."""
-        self._sampler.stop()
-        for servers in (*self._goal_servers, self._plan_services):
-            servers.destroy()  # rclpy leaves actions out
+        self._reader.stop()
+        self._worker.close()
+        for action in self._actions:
+            action.destroy()  # rclpy leaves actions out
         super().destroy_node()
 
     @_guarded
@@ -124,10 +116,7 @@ class PlannerNode(LifecycleNode):
         settings = parameters.read(self)
         began = time.monotonic()
         try:
-            from .torch_thread import TorchThread
-
-            self._torch = TorchThread(self._load_model)
-            self._torch.load(settings)
+            self._worker.load(settings)
         except ImportError as error:
             return self._configure_failed(
                 f'{error}: PyTorch is needed, install it with: pip install torch'
@@ -137,7 +126,7 @@ class PlannerNode(LifecycleNode):
             return self._configure_failed(
                 f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}"
             )
-        model = self._torch.model
+        model = self._worker.model
         self._observations.prepare(settings, model.frame_period)
         self.get_logger().info(f'{describe(model)}, after {time.monotonic() - began:.1f} s')
         self._state, self._failure = 'inactive', ''
@@ -162,14 +151,14 @@ class PlannerNode(LifecycleNode):
     def on_cleanup(self, state):
         """Give the model's memory back."""
         self._end_goals('unconfigured')
-        self._let_go_of_torch()
+        self._unload()
         return TransitionCallbackReturn.SUCCESS
 
     @_guarded
     def on_shutdown(self, state):
         """End the running goal and give the model's memory back."""
         self._end_goals('finalized')
-        self._let_go_of_torch()
+        self._unload()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state):
@@ -178,26 +167,18 @@ class PlannerNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def stop(self, timeout) -> bool:
-        """End the running goal; return whether torch came to rest within timeout [s]."""
+        """End the running goal; return whether all came to rest within timeout [s]."""
         until = time.monotonic() + timeout
         at_rest = self._end_goals('finalized', timeout)
-        self._plan_services.close()
+        self._history.close()
         self._recorder.close(max(until - time.monotonic(), 0.1))
-        if self._torch is None:
-            return at_rest
-        self._torch.close()
-        return at_rest and not self._torch.busy
+        self._worker.close()
+        return at_rest and not self._worker.busy
 
-    def _let_go_of_torch(self):
-        torch = self._torch
-        if torch is None:
-            return
-        try:
-            with torch.turn(lambda: None):
-                torch.unload()
-        finally:
-            torch.close()
-            self._torch = None
+    def _unload(self):
+        if self._worker.model is not None:
+            with self._worker.turn(lambda: None):
+                self._worker.unload()
 
     def _end_goals(self, state, timeout=None):
         """
@@ -227,11 +208,8 @@ class PlannerNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def _check_parameters(self, changed):
-        names = {parameters.parameter_name(row) for row in parameters.fields(parameters.Settings)}
         try:
-            parameters.check(
-                parameters.read(self, [item for item in changed if item.name in names])
-            )
+            parameters.read(self, changed)
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -250,43 +228,32 @@ class PlannerNode(LifecycleNode):
         )
         return response
 
-    def _plan(self, job):
+    def _plan(self, goal):
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
-        goal = read_goal(job.handle.request, parameters.read(self))
-        deadline = began + goal.allowance if goal.allowance else math.inf
-        with self._models.turn(job, goal.settings, deadline):
-            return self._plan_in_turn(job, goal, began, deadline)
+        request = read_plan(goal.request, parameters.read(self))
+        goal.allow(request.allowance)
+        with self._models.turn(goal, request.settings):
+            return self._plan_in_turn(goal, request, began)
 
-    def _plan_in_turn(self, job, goal, began, deadline):
-        settings, model = goal.settings, self._torch.model
+    def _plan_in_turn(self, goal, request, began):
+        model, config = self._worker.model, request.settings.plan_config()
         self.get_logger().info(
-            f'Goal {job.name}: {settings.optimizer} of {settings.samples} samples x '
-            f'{settings.iterations} iterations, horizon {settings.search_horizon}, '
-            f"camera '{goal.camera}'"
+            f'Goal {goal.name}: {request.settings.optimizer} of {config.samples} samples x '
+            f"{config.iterations} iterations, horizon {config.horizon}, camera '{request.camera}'"
         )
-        request, header = read_request(
-            goal, self._observations, model, job.raise_if_stopped, deadline
-        )
-        recording = self._recorder.begin(job, goal, request, header, model)
-        report = GoalReport(
-            job,
-            self._topics,
-            self.get_clock(),
-            settings.base_frame,
-            Header(stamp=header.stamp, frame_id=goal.camera),
-            request.states[-1],
-            recording,
-        )
-        answer = self._torch.plan(request, report)
+        waiting = partial(goal.check, 'waiting for a fresh image and state')
+        request = complete(request, self._observations, model, waiting)
+        recording = self._recorder.begin(goal, request, model)
+        report = PlanReport(goal, self._topics, self.get_clock(), request, recording)
+        answer = self._worker.plan(request, report)
         report.answer(answer)
-        self._diagnostics.meter.iteration_rate = (
-            len(answer.plan.iteration_energies) / answer.optimization_time
-        )
+        iterations = len(answer.plan.iteration_energies)
+        self._diagnostics.meter.iteration_rate = iterations / answer.optimization_time
         result = to_result_message(
-            answer, header, model.name, job.handle.goal_id, time.monotonic() - began
+            answer, request.header, model.name, goal.handle.goal_id, time.monotonic() - began
         )
-        self._landscapes.remember(request, goal.camera, result)
+        self._landscapes.remember(request, result)
         return result
 
 

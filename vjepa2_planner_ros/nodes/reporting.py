@@ -51,14 +51,16 @@ class Topics:
 
 
 class InputReport:
-    """Shows everybody on the topics which pictures a goal is computed from."""
+    """
+    Shows everybody on the topics which pictures a goal is computed from.
 
-    def __init__(self, job, topics, image_header):
-        self._job = job
+    :param goal: the Goal of the action server; its check() ends the work.
+    """
+
+    def __init__(self, goal, topics, image_header):
+        self.goal = goal
         self._topics = topics
         self._image_header = image_header
-        self.stopped = job.stopped
-        self.raise_if_stopped = job.raise_if_stopped
 
     def goal_input(self, rgb):
         """Publish the goal picture as the encoder sees it."""
@@ -74,17 +76,17 @@ class InputReport:
         return message
 
     def _feedback(self, feedback):
-        self._job.handle.publish_feedback(feedback)
+        self.goal.handle.publish_feedback(feedback)
 
 
-class GoalReport(InputReport):
+class PlanReport(InputReport):
     """Tells the client of one goal, and everybody on the topics, how its plan goes on."""
 
-    def __init__(self, job, topics, clock, base_frame, image_header, start, recording):
-        super().__init__(job, topics, image_header)
+    def __init__(self, goal, topics, clock, request, recording):
+        super().__init__(goal, topics, request.image_header)
         self._clock = clock
-        self._base_frame = base_frame
-        self._start = start  # state [7]
+        self._base_frame = request.settings.base_frame
+        self._start = request.states[-1]
         self._recording = recording
 
     def encoding(self, share):
@@ -105,7 +107,7 @@ class GoalReport(InputReport):
         self._recording.image(role, super()._image(role, rgb))
 
     def _iteration(self, iteration, stamp):
-        plan_id = self._job.handle.goal_id
+        plan_id = self.goal.handle.goal_id
         message = to_iteration_message(
             iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame)
         )

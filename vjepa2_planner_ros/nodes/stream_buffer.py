@@ -17,7 +17,7 @@ class Stamped:
     position: float = 0.0  # of the gripper joint [m], for a JointState
 
 
-class History:
+class StreamBuffer:
     """
     The newest item of a stream and some before it; not thread-safe.
 

@@ -19,7 +19,7 @@ from rclpy.subscription import Subscription
 PERIOD = 0.01  # s; to a frame there is a state as near as that
 
 
-class Sampler(CallbackGroup):
+class SubscriptionReader(CallbackGroup):
     """
     A callback group of subscriptions that a thread of its own reads, one after the other.
 
@@ -35,7 +35,7 @@ class Sampler(CallbackGroup):
     def start(self, node):
         """Read what is subscribed to, from now on; what callbacks raise is logged."""
         self._node = node
-        threading.Thread(target=self._run, name='sampler', daemon=True).start()
+        threading.Thread(target=self._run, name='subscriptions', daemon=True).start()
 
     def can_execute(self, entity):
         """Return False: executors are to leave it alone."""

@@ -30,8 +30,8 @@ class CrossEntropy:
         initial_std = bounds
         if config.initial_std is not None:
             initial_std = torch.tensor(config.initial_std)[axes]
-        self._momentum_mean = torch.tensor(per_axis(config.momentum_mean, 'momentum_mean'))[axes]
-        self._momentum_std = torch.tensor(per_axis(config.momentum_std, 'momentum_std'))[axes]
+        self._momentum_mean = torch.tensor(per_axis(config.momentum_mean))[axes]
+        self._momentum_std = torch.tensor(per_axis(config.momentum_std))[axes]
         self.initial_std = initial_std  # [A]
         self.mean = torch.zeros(config.horizon, len(axes))  # [H, A], of the Gaussian
         self.std = initial_std.expand(config.horizon, -1)

@@ -1,16 +1,85 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of the search for a plan."""
+"""
+Settings of the search for a plan.
+
+A setting is described once, on its dataclass field: ROS parameters, their YAML file and docs, and
+the checks of values are made from that.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, Field, field, fields
+from math import isfinite, pi
+from typing import Any, TypeAlias
 
-from .actions import AXES, MAX_TRANSLATION
+from .actions import AXES, LARGEST_BOUNDS, MAX_TRANSLATION
 
 PerAxis: TypeAlias = float | tuple[float, ...]
+MODEL_BOUND = -1.0  # in bounds: the model's own
+
+
+def require(condition: object, name: str, value: object, allowed: str) -> None:
+    """Raise ValueError naming a setting, its value and what is allowed, unless condition holds."""
+    if not condition:  # false for NaN too, as every comparison with it is
+        raise ValueError(f'{name} = {value}: allowed: {allowed}')
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    unit: str = '',
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] = (),
+    read_only: bool = False,
+) -> Any:
+    """
+    Return a dataclass field that describes itself.
+
+    :param text: what it does, a sentence.
+    :param low: least value, also of each entry of a tuple; high: the greatest.
+    :param choices: the allowed strings, also as entries of a tuple.
+    :param read_only: a ROS parameter of this field can be set at start only.
+    """
+    metadata = {
+        'text': text,
+        'unit': unit,
+        'low': low,
+        'high': high,
+        'choices': tuple(choices),
+        'read_only': read_only,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def described(config: Any) -> Iterator[Field[Any]]:
+    """Yield the fields of a dataclass, or of an instance, that were made by setting()."""
+    return (row for row in fields(config) if 'text' in row.metadata)
+
+
+def check_setting(row: Field[Any], value: Any, name: str) -> None:
+    """
+    Raise ValueError if a field cannot have a value.
+
+    A tuple of numbers has as many as its default; one of strings has one or more, each once.
+    """
+    low, high, choices = (row.metadata[key] for key in ('low', 'high', 'choices'))
+    entries = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, tuple) and isinstance(row.default, tuple):
+        if isinstance(row.default[0], str):
+            good, allowed = entries and len(set(entries)) == len(entries), 'one or more, each once'
+        else:
+            good, allowed = len(entries) == len(row.default), f'{len(row.default)} numbers'
+        require(good, name, list(value), allowed)
+    for entry in entries:
+        if choices:
+            require(entry in choices, name, repr(entry), ', '.join(choices))
+        if low is not None:
+            unit = f' {row.metadata["unit"]}'.rstrip()
+            require(low <= entry <= high, name, entry, f'{low:g} to {high:g}{unit}')
 
 
 @dataclass(frozen=True)
@@ -22,58 +91,62 @@ class SearchConfig:
     [closedness].
     """
 
-    samples: int = 1  # candidates an iteration
-    iterations: int = 1
-    horizon: int = 1
-    bounds: tuple[float, ...] | None = None  # largest |action| per axis; None = the model's
-    axes: tuple[str, ...] = ('x', 'y', 'z', 'gripper')  # other axes stay 0
-    gripper_deadband: float = 0.0  # smaller gripper changes become 0 in the returned plan
-    seed: int | None = None  # None = a new one each time
+    horizon: int = setting(1, 'Actions in a plan.', low=1, high=16)
+    axes: tuple[str, ...] = setting(
+        ('x', 'y', 'z', 'gripper'),
+        'Axes that are searched; the others stay as they are.',
+        choices=AXES,
+    )
+    bounds: tuple[float, ...] = setting(
+        (MODEL_BOUND,) * 7,
+        "Largest motion of a step on x y z, roll pitch yaw, gripper; -1 = the model's own, which "
+        'is also the most, 0 = none.',
+        unit='m, rad, closedness',
+        low=-1.0,
+        high=pi,
+    )
+    gripper_deadband: float = setting(
+        0.0,
+        'Smaller changes of the gripper in a plan become 0.',
+        unit='closedness',
+        low=0.0,
+        high=1.0,
+    )
+    seed: int = setting(
+        -1, 'Seed of the candidates; -1 = another one for every plan.', low=-1, high=2**64 - 1
+    )
     time_limit: float | None = None  # s
     best_effort: bool = False  # at the time limit, the plan so far instead of an error
 
-    def __post_init__(self):
-        for name in ('samples', 'iterations', 'horizon'):
-            self._check(name, getattr(self, name) >= 1, '1 or more')
-        self._check_per_axis('bounds')
-        unknown = set(self.axes) - set(AXES)
-        self._check('axes', self.axes and not unknown, f'some of {", ".join(AXES)}')
-        self._check('gripper_deadband', 0.0 <= self.gripper_deadband <= 1.0, 'from 0 to 1')
-        self._check('time_limit', self.time_limit is None or self.time_limit > 0.0, 'above 0 s')
+    def __post_init__(self) -> None:
+        for row in described(self):
+            check_setting(row, getattr(self, row.name), row.name)
+        for axis, bound, largest in zip(AXES, self.bounds, LARGEST_BOUNDS):
+            require(
+                0.0 <= bound <= largest or bound == MODEL_BOUND,
+                f'bounds ({axis})',
+                bound,
+                f"0 to {largest:.4g}, or -1 for the model's own",
+            )
+        limit = self.time_limit
+        require(limit is None or limit > 0.0, 'time_limit', limit, 'above 0 s')
 
-    def _check(self, name, good, allowed):
-        if not good:
-            raise ValueError(f'{name} is {getattr(self, name)}; allowed: {allowed}')
-
-    def _check_per_axis(self, name):
-        value = getattr(self, name)
-        self._check(
-            name,
-            value is None
-            or (len(value) == len(AXES) and all(isfinite(v) and v >= 0.0 for v in value)),
-            'seven finite numbers, 0 or more',
-        )
-
-    def bounds_for(self, action_bounds: tuple[float, ...]) -> tuple[float, ...]:
+    def bounds_for(self, action_bounds: Sequence[float]) -> tuple[float, ...]:
         """
         Return the largest |action| per axis [7] for a model that was trained up to action_bounds.
 
         Settings can narrow a model's bounds, not widen them: beyond them it has seen nothing.
         """
-        limits = tuple(
-            min(v, MAX_TRANSLATION) if i < 3 else v for i, v in enumerate(action_bounds)
+        limits = [min(bound, MAX_TRANSLATION) for bound in action_bounds[:3]]
+        limits += action_bounds[3:]
+        for axis, bound, limit in zip(AXES, self.bounds, limits):
+            allowed = f'up to {limit}, the largest step the model was trained for'
+            require(bound <= limit, f'bounds ({axis})', bound, allowed)
+        return tuple(
+            limit if bound == MODEL_BOUND else bound for bound, limit in zip(self.bounds, limits)
         )
-        if self.bounds is None:
-            return limits
-        for axis, value, limit in zip(AXES, self.bounds, limits):
-            if value > limit:
-                raise ValueError(
-                    f'bounds of {axis} is {value}; allowed: up to {limit}, the '
-                    'largest step the model was trained for'
-                )
-        return self.bounds
 
-    def axes_for(self, action_bounds: tuple[float, ...]) -> list[int]:
+    def axes_for(self, action_bounds: Sequence[float]) -> list[int]:
         """
         Return the indices of the axes to search for a model that was trained up to action_bounds.
 
@@ -81,55 +154,56 @@ class SearchConfig:
         """
         bounds = self.bounds_for(action_bounds)
         axes = [i for i, name in enumerate(AXES) if name in self.axes and bounds[i] > 0.0]
-        if not axes:
-            raise ValueError(
-                f'axes is {", ".join(self.axes)}; allowed: an axis whose bound '
-                f'is above 0, the bounds are {list(bounds)}'
-            )
+        allowed = f'an axis whose bound is above 0, the bounds are {list(bounds)}'
+        require(axes, 'axes', ', '.join(self.axes), allowed)
         return axes
 
 
 @dataclass(frozen=True)
 class CemConfig(SearchConfig):
-    """
-    Settings of the cross-entropy method.
+    """Settings of the cross-entropy method; ``momentum_*`` may have one value per axis."""
 
-    ``momentum_*`` is the share of the old mean or deviation kept in an update, one number or one
-    per axis.
-    """
+    samples: int = setting(500, 'Candidates drawn in each iteration.', low=1, high=16384)
+    iterations: int = setting(5, 'Iterations of drawing, ranking and refitting.', low=1, high=100)
+    elite_fraction: float = setting(
+        0.2, 'Share of the candidates kept as elites.', low=1e-4, high=1.0
+    )
+    momentum_mean: PerAxis = setting(
+        0.0, 'Share of the old mean kept when it is refitted.', low=0.0, high=0.999
+    )
+    momentum_std: PerAxis = setting(
+        0.0, 'Share of the old standard deviation kept when it is refitted.', low=0.0, high=0.999
+    )
+    include_mean: bool = setting(True, 'Make the mean of the distribution one of the candidates.')
+    keep_elites: bool = setting(
+        False, 'Keep the elites as candidates of the next iteration, not evaluated again.'
+    )
+    initial_std: tuple[float, ...] | None = None  # [7]; None = the bounds
 
-    samples: int = 500
-    iterations: int = 5
-    elite_fraction: float = 0.2
-    momentum_mean: PerAxis = 0.0
-    momentum_std: PerAxis = 0.0
-    initial_std: tuple[float, ...] | None = None  # None = the bounds
-    include_mean: bool = True  # the mean is the first candidate
-    keep_elites: bool = False  # elites stay candidates of the next iteration, not evaluated again
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        self._check('elite_fraction', 0.0 < self.elite_fraction <= 1.0, 'above 0, up to 1')
+        allowed = f'at least one elite of {self.samples} samples'
+        require(self.elites >= 1, 'elite_fraction', self.elite_fraction, allowed)
         for name in ('momentum_mean', 'momentum_std'):
-            self._check(
-                name,
-                all(0.0 <= v < 1.0 for v in per_axis(getattr(self, name), name)),
-                'from 0 to below 1',
-            )
-        self._check_per_axis('initial_std')
+            require(len(per_axis(getattr(self, name))) == 7, name, getattr(self, name), '1 or 7')
+        std = self.initial_std
+        good = std is None or (len(std) == 7 and all(isfinite(v) and v >= 0.0 for v in std))
+        require(good, 'initial_std', std, 'seven finite numbers, 0 or more')
 
     @property
     def elites(self) -> int:
         """Return how many candidates are elites."""
-        return max(1, round(self.elite_fraction * self.samples))
+        return round(self.elite_fraction * self.samples)
 
 
 @dataclass(frozen=True)
 class TrustRegionConfig(SearchConfig):
     """Settings of the trust-region optimizer; the best quarter of the samples are its elites."""
 
-    samples: int = 16
-    iterations: int = 4
+    samples: int = setting(
+        16, 'Candidates of each iteration of the trust-region optimizer.', low=1, high=1024
+    )
+    iterations: int = setting(4, 'Iterations of the trust-region optimizer.', low=1, high=100)
 
     @property
     def elites(self) -> int:
@@ -137,9 +211,9 @@ class TrustRegionConfig(SearchConfig):
         return max(1, self.samples // 4)
 
 
-def per_axis(value: PerAxis, name: str) -> tuple[float, ...]:
-    """Return a setting of one number or one per axis as seven numbers."""
-    values = (value,) * len(AXES) if isinstance(value, (int, float)) else tuple(value)
-    if len(values) != len(AXES):
-        raise ValueError(f'{name} has {len(values)} values; allowed: 1 or {len(AXES)}')
-    return values
+OPTIMIZERS: dict[str, type[SearchConfig]] = {'cem': CemConfig, 'trust_region': TrustRegionConfig}
+
+
+def per_axis(value: PerAxis) -> tuple[float, ...]:
+    """Return a setting of one number or one per axis as one per axis."""
+    return value if isinstance(value, tuple) else (value,) * len(AXES)

@@ -7,12 +7,12 @@ class PlanningError(RuntimeError):
     """A plan ended without a command."""
 
 
-class PlanCancelled(PlanningError):  # noqa: N818
-    """The caller asked the plan to stop."""
+class PlanTimeout(PlanningError):
+    """The time limit [s] passed after some of the iterations; progress says how many."""
 
-
-class PlanTimeout(PlanningError):  # noqa: N818
-    """The time limit passed."""
+    def __init__(self, limit: float, done: int, iterations: int):
+        self.progress = f'after {done} of {iterations} iterations'
+        super().__init__(f'time limit of {limit} s passed {self.progress}')
 
 
 class NonFiniteEnergyError(PlanningError):

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-UNITS = {'x': 'm', 'y': 'm', 'z': 'm', 'roll': 'rad', 'pitch': 'rad', 'yaw': 'rad', 'gripper': ''}
-AXES = tuple(UNITS)
+from .actions import AXES, UNITS
+from .config import require
+
 TRANSLATIONS = AXES[:3]
 DEFAULT_AXES = AXES[:2]
 MAX_POINTS = 1 << 17
@@ -166,7 +167,7 @@ def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
     :param bounds: [7] the largest step of the model on each of AXES.
     """
     axes = tuple(axes) or DEFAULT_AXES
-    _require(
+    require(
         len(axes) in DEFAULT_RESOLUTION and len(set(axes)) == len(axes) and set(axes) <= set(AXES),
         'axes',
         list(axes),
@@ -175,14 +176,14 @@ def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
     limits = np.array([bounds[AXES.index(axis)] for axis in axes])
     for axis, limit in zip(axes, limits):
         movable = [name for name, bound in zip(AXES, bounds) if bound > 0.0]
-        _require(limit > 0.0, 'axes', axis, f'what the model moves: {", ".join(movable)}')
+        require(limit > 0.0, 'axes', axis, f'what the model moves: {", ".join(movable)}')
     lowest = _per_axis('lowest', lowest, -limits, axes, limits)
     highest = _per_axis('highest', highest, limits, axes, limits)
     for axis, low, high in zip(axes, lowest, highest):
-        _require(low < high, f'highest of {axis}', high, f'more than lowest = {low:g}')
+        require(low < high, f'highest of {axis}', high, f'more than lowest = {low:g}')
     default = [DEFAULT_RESOLUTION[len(axes)]] * len(axes)
     resolution = [int(number) for number in resolution] or default
-    _require(
+    require(
         len(resolution) == len(axes)
         and min(resolution) >= 2
         and np.prod(resolution, dtype=float) <= MAX_POINTS,
@@ -193,7 +194,7 @@ def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
     offset = np.array(offset, float)
     for axis, value, bound in zip(AXES, offset, bounds):
         allowed = 0.0 if axis in axes else bound
-        _require(
+        require(
             abs(value) <= allowed + 1e-9,
             f'offset of {axis}',
             value,
@@ -207,17 +208,12 @@ def make_grid(axes, lowest, highest, resolution, offset, bounds) -> Grid:
 def _per_axis(name, given, default, axes, limits):
     if not len(given):
         return default
-    _require(len(given) == len(axes), name, list(given), f'{len(axes)} numbers, one for each axis')
+    require(len(given) == len(axes), name, list(given), f'{len(axes)} numbers, one for each axis')
     for axis, value, limit in zip(axes, given, limits):
-        _require(
+        require(
             abs(value) <= limit + 1e-9,
             f'{name} of {axis}',
             value,
             f"{-limit:g} to {limit:g}, the model's bounds",
         )
     return np.array(given, float)
-
-
-def _require(condition, name, value, allowed):
-    if not condition:  # false for NaN too, as every comparison with it is
-        raise ValueError(f'{name} = {value}: allowed: {allowed}')

@@ -6,14 +6,16 @@ Plan in the latent space of a world model.
 An optimizer proposes candidates, the world model predicts where each leads, and how far that is
 from the goal tells the optimizer where to look next.
 
-Shapes: S samples, H horizon, A searched axes, K elites, N patches, D channels.
+Shapes: S samples, H horizon, A searched axes, K elites, T frames, N patches, D channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,12 +24,11 @@ from torch import Tensor
 from .actions import AXES, to_action
 from .cem import CrossEntropy
 from .config import CemConfig, TrustRegionConfig
-from .errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
+from .errors import NonFiniteEnergyError, PlanTimeout
 from .trust_region import TrustRegion
 from ..world_model import WorldModel
-from ..world_model.lanes import alone
 
-OPTIMIZERS = {CemConfig: CrossEntropy, TrustRegionConfig: TrustRegion}
+OptimizerConfig: TypeAlias = CemConfig | TrustRegionConfig
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,12 @@ def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
 def plan(
     world_model: WorldModel,
     context: Tensor,
-    states,
+    states: np.ndarray,
     goal: Tensor,
-    config: CemConfig | TrustRegionConfig,
+    config: OptimizerConfig,
     *,
     on_iteration: Callable[[SearchIteration], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> Plan:
     """
     Search the actions whose predicted latents come nearest to the goal's.
@@ -80,8 +81,7 @@ def plan(
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
     :param on_iteration: called with a SearchIteration after each iteration.
-    :param should_stop: polled before each iteration; true ends the plan.
-    :raise PlanCancelled: should_stop() was true.
+    :param check_stop: called before each iteration; what it raises ends the plan.
     :raise PlanTimeout: config.time_limit has passed; with config.best_effort only if that was
         before the first iteration.
     :raise NonFiniteEnergyError: no candidate, or not the plan itself, has a finite energy.
@@ -90,60 +90,52 @@ def plan(
     began = perf_counter()
     axes = config.axes_for(world_model.action_bounds)
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
-    generator = torch.Generator()  # on the CPU: one seed gives one command on every device
-    generator.seed() if config.seed is None else generator.manual_seed(config.seed)
-    optimizer = OPTIMIZERS[type(config)](config, axes, bounds, generator)
+    optimizer = _make_optimizer(config, axes, bounds)
+    evaluate = partial(_evaluate, world_model, context, states, goal, axes)
+    lowest: list[float] = []  # so far, after each iteration
 
-    def evaluate(searched: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
-        latents = world_model.rollout(context, states, _all_axes(searched, axes))
-        with alone(latents.numel()):
-            misses = latents - goal
-            energies = _energy(misses).cpu()
-        return energies.where(energies.isfinite(), torch.inf), misses
-
-    lowest_so_far: list[float] = []
     for iteration in range(1, config.iterations + 1):
-        if not _goes_on(perf_counter() - began, config, iteration, should_stop):
+        check_stop()
+        if not _has_time(perf_counter() - began, config, iteration):
             break
-        actions = optimizer.ask()
+        actions = optimizer.ask()  # [S, H, A]
         energies, misses = evaluate(actions)
         if not energies.isfinite().any():
             raise NonFiniteEnergyError(
                 f'none of {len(energies)} energies is finite in iteration {iteration}'
             )
         actions, energies, elites = optimizer.tell(actions, energies, misses)
-        lowest_so_far.append(min([float(energies[elites[0]]), *lowest_so_far[-1:]]))
+        lowest.append(min([float(energies[elites[0]]), *lowest[-1:]]))
         if on_iteration is not None:
             on_iteration(
                 SearchIteration(
-                    iteration,
-                    config.iterations,
-                    _all_axes(actions, axes).numpy(),
-                    energies.numpy(),
-                    elites.numpy(),
-                    _all_axes(optimizer.mean, axes).double().numpy(),
-                    _all_axes(optimizer.std, axes).double().numpy(),
-                    lowest_so_far[-1],
-                    perf_counter() - began,
+                    iteration=iteration,
+                    iterations=config.iterations,
+                    actions=_all_axes(actions, axes).numpy(),
+                    energies=energies.numpy(),
+                    elites=elites.numpy(),
+                    mean=_all_axes(optimizer.mean, axes).double().numpy(),
+                    std=_all_axes(optimizer.std, axes).double().numpy(),
+                    energy_best=lowest[-1],
+                    elapsed=perf_counter() - began,
                 )
             )
 
     found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
     return Plan(
-        _all_axes(found, axes).double().numpy(),
-        energy,
-        start_energy,
-        _confidence(energy, start_energy, actions[elites], optimizer.initial_std),
-        tuple(lowest_so_far),
-        perf_counter() - began,
+        actions=_all_axes(found, axes).double().numpy(),
+        energy=energy,
+        start_energy=start_energy,
+        confidence=_confidence(energy, start_energy, actions[elites], optimizer.initial_std),
+        iteration_energies=tuple(lowest),
+        planning_time=perf_counter() - began,
     )
 
 
 def energies_in_batches(
     world_model: WorldModel,
     context: Tensor,
-    states,
+    states: np.ndarray,
     goal: Tensor,
     commands: np.ndarray,
     batch: int,
@@ -151,28 +143,56 @@ def energies_in_batches(
     """
     Yield the energies, float32 [batch or fewer], of single steps in their order.
 
-    :param context: [T, ...] what the world model observed of the frames, the current one last.
-    :param states: [T, 7] end-effector states at these frames.
-    :param goal: [N, D] latents of the goal picture.
+    :param context, states, goal: as in plan.
     :param commands: [P, 7] steps in the convention of commands.
-    :param batch: how many are evaluated before the caller has its say again.
 
     An energy is NaN where the model gives no finite number.
     """
     actions = torch.as_tensor(to_action(commands), dtype=torch.float32)
-    for some in actions[:, None].split(batch):
-        energies = goal_energy(world_model.rollout(context, states, some), goal).cpu()
+    for candidates in actions[:, None].split(batch):
+        energies = goal_energy(world_model.rollout(context, states, candidates), goal).cpu()
         yield energies.where(energies.isfinite(), torch.nan).numpy()
 
 
-def _answer(answers: Tensor, evaluate, axes: list[int], config) -> tuple[Tensor, float, float]:
+def _make_optimizer(
+    config: OptimizerConfig, axes: list[int], bounds: Tensor
+) -> CrossEntropy | TrustRegion:
+    generator = torch.Generator()  # on the CPU: one seed gives one command on every device
+    if config.seed < 0:
+        generator.seed()
+    else:
+        generator.manual_seed(config.seed)
+    if isinstance(config, TrustRegionConfig):
+        return TrustRegion(config, axes, bounds, generator)
+    return CrossEntropy(config, axes, bounds, generator)
+
+
+def _evaluate(
+    world_model: WorldModel,
+    context: Tensor,
+    states: np.ndarray,
+    goal: Tensor,
+    axes: list[int],
+    actions: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
+    misses = world_model.rollout(context, states, _all_axes(actions, axes)) - goal
+    energies = _energy(misses).cpu()
+    return energies.where(energies.isfinite(), torch.inf), misses
+
+
+def _answer(
+    answers: Tensor,
+    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+    axes: list[int],
+    config: OptimizerConfig,
+) -> tuple[Tensor, float, float]:
     """Return the best of answers [K, H, A], its energy and that of doing nothing."""
     if 6 in axes:
         gripper = answers[..., axes.index(6)]
         gripper *= gripper.abs() >= config.gripper_deadband
-    *energies, start_energy = evaluate(torch.cat([answers, torch.zeros_like(answers[:1])]))[
-        0
-    ].tolist()
+    found, _ = evaluate(torch.cat([answers, torch.zeros_like(answers[:1])]))
+    *energies, start_energy = found.tolist()
     energy = min(energies)
     if not np.isfinite([energy, start_energy]).all():
         raise NonFiniteEnergyError(
@@ -192,22 +212,19 @@ def _all_axes(searched: Tensor, axes: list[int]) -> Tensor:
     return actions
 
 
-def _goes_on(elapsed, config, iteration, should_stop) -> bool:
-    """Return whether another iteration is to begin; raise if the plan ends without a result."""
-    done = f'after {iteration - 1} of {config.iterations} iterations'
-    if should_stop is not None and should_stop():
-        raise PlanCancelled(f'stopped {done}')
-    if config.time_limit is None:
+def _has_time(elapsed: float, config: OptimizerConfig, iteration: int) -> bool:
+    """Return whether another iteration may begin; PlanTimeout if the plan ends without one."""
+    limit = config.time_limit
+    if limit is None:
         return True
     if config.best_effort and iteration > 1:
-        expected = elapsed * iteration / (iteration - 1)  # when it would end
-        return expected <= config.time_limit
-    if elapsed > config.time_limit:
-        raise PlanTimeout(f'time limit of {config.time_limit} s passed {done}')
+        return elapsed * iteration / (iteration - 1) <= limit  # when it is expected to end
+    if elapsed > limit:
+        raise PlanTimeout(limit, iteration - 1, config.iterations)
     return True
 
 
-def _confidence(energy, start_energy, elites: Tensor, initial_std: Tensor) -> float:
+def _confidence(energy: float, start_energy: float, elites: Tensor, initial_std: Tensor) -> float:
     """
     Return progress x agreement, both 0..1.
 

@@ -6,7 +6,6 @@ from .cache import cached_path, default_cache, download_weights, find_weights
 from .catalogue import model_spec, MODELS, ModelSpec
 from .errors import (
     DownloadError,
-    LoadCancelled,
     ModelLoadError,
     ModelMemoryError,
     ModelNotFoundError,
@@ -24,7 +23,6 @@ __all__ = [
     'DownloadError',
     'find_weights',
     'load_world_model',
-    'LoadCancelled',
     'model_spec',
     'ModelLoadError',
     'ModelMemoryError',

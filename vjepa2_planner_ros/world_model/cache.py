@@ -18,8 +18,8 @@ import torch
 
 from .catalogue import ModelSpec
 from .checkpoints import read_checkpoint
-from .download import CHUNK, download, Progress, ShouldStop
-from .errors import DownloadError, LoadCancelled, ModelLoadError, WeightsNotFoundError
+from .download import CheckStop, CHUNK, download, Progress
+from .errors import DownloadError, ModelLoadError, WeightsNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def download_weights(
     cache: str | Path | None = None,
     *,
     progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    check_stop: CheckStop = lambda: None,
     **options,
 ) -> Path:
     """
@@ -73,7 +73,7 @@ def download_weights(
     if path is None:
         return find_weights(spec)
     if path.is_file():
-        verify(path, progress=progress, should_stop=should_stop)
+        verify(path, progress=progress, check_stop=check_stop)
         return path
 
     def check(complete: Path, digest: str) -> None:
@@ -86,7 +86,7 @@ def download_weights(
         _compare_or_record(path, complete.stat(), digest)
 
     return download(
-        spec.url, path, check=check, progress=progress, should_stop=should_stop, **options
+        spec.url, path, check=check, progress=progress, check_stop=check_stop, **options
     )
 
 
@@ -95,7 +95,7 @@ def verify(
     *,
     thorough: bool = False,
     progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    check_stop: CheckStop = lambda: None,
 ) -> None:
     """
     Hold a file of the cache against what it was when first seen; raise ModelLoadError if changed.
@@ -109,8 +109,7 @@ def verify(
     digest, done = hashlib.sha256(), 0
     with open(path, 'rb') as file:
         while chunk := file.read(CHUNK):
-            if should_stop is not None and should_stop():
-                raise LoadCancelled(f'reading {path} was stopped')
+            check_stop()
             digest.update(chunk)
             done += len(chunk)
             if progress is not None:

@@ -11,7 +11,7 @@ there, and only with the same version.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 import fcntl
 import hashlib
@@ -28,14 +28,14 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from .errors import DownloadError, LoadCancelled
+from .errors import DownloadError
 
 CHUNK = 1 << 20
 # HTTP statuses of a server that may answer later (RFC 9110, RFC 6585)
 PASSING_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
-ShouldStop = Callable[[], bool]
+CheckStop = Callable[[], None]  # what it raises ends the work
 
 
 class _Broken(Exception):  # noqa: N818
@@ -50,7 +50,7 @@ class _Transfer:
     path: Path
     timeout: float
     progress: Progress
-    should_stop: ShouldStop
+    check_stop: CheckStop
     version: dict = field(default_factory=dict)  # validator (of If-Range) and size, once known
     digest: object = field(default_factory=hashlib.sha256)
 
@@ -62,13 +62,6 @@ class _Transfer:
     def notes(self) -> Path:
         return self.partial.with_name(self.partial.name + '.json')
 
-    def raise_if_stopped(self) -> None:
-        if self.should_stop():
-            raise LoadCancelled(
-                f'download of {self.url} was stopped; another one goes on from '
-                f'what {self.partial} has'
-            )
-
 
 def download(
     url: str,
@@ -76,7 +69,7 @@ def download(
     *,
     check: Callable[[Path, str], None] | None = None,
     progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    check_stop: CheckStop = lambda: None,
     timeout: float = 30.0,
     patience: int = 3,
     wait: float = 1.0,
@@ -89,20 +82,16 @@ def download(
         raises ends the download.
     :param progress: called with the phase ('verify' while an earlier part is read again,
         'download'), the bytes done and those in all.
-    :param should_stop: polled five times a second, also from another thread; true ends it.
+    :param check_stop: called five times a second, also from another thread; what it raises ends
+        the download, and another one goes on from there.
     :param timeout: s of silence after which a connection is given up.
     :param patience: connections in a row that may bring nothing new before it ends.
     :param wait: s before the second such connection; each time longer.
     :raise DownloadError: no network, no such file, no space, a server that tells no or a wrong
         length.
-    :raise LoadCancelled: should_stop() was true.
     """
     transfer = _Transfer(
-        url,
-        Path(path),
-        timeout,
-        progress or (lambda phase, done, total: None),
-        should_stop or (lambda: False),
+        url, Path(path), timeout, progress or (lambda phase, done, total: None), check_stop
     )
     try:
         transfer.path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +149,7 @@ def _resume(file: BinaryIO, transfer: _Transfer) -> None:
     transfer.version = notes
     file.seek(0)
     while chunk := file.read(CHUNK):
-        transfer.raise_if_stopped()
+        transfer.check_stop()
         transfer.digest.update(chunk)
         transfer.progress('verify', file.tell(), size)
 
@@ -169,12 +158,12 @@ def _complete(file: BinaryIO, transfer: _Transfer, patience: int, wait: float) -
     """Connect until the file is whole, or no connection brings anything new any more."""
     most, fruitless = os.fstat(file.fileno()).st_size, 0
     while not most or most < transfer.version['size']:
-        transfer.raise_if_stopped()
+        transfer.check_stop()
         try:
             _receive(file, transfer)
             return
         except _Broken as broken:
-            transfer.raise_if_stopped()
+            transfer.check_stop()
             size = os.fstat(file.fileno()).st_size
             fruitless = 0 if size > most else fruitless + 1
             most = max(most, size)
@@ -182,7 +171,7 @@ def _complete(file: BinaryIO, transfer: _Transfer, patience: int, wait: float) -
                 raise DownloadError(f'{transfer.url}: {broken}') from broken
             until = monotonic() + wait * fruitless
             while monotonic() < until:
-                transfer.raise_if_stopped()
+                transfer.check_stop()
                 sleep(min(0.1, wait))
 
 
@@ -190,7 +179,7 @@ def _receive(file: BinaryIO, transfer: _Transfer) -> None:
     """Append what one connection brings; return if the file is whole then."""
     with _connect(file, transfer) as response:
         size, total = _begin(file, transfer, response)
-        with _cut_on_stop(response, transfer.should_stop):
+        with _cut_on_stop(response, transfer.check_stop):
             while size < total:
                 chunk = _read(response, transfer)
                 if not chunk:
@@ -212,7 +201,7 @@ def _read(response, transfer) -> bytes:
         raise _Broken(f'nothing came for {transfer.timeout:g} s') from None
     except (OSError, HTTPException) as error:
         raise _Broken(f'the connection broke: {error}') from error
-    transfer.raise_if_stopped()
+    transfer.check_stop()
     return chunk
 
 
@@ -287,8 +276,8 @@ def _start_over(file, transfer):
 
 
 @contextmanager
-def _cut_on_stop(response, should_stop):
-    """End the connection as soon as should_stop() is true, even while nothing comes."""
+def _cut_on_stop(response, check_stop):
+    """End the connection as soon as check_stop() raises, even while nothing comes."""
     if response.isclosed():  # a body of no bytes
         yield
         return
@@ -297,11 +286,11 @@ def _cut_on_stop(response, should_stop):
 
         def watch():
             while not ended.wait(0.2):
-                if should_stop():
-                    try:
+                try:
+                    check_stop()
+                except Exception:  # the thread that reads raises it
+                    with suppress(OSError):  # it is closed already
                         connection.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        pass  # it is closed already
                     return
 
         watcher = threading.Thread(target=watch, daemon=True)

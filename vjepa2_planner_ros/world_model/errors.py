@@ -25,7 +25,3 @@ class DownloadError(ModelLoadError):
 
 class ModelMemoryError(WorldModelError, MemoryError):
     """The device has no room for the model."""
-
-
-class LoadCancelled(WorldModelError):  # noqa: N818
-    """The caller asked a download or a load to stop."""

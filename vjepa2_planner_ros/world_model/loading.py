@@ -13,8 +13,8 @@ from . import checkpoints
 from .cache import cached_path, find_weights, verify
 from .catalogue import model_spec, ModelSpec
 from .devices import free_memory, pick_device, pick_dtype
-from .download import Progress, ShouldStop
-from .errors import LoadCancelled, ModelMemoryError
+from .download import CheckStop, Progress
+from .errors import ModelMemoryError
 from .model import VJepa2WorldModel
 from .networks import ActionConditionedPredictor, VisionTransformer
 
@@ -27,7 +27,7 @@ def load_world_model(
     checkpoint: str | Path | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    check_stop: CheckStop = lambda: None,
 ) -> VJepa2WorldModel:
     """
     Load a model of the catalogue; its weights must be on this machine (see cache.find_weights).
@@ -39,12 +39,11 @@ def load_world_model(
     :param cache: folder of downloaded weights; None is torch.hub's.
     :param progress: called with the phase ('verify' at the first sight of a cached file, 'load'),
         the bytes of the file that are done and those in all.
-    :param should_stop: polled often; true ends it.
+    :param check_stop: called often; what it raises ends it.
     :raise ModelNotFoundError: no such model.
     :raise ModelLoadError: there are no weights for it (WeightsNotFoundError), or they are damaged,
         have changed or are of another model.
     :raise ModelMemoryError: the device has no room for it.
-    :raise LoadCancelled: should_stop() was true.
     :raise ValueError: no such device here, or it cannot compute in that dtype.
     """
     spec = model_spec(name)
@@ -57,7 +56,7 @@ def load_world_model(
     for part, state_dict in parts.items():
         checkpoints.check_fits(modules[part], state_dict, part, path)
     if path == cached_path(spec, cache):
-        verify(path, progress=progress, should_stop=should_stop)
+        verify(path, progress=progress, check_stop=check_stop)
     needed, free = weights_bytes(spec, torch_dtype), free_memory(torch_device)
     if needed > free:
         raise ModelMemoryError(
@@ -72,8 +71,7 @@ def load_world_model(
         done += count
         if progress is not None:
             progress('load', done, total)
-        if should_stop is not None and should_stop():
-            raise LoadCancelled(f'loading {path} was stopped')
+        check_stop()
 
     for part, state_dict in parts.items():
         checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes)

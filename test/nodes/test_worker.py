@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that torch runs on."""
+"""The thread that owns the world model."""
 
 from concurrent.futures import ThreadPoolExecutor
 import threading
@@ -10,7 +10,7 @@ import pytest
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.errors import GoalError
 from vjepa2_planner_ros.nodes.parameters import Settings
-from vjepa2_planner_ros.nodes.torch_thread import TorchThread
+from vjepa2_planner_ros.nodes.worker import Worker
 
 
 def test_what_still_waits_when_the_thread_is_closed_is_told_so():
@@ -21,14 +21,14 @@ def test_what_still_waits_when_the_thread_is_closed_is_told_so():
         assert go_on.wait(20.0)
         raise ValueError('there is no model here')
 
-    torch = TorchThread(load_model)
+    worker = Worker(load_model)
     with ThreadPoolExecutor(2) as callers:
-        loading = callers.submit(torch.load, Settings())
+        loading = callers.submit(worker.load, Settings())
         assert begun.wait(20.0)
-        waiting = callers.submit(torch.unload)
-        eventually(torch._pool._work_queue.qsize)
-        torch.close()
-        for call in (waiting, callers.submit(torch.unload)):  # and what comes later
+        waiting = callers.submit(worker.unload)
+        eventually(worker._pool._work_queue.qsize)
+        worker.close()
+        for call in (waiting, callers.submit(worker.unload)):  # and what comes later
             with pytest.raises(GoalError, match='the node was shut down') as failure:
                 call.result(20.0)
             assert failure.value.code == ErrorCode.NODE_DEACTIVATED

@@ -21,7 +21,7 @@ from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, TYPES
 POLL = 0.05  # s between looks for a cancel
 
 
-class PlanServices:
+class HistoryServices:
     """
     Answers about the folder of parameter history.folder.
 

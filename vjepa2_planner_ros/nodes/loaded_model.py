@@ -1,0 +1,173 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded world model and how it answers goals. Everything here runs on the worker's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from .errors import checked, GoalError
+from .goal_reader import PlanRequest
+from ..messages.error_codes import ErrorCode
+from ..planning.actions import to_command
+from ..planning.config import TrustRegionConfig
+from ..planning.errors import PlanTimeout
+from ..planning.search import energies_in_batches, goal_energy, Plan, plan, SearchIteration
+from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
+from ..world_model.poses import compose
+
+BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plan in the convention of ROS commands, with where it leads and how long it took."""
+
+    commands: NDArray[np.float64]  # [H, 7]
+    target: NDArray[np.float64]  # state [7] after the first command
+    plan: Plan
+    encoding_time: float  # s
+    optimization_time: float  # s
+
+
+class LoadedModel:
+    """Answers what goals ask of one world model."""
+
+    def __init__(self, world_model: Any):
+        self.world_model = world_model
+        # Closed loops send the same goal again and again.
+        self._last_goal: tuple[Any, ...] = (None, None, None)  # picture, latents, what was seen
+
+    def warm_up(self, check_stop: Callable[[], None]) -> None:
+        """Use the model once: first calls compile and reserve memory, not while a robot waits."""
+        latents = self.encode(np.zeros((256, 256, 3), np.uint8))
+        if self.world_model.action_dim == 7:
+            config = TrustRegionConfig(iterations=1, seed=0)
+            states = np.zeros((1, 7))
+            plan(self.world_model, latents[None], states, latents, config, check_stop=check_stop)
+
+    def encode(self, picture: NDArray[np.uint8]) -> Tensor:
+        """Return the latents [N, D] of a picture."""
+        latents: Tensor = self.world_model.encode(picture[None])[0]
+        return latents
+
+    def energy(self, picture: NDArray[np.uint8], goal: Tensor) -> float:
+        """Return the energy between a picture and the latents [N, D] of a goal; GoalError."""
+        energy = goal_energy(self.encode(picture)[None], goal).item()
+        if not math.isfinite(energy):
+            raise GoalError(ErrorCode.NON_FINITE_ENERGY, f'the energy is {energy}')
+        return energy
+
+    def plan(self, request: PlanRequest, report: Any) -> Answer:
+        """Return the Answer of a request; see Worker.plan."""
+        began = time.perf_counter()
+        model = self._with_dynamics(request)
+        context, goal = self._encode(model, request, report)
+        encoded = time.perf_counter()
+        found = self._search(model, context, goal, request, report)
+        start, action = (torch.as_tensor(v) for v in (request.states[-1], found.actions[0]))
+        return Answer(
+            commands=to_command(found.actions),
+            target=compose(start, action).numpy(),
+            plan=found,
+            encoding_time=encoded - began,
+            optimization_time=time.perf_counter() - encoded,
+        )
+
+    def begin_energies(
+        self,
+        request: PlanRequest,
+        commands_within: Callable[[Any], NDArray[np.float64]],
+        batch: int,
+        report: Any,
+    ) -> tuple[int, Iterator[NDArray[np.float32]]]:
+        """Return the number of steps and the iterator over batches; see Worker.energies."""
+        model = self._with_dynamics(request)
+        commands = checked(ErrorCode.INVALID_SETTINGS, commands_within, model.action_bounds)
+        context, goal = self._encode(model, request, report)
+        return len(commands), energies_in_batches(
+            model, context, request.states, goal, commands, batch
+        )
+
+    def _with_dynamics(self, request: PlanRequest) -> Any:
+        """Return the model that knows where actions lead."""
+        if request.hand_camera is None:
+            return self.world_model
+        camera = HandCamera(*request.hand_camera)
+        height = camera.height(request.states[-1])
+        if not height >= CLEARANCE:
+            raise GoalError(
+                ErrorCode.INVALID_STATE,
+                f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} m: '
+                f'allowed: {CLEARANCE:g} m or more',
+            )
+        return GeometricWorldModel(self.world_model, camera)
+
+    def _encode(self, model: Any, request: PlanRequest, report: Any) -> tuple[Tensor, Tensor]:
+        """Return the context [T, ...] and the goal's latents [N, D]."""
+        report.goal.check('encoding')
+        report.encoding(0.0)
+        goal, seen = self._encode_goal(request.picture)
+        report.goal_input(seen)
+        observed = []
+        for index, frame in enumerate(request.frames):
+            report.encoding(0.5 + 0.5 * index / len(request.frames))
+            report.goal.check('encoding')
+            observed.append(model.observe(frame[None]))
+        report.model_input(self.world_model.model_input(request.frames[-1]))
+        report.encoding(1.0)
+        return torch.cat(observed), goal
+
+    def _encode_goal(self, picture: NDArray[np.uint8]) -> tuple[Tensor, NDArray[np.uint8]]:
+        """Return the latents [N, D] of a goal picture and what the encoder saw of it."""
+        known, latents, seen = self._last_goal
+        if known is None or not np.array_equal(known, picture):
+            latents, seen = self.encode(picture), self.world_model.model_input(picture)
+            self._last_goal = picture, latents, seen
+        return latents, seen
+
+    def _search(
+        self, model: Any, context: Tensor, goal: Tensor, request: PlanRequest, report: Any
+    ) -> Plan:
+        def on_iteration(iteration: SearchIteration) -> None:
+            actions, mean = to_command(iteration.actions), to_command(iteration.mean)
+            report.iteration(replace(iteration, actions=actions, mean=mean))
+
+        left = report.goal.time_left
+        config = request.settings.plan_config(
+            time_limit=None if left is None else max(left, 1e-9), best_effort=request.best_effort
+        )
+        try:
+            bounds = np.array(config.bounds_for(model.action_bounds))
+            config.axes_for(model.action_bounds)
+        except ValueError as error:
+            raise GoalError(ErrorCode.INVALID_SETTINGS, f'search.{error}') from error
+        try:
+            found = plan(
+                model,
+                context,
+                request.states,
+                goal,
+                config,
+                on_iteration=on_iteration,
+                check_stop=report.goal.check_stop,
+            )
+        except PlanTimeout as error:
+            report.goal.time_out(error.progress)
+        good = np.isfinite(found.actions) & (abs(found.actions) <= bounds + BOUNDS_TOLERANCE)
+        if not good.all():
+            raise GoalError(
+                ErrorCode.UNKNOWN,
+                f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
+                f'{bounds.tolist()}',
+            )
+        return found
