@@ -29,7 +29,7 @@ ADVICE = (
 
 
 def load_world_model(*args: Any, **options: Any) -> Any:
-    """Return world_model.load_world_model(...), imported when the node is configured."""
+    """Load a model as world_model.load_world_model does, imported when it is needed."""
     from ..world_model import load_world_model
 
     return load_world_model(*args, **options)
