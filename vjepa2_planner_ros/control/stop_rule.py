@@ -4,20 +4,30 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+
+class Confident(Protocol):
+    """What StopRule reads of a plan: a Plan, or a PlanResult of the client."""
+
+    @property
+    def confidence(self) -> float:
+        """Return the confidence, 0..1."""
+
 
 class StopRule:
     """
-    Tells when another step would not bring the arm nearer, from energies alone.
+    Decides from energies alone when another step would not bring the arm nearer to the goal.
 
-    Near the goal the energies of different actions hardly differ, and the arm would wander. Two
-    signs of that: the plan promises next to nothing (its confidence, see PlanAction.action, is
-    below min_confidence), or the energy of where the arm is has not fallen for patience steps. The
-    second ends it only where the energy is close to its lowest: not just after a bad step.
+    Near the goal the energies of different actions hardly differ, and the arm would wander. The
+    loop stops when the plan predicts almost no gain (its confidence, see PlanAction.action, is
+    below min_confidence), or when the energy of the current frame has not fallen for patience
+    steps and is close to its lowest, so not just after a bad step.
 
     :param min_confidence: 0..1; a plan below it is not worth a step.
-    :param patience: steps without a new lowest energy after which it ends.
+    :param patience: steps without a new lowest energy after which to stop.
     :param min_drop: share by which the energy must fall to count as a new lowest.
-    :param near_lowest: energy, in units of the lowest, up to which patience may end it.
+    :param near_lowest: largest energy, in units of the lowest, at which patience may stop.
 
     The defaults were chosen on simulated episodes that are not among those of the evaluation.
     """
@@ -36,12 +46,12 @@ class StopRule:
         self._lowest = float('inf')
         self._without_drop = 0
 
-    def update(self, energy_now: float, plan) -> bool:
+    def update(self, energy_now: float, plan: Confident) -> bool:
         """
         Return whether to stop instead of executing plan's first action.
 
         :param energy_now: energy of the frame that was planned from.
-        :param plan: a Plan, or a PlanResult of the client; only its confidence is read.
+        :param plan: the plan made from that frame.
         """
         if energy_now < self._lowest * (1.0 - self.min_drop):
             self._lowest = energy_now

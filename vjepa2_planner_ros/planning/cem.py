@@ -18,7 +18,7 @@ from .config import CemConfig, per_axis
 
 class CrossEntropy:
     """
-    The cross-entropy method as an optimizer that plan() asks and tells.
+    The cross-entropy method; a search.Optimizer.
 
     Shapes: S samples, H horizon, A searched axes, K elites.
     """
@@ -44,15 +44,17 @@ class CrossEntropy:
 
     def ask(self) -> Tensor:
         """Return the next candidates [S, H, A]: samples of the Gaussian, clipped to the bounds."""
-        fresh = self._config.samples - len(self._kept[0])
-        noise = torch.randn(fresh, *self.mean.shape, generator=self._generator)
+        count = self._config.samples - len(self._kept[0])
+        noise = torch.randn(count, *self.mean.shape, generator=self._generator)
         actions = (self.mean + self.std * noise).clamp(-self._bounds, self._bounds)
         if self._config.include_mean:
             actions[0] = self.mean
         return actions
 
-    def tell(self, actions: Tensor, energies: Tensor, misses: Tensor):
-        """Fit the Gaussian to the elites; see plan()."""
+    def tell(
+        self, actions: Tensor, energies: Tensor, misses: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Fit the Gaussian to the elites [K]; elites that are kept are candidates again."""
         actions, energies = (torch.cat(pair) for pair in zip((actions, energies), self._kept))
         elites = lowest(energies, self._config.elites)
         std, mean = torch.std_mean(actions[elites], dim=0, correction=1 if len(elites) > 1 else 0)
@@ -64,5 +66,5 @@ class CrossEntropy:
 
 
 def lowest(energies: Tensor, count: int) -> Tensor:
-    """Return the indices of the lowest energies [S], best first; those that are inf never."""
+    """Return the indices of the lowest energies [S], best first; without those that are inf."""
     return energies.topk(min(count, int(energies.isfinite().sum())), largest=False).indices

@@ -39,7 +39,7 @@ def setting(
     """
     Return a dataclass field that describes itself.
 
-    :param text: what it does, a sentence.
+    :param text: what it does, in one sentence.
     :param low: least value, also of each entry of a tuple; high: the greatest.
     :param choices: the allowed strings, also as entries of a tuple.
     :param read_only: a ROS parameter of this field can be set at start only.
@@ -135,7 +135,7 @@ class SearchConfig:
         """
         Return the largest |action| per axis [7] for a model that was trained up to action_bounds.
 
-        Settings can narrow a model's bounds, not widen them: beyond them it has seen nothing.
+        Settings can narrow a model's bounds, not widen them: it was not trained beyond them.
         """
         limits = [min(bound, MAX_TRANSLATION) for bound in action_bounds[:3]]
         limits += action_bounds[3:]
@@ -150,7 +150,7 @@ class SearchConfig:
         """
         Return the indices of the axes to search for a model that was trained up to action_bounds.
 
-        An axis that cannot move is left out: it has no say in how far the elites agree.
+        An axis that cannot move is left out: it must not count in the agreement of the elites.
         """
         bounds = self.bounds_for(action_bounds)
         axes = [i for i, name in enumerate(AXES) if name in self.axes and bounds[i] > 0.0]

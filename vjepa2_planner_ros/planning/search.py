@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
@@ -37,11 +38,11 @@ class SearchIteration:
 
     iteration: int  # 1-based
     iterations: int
-    actions: np.ndarray  # float32 [S, H, 7]
-    energies: np.ndarray  # float32 [S]; inf where the model gave no finite number
-    elites: np.ndarray  # int64 [K], indices into the samples, best first
-    mean: np.ndarray  # float64 [H, 7] of the next candidates
-    std: np.ndarray  # float64 [H, 7]
+    actions: NDArray[np.float32]  # [S, H, 7]
+    energies: NDArray[np.float32]  # [S]; inf where the model gave no finite number
+    elites: NDArray[np.int64]  # [K], indices into the samples, best first
+    mean: NDArray[np.float64]  # [H, 7] of the next candidates
+    std: NDArray[np.float64]  # [H, 7]
     energy_best: float  # lowest so far
     elapsed: float  # s since the plan began
 
@@ -50,12 +51,50 @@ class SearchIteration:
 class Plan:
     """The plan found, evaluated once more."""
 
-    actions: np.ndarray  # float64 [H, 7]
+    actions: NDArray[np.float64]  # [H, 7]
     energy: float  # mean absolute latent difference to the goal after the plan
     start_energy: float  # the same after doing nothing
     confidence: float  # 0..1, progress x agreement, see _confidence
     iteration_energies: tuple[float, ...]  # lowest so far, after each iteration
     planning_time: float  # s
+
+
+class Optimizer(Protocol):
+    """
+    What proposes candidates, on the CPU: plan() calls ask, then tell, in each iteration.
+
+    It works on the searched axes only, in the units of actions.
+    """
+
+    initial_std: Tensor  # [A] of the candidates before the first iteration, or their bounds
+
+    @property
+    def mean(self) -> Tensor:
+        """Return the mean of the next candidates [H, A]."""
+
+    @property
+    def std(self) -> Tensor:
+        """Return the standard deviation of the next candidates [H, A]."""
+
+    @property
+    def answers(self) -> Tensor:
+        """Return what may be the plan; plan() evaluates them and takes the best."""
+
+    def ask(self) -> Tensor:
+        """Return the next candidates [S, H, A]."""
+
+    def tell(
+        self, actions: Tensor, energies: Tensor, misses: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Learn from the candidates; return those of this iteration, their energies and the elites.
+
+        :param actions: [S, H, A] that ask() returned.
+        :param energies: [S]; inf where the model gave no finite number, but not everywhere.
+        :param misses: [S, N, D] latents minus the goal's, on the device of the world model.
+        :return: actions and energies, with those kept of earlier iterations, and the indices [K]
+            of the elites among them, best first, one at least.
+        """
 
 
 def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
@@ -66,7 +105,7 @@ def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
 def plan(
     world_model: WorldModel,
     context: Tensor,
-    states: np.ndarray,
+    states: NDArray[np.float64],
     goal: Tensor,
     config: OptimizerConfig,
     *,
@@ -135,13 +174,13 @@ def plan(
 def energies_in_batches(
     world_model: WorldModel,
     context: Tensor,
-    states: np.ndarray,
+    states: NDArray[np.float64],
     goal: Tensor,
-    commands: np.ndarray,
+    commands: NDArray[np.float64],
     batch: int,
-) -> Iterator[np.ndarray]:
+) -> Iterator[NDArray[np.float32]]:
     """
-    Yield the energies, float32 [batch or fewer], of single steps in their order.
+    Yield the energies [batch or fewer] of single steps in their order.
 
     :param context, states, goal: as in plan.
     :param commands: [P, 7] steps in the convention of commands.
@@ -154,9 +193,7 @@ def energies_in_batches(
         yield energies.where(energies.isfinite(), torch.nan).numpy()
 
 
-def _make_optimizer(
-    config: OptimizerConfig, axes: list[int], bounds: Tensor
-) -> CrossEntropy | TrustRegion:
+def _make_optimizer(config: OptimizerConfig, axes: list[int], bounds: Tensor) -> Optimizer:
     generator = torch.Generator()  # on the CPU: one seed gives one command on every device
     if config.seed < 0:
         generator.seed()
@@ -170,7 +207,7 @@ def _make_optimizer(
 def _evaluate(
     world_model: WorldModel,
     context: Tensor,
-    states: np.ndarray,
+    states: NDArray[np.float64],
     goal: Tensor,
     axes: list[int],
     actions: Tensor,

@@ -24,7 +24,7 @@ from ..world_model.lanes import alone
 # Variances of the model's constant, linear and quadratic part over the trust region, in units of
 # what it cannot explain there.
 CONSTANT, LINEAR, QUADRATIC = 1e4, 8.0, 0.7
-POINTS = 128  # the nearest so many are fitted: memory and time stay bounded with many samples
+POINTS = 128  # the nearest ones are fitted: memory and time stay bounded with many samples
 NEWTON_STEPS = 10
 STEP_LENGTHS = (0.3, 1.0, 2.0, 4.0, 8.0)
 SETTLED = 1e-4  # share of the energy that another step must remove
@@ -35,11 +35,12 @@ SMALLEST_RADIUS = 0.02
 
 class TrustRegion:
     """
-    The trust-region method as an optimizer that plan() asks and tells.
+    The trust-region method; a search.Optimizer.
 
     The region is a cube around the best candidate, at first as large as the bounds. It is halved
-    when the model's minimum lies well inside, or the last one was no better than what was known
-    before: the model is then too coarse. Otherwise it moves on as it is.
+    if the model's minimum lies well inside, or if the last minimum was no better than the best
+    candidate before it: the model is then too coarse. Otherwise the region moves with its size
+    unchanged.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class TrustRegion:
         )
         self._center, self._radius = torch.zeros_like(self._scale), 1.0
         self._points, self._energies = self._center[None][:0], torch.zeros(0)
-        self._misses = None  # [n, M]
+        self._misses: Tensor | None = None  # [n, M]
         self.initial_std = bounds
 
     @property
@@ -85,25 +86,31 @@ class TrustRegion:
         points[0] = self._center
         return (points * self._scale).view(-1, *self._shape)
 
-    def tell(self, actions: Tensor, energies: Tensor, misses: Tensor):
-        """Move to where the latents' model comes nearest to the goal; see plan()."""
+    def tell(
+        self, actions: Tensor, energies: Tensor, misses: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Move to where the latents' model comes nearest to the goal."""
         with alone(POINTS * misses[0].numel()):
             self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
         return actions, energies, lowest(energies, self._config.elites)
 
-    def _move(self, points: Tensor, energies: Tensor, misses: Tensor):
+    def _move(self, points: Tensor, energies: Tensor, misses: Tensor) -> None:
         refuted = len(self._energies) > 0 and bool(energies[0] >= self._energies.min())
-        self._keep(points, energies, misses)
+        misses = self._keep(points, energies, misses)
         best = self._points[self._energies.argmin()]
-        model = LatentModel((self._points - best) / self._radius, self._misses)
+        model = LatentModel((self._points - best) / self._radius, misses)
         low, high = ((limit - best) / self._radius for limit in (-1.0, 1.0))
         step = model.minimise(low.clamp(min=-1.0), high.clamp(max=1.0))
         self._center = (best + self._radius * step).clamp(-1.0, 1.0)
         if refuted or bool(((step.abs() < INSIDE) | (self._center.abs() > 0.999)).all()):
             self._radius = max(SHRINK * self._radius, SMALLEST_RADIUS)
 
-    def _keep(self, points: Tensor, energies: Tensor, misses: Tensor):
-        """Add what is finite to the points known; forget the farthest from the best."""
+    def _keep(self, points: Tensor, energies: Tensor, misses: Tensor) -> Tensor:
+        """
+        Add candidates with a finite energy to the known points; return all their misses [n, M].
+
+        Beyond POINTS those farthest from the best are dropped.
+        """
         good = energies.isfinite()
         points = torch.cat([self._points, points[good]])
         energies = torch.cat([self._energies, energies[good]])
@@ -115,6 +122,7 @@ class TrustRegion:
             near = lowest(distances, POINTS)
             points, energies, misses = points[near], energies[near], misses[near.to(misses.device)]
         self._points, self._energies, self._misses = points, energies, misses
+        return misses
 
 
 class LatentModel:
@@ -122,8 +130,8 @@ class LatentModel:
     A quadratic model of how far the latents miss the goal, around the origin.
 
     Gaussian process regression, one for all M numbers, with the kernel of a quadratic polynomial:
-    as weighted least squares with a ridge, but it costs n^3, however many coordinates there are.
-    The farther a point from the origin, the less it counts.
+    the same as weighted least squares with a ridge, but its cost is n^3 whatever P is. The weight
+    of a point falls with its distance from the origin.
 
     :param points: [n, P], within about -1..1 of the trust region.
     :param misses: [n, M] latents minus the goal's, on any device.
@@ -156,8 +164,8 @@ class LatentModel:
         Return the point [P] between low and high that is expected nearest to the goal.
 
         Newton's method from the origin; the absolute values in the energy are replaced by the
-        parabolas that touch them from above. So a full step seldom goes too far and mostly falls
-        short: longer ones are tried beside it.
+        parabolas that touch them from above. A full step is therefore mostly too short: longer
+        ones are tried too.
         """
         low, high = low.double(), high.double()
         point, miss = torch.zeros_like(low), self.predict(torch.zeros_like(low)[None])[0]
