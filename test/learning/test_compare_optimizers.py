@@ -37,7 +37,7 @@ def test_trust_region_is_as_good_as_a_cem_of_many_more(tmp_path, small_reference
     rows = json.loads(table.read_text())
     assert [row['case'] for row in rows] == ['near', 'bfloat16']
     for row in rows:
-        assert row['candidates'] == 4 * 16 + 3 <= 80
+        assert 4 * 16 + 3 + 4 <= row['candidates'] <= 4 * 16 + 3 + 5
         assert row['median'] < 0.02 and row['worst'] < 0.1
     known = json.loads(kept.read_text())
     assert len(known) == 4  # shared by both precisions

@@ -83,6 +83,7 @@ def test_equals_reference_algorithm(horizon, momenta):
         initial_std=(0.05,) * 3 + (0.0,) * 3 + (1.0,),
         include_mean=False,
         gripper_deadband=0.25,
+        min_axis_gain=0.0,
         seed=5,
     )
     generator = torch.Generator().manual_seed(5)
@@ -169,7 +170,7 @@ def test_kept_elites_are_candidates_again_and_not_evaluated_again():
         model=model,
         on_iteration=found.append,
     )
-    assert evaluated == [100, 80, 80, 2]
+    assert evaluated == [100, 80, 80, 2, 4]  # answer and nothing, then without each axis
     for before, after in zip(found, found[1:]):
         assert (after.actions[80:] == before.actions[before.elites]).all()
         assert (after.energies[80:] == before.energies[before.elites]).all()

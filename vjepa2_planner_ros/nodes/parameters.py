@@ -111,8 +111,8 @@ class Settings:
     )
     optimizer: str = setting(
         'trust_region',
-        'How plans are searched: trust_region needs 67 candidates where cem, the cross-entropy '
-        'method, takes 2502. Both read the parameters under search.',
+        'How plans are searched: trust_region needs about 70 candidates where cem, the '
+        'cross-entropy method, takes 2500. Both read the parameters under search.',
         choices=tuple(OPTIMIZERS),
     )
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -29,7 +29,7 @@ LARGEST_BOUNDS = (MAX_TRANSLATION,) * 3 + (pi,) * 3 + (1.0,)
 def to_command(actions: Vectors) -> Vectors:
     """Return commands [..., 7] for actions [..., 7] (arrays or tensors)."""
     commands = actions * 1.0
-    commands[..., 6] *= -1.0
+    commands[..., 6] = 0.0 - commands[..., 6]  # a still gripper stays 0, not -0
     return commands
 
 

@@ -112,6 +112,13 @@ class SearchConfig:
         low=0.0,
         high=1.0,
     )
+    min_axis_gain: float = setting(
+        0.005,
+        'Share of the energy removed by a plan that moving along an axis must bring, else that '
+        'axis stays still; 0 = every axis moves.',
+        low=0.0,
+        high=1.0,
+    )
     seed: int = setting(
         -1, 'Seed of the candidates; -1 = another one for every plan.', low=-1, high=2**64 - 1
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from time import perf_counter
 from typing import Protocol, TypeAlias
 
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from .actions import AXES, to_action
-from .cem import CrossEntropy
+from .cem import CrossEntropy, lowest
 from .config import CemConfig, TrustRegionConfig
 from .errors import NonFiniteEnergyError, PlanTimeout
 from .trust_region import TrustRegion
@@ -54,7 +55,7 @@ class Plan:
     actions: NDArray[np.float64]  # [H, 7]
     energy: float  # mean absolute latent difference to the goal after the plan
     start_energy: float  # the same after doing nothing
-    confidence: float  # 0..1, progress x agreement, see _confidence
+    confidence: float  # 0..1, progress x agreement, see plan
     iteration_energies: tuple[float, ...]  # lowest so far, after each iteration
     planning_time: float  # s
 
@@ -115,14 +116,22 @@ def plan(
     """
     Search the actions whose predicted latents come nearest to the goal's.
 
+    An axis that the prediction hardly depends on stays still: where leaving it at 0 costs at most
+    config.min_axis_gain of the energy that the plan removes, it is 0.
+
+    The confidence is progress x agreement, both 0..1. Progress is the share of the start energy
+    that the plan is predicted to remove. Agreement is 1 - the deviation of the best of all
+    candidates / that of all candidates, averaged over the searched axes and the horizon: near 0
+    where the good ones lie anywhere.
+
     :param context: [T, ...] what the world model observed of the frames, the current one last.
     :param states: [T, 7] end-effector states at these frames.
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
     :param on_iteration: called with a SearchIteration after each iteration.
     :param check_stop: called before each iteration; what it raises ends the plan.
-    :raise PlanTimeout: config.time_limit has passed; with config.best_effort only if that was
-        before the first iteration.
+    :raise PlanTimeout: config.time_limit has passed before the plan was ready; with
+        config.best_effort only if that was before the first iteration.
     :raise NonFiniteEnergyError: no candidate, or not the plan itself, has a finite energy.
     :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis.
     """
@@ -131,7 +140,8 @@ def plan(
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
     optimizer = _make_optimizer(config, axes, bounds)
     evaluate = partial(_evaluate, world_model, context, states, goal, axes)
-    lowest: list[float] = []  # so far, after each iteration
+    evaluated: list[tuple[Tensor, Tensor]] = []  # actions and energies of each iteration
+    best_so_far: list[float] = []  # energies, after each iteration
 
     for iteration in range(1, config.iterations + 1):
         check_stop()
@@ -143,8 +153,9 @@ def plan(
             raise NonFiniteEnergyError(
                 f'none of {len(energies)} energies is finite in iteration {iteration}'
             )
+        evaluated.append((actions, energies))
         actions, energies, elites = optimizer.tell(actions, energies, misses)
-        lowest.append(min([float(energies[elites[0]]), *lowest[-1:]]))
+        best_so_far.append(min([float(energies[elites[0]]), *best_so_far[-1:]]))
         if on_iteration is not None:
             on_iteration(
                 SearchIteration(
@@ -155,19 +166,27 @@ def plan(
                     elites=elites.numpy(),
                     mean=_all_axes(optimizer.mean, axes).double().numpy(),
                     std=_all_axes(optimizer.std, axes).double().numpy(),
-                    energy_best=lowest[-1],
+                    energy_best=best_so_far[-1],
                     elapsed=perf_counter() - began,
                 )
             )
 
     found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
+    progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
+    agreement = _agreement(evaluated, config.elites / config.samples)
+    planning_time = perf_counter() - began
+    if config.time_limit is not None and planning_time > config.time_limit:
+        if not config.best_effort:
+            raise PlanTimeout(config.time_limit, len(best_so_far), config.iterations)
+    # Exactly inside the bounds, which float32 rounds; adding 0 makes -0.0 a 0.
+    limits = np.array(config.bounds_for(world_model.action_bounds))
     return Plan(
-        actions=_all_axes(found, axes).double().numpy(),
+        actions=_all_axes(found, axes).double().numpy().clip(-limits, limits) + 0.0,
         energy=energy,
         start_energy=start_energy,
-        confidence=_confidence(energy, start_energy, actions[elites], optimizer.initial_std),
-        iteration_energies=tuple(lowest),
-        planning_time=perf_counter() - began,
+        confidence=min(max(progress, 0.0), 1.0) * agreement,
+        iteration_energies=tuple(best_so_far),
+        planning_time=planning_time,
     )
 
 
@@ -224,18 +243,53 @@ def _answer(
     axes: list[int],
     config: OptimizerConfig,
 ) -> tuple[Tensor, float, float]:
-    """Return the best of answers [K, H, A], its energy and that of doing nothing."""
+    """
+    Return the best of answers [K, H, A], its energy and that of doing nothing.
+
+    Axes that hardly matter are left still.
+    """
     if 6 in axes:
         gripper = answers[..., axes.index(6)]
         gripper *= gripper.abs() >= config.gripper_deadband
     found, _ = evaluate(torch.cat([answers, torch.zeros_like(answers[:1])]))
     *energies, start_energy = found.tolist()
     energy = min(energies)
-    if not np.isfinite([energy, start_energy]).all():
-        raise NonFiniteEnergyError(
-            f'the energy of the plan is {energy}, of doing nothing {start_energy}'
-        )
-    return answers[energies.index(energy)], energy, start_energy
+    for name, value in (('the plan', energy), ('doing nothing', start_energy)):
+        if not isfinite(value):
+            raise NonFiniteEnergyError(f'the energy of {name} is {value}')
+    best = answers[energies.index(energy)]
+    if config.min_axis_gain > 0.0:
+        allowed = energy + config.min_axis_gain * max(start_energy - energy, 0.0)
+        best, energy = _without_idle_axes(best, energy, allowed, evaluate)
+    return best, energy, start_energy
+
+
+def _without_idle_axes(
+    best: Tensor,
+    energy: float,
+    allowed: float,
+    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, float]:
+    """Return actions [H, A] with axes at 0 where the energy stays within allowed, and it."""
+    moving = [i for i in range(best.shape[1]) if best[:, i].any()]
+    if not moving:
+        return best, energy
+    costs = evaluate(torch.stack([_with_still(best, [i]) for i in moving]))[0].tolist()
+    idle = [i for i, cost in zip(moving, costs) if cost <= allowed]
+    if len(idle) > 1:
+        together = float(evaluate(_with_still(best, idle)[None])[0])
+        if together <= allowed:
+            return _with_still(best, idle), together
+    if idle:
+        return _with_still(best, [moving[costs.index(min(costs))]]), min(costs)
+    return best, energy
+
+
+def _with_still(actions: Tensor, still: list[int]) -> Tensor:
+    """Return actions [H, A] with some axes at 0."""
+    actions = actions.clone()
+    actions[:, still] = 0.0
+    return actions
 
 
 def _energy(misses: Tensor) -> Tensor:
@@ -261,15 +315,11 @@ def _has_time(elapsed: float, config: OptimizerConfig, iteration: int) -> bool:
     return True
 
 
-def _confidence(energy: float, start_energy: float, elites: Tensor, initial_std: Tensor) -> float:
-    """
-    Return progress x agreement, both 0..1.
-
-    Progress is the share of the start energy that the plan is predicted to remove; agreement is
-    how far the last elites [K, H, A] have contracted, 1 - (their deviation / the initial one)
-    averaged over the searched axes and the horizon.
-    """
-    progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
-    elite_std = elites.std(dim=0, correction=1 if len(elites) > 1 else 0)
-    spread = (elite_std / initial_std.clamp(min=1e-12)).mean()
-    return float(np.clip(progress, 0.0, 1.0) * np.clip(1.0 - float(spread), 0.0, 1.0))
+def _agreement(evaluated: list[tuple[Tensor, Tensor]], share: float) -> float:
+    """Return how much less the best share of all candidates deviates than all of them, 0..1."""
+    actions, energies = (torch.cat(parts) for parts in zip(*evaluated))
+    actions = actions[energies.isfinite()]
+    best = actions[lowest(energies[energies.isfinite()], max(2, round(share * len(actions))))]
+    spread = actions.std(dim=0, correction=0)
+    ratio = torch.where(spread > 0.0, best.std(dim=0, correction=0) / spread, 1.0)
+    return min(max(1.0 - float(ratio.mean()), 0.0), 1.0)

@@ -38,7 +38,7 @@ CASES = {
     'bfloat16': ({}, 'bfloat16', None),
     'far': ({}, 'float32', (0.30, 0.45)),
     'bounds': ({'bounds': NARROW}, 'float32', None),
-    'seven axes': ({'search': AXES}, 'float32', None),
+    'seven axes': ({'axes': AXES}, 'float32', None),
     'horizon 2': ({'horizon': 2}, 'float32', None),
 }
 METHODS = {
