@@ -2,21 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy landscapes between numbers and ROS messages."""
 
+from __future__ import annotations
+
 from array import array
 
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import LandscapeAxis
 
 from .searches import command_numbers, to_pose_message
 from .times import to_duration
-from ..planning.landscape import Grid, Landscape, UNITS
+from ..planning.actions import UNITS
+from ..planning.landscape import Grid, Landscape
 
 FIELDS = ('x', 'y', 'z', 'energy')
 
 
-def to_landscape_result(landscape, header, start, model, plan_id, computing_time):
+def to_landscape_result(
+    landscape: Landscape,
+    header: Header,
+    start: NDArray[np.float64],
+    model: str,
+    plan_id: UUID | None,
+    computing_time: float,
+) -> ComputeEnergyLandscape.Result:
     """
     Return the Result of a Landscape.
 
@@ -45,7 +58,7 @@ def to_landscape_result(landscape, header, start, model, plan_id, computing_time
     return result
 
 
-def to_landscape(result):
+def to_landscape(result: ComputeEnergyLandscape.Result) -> Landscape:
     """Return the Landscape of a ComputeEnergyLandscape Result."""
     names = tuple(axis.name for axis in result.axes)
     offset = np.where(np.isin(list(UNITS), names), 0.0, result.minimum_command)
@@ -58,14 +71,16 @@ def to_landscape(result):
     )
 
 
-def to_cloud(landscape, corner, header):
+def to_cloud(
+    landscape: Landscape | None, corner: NDArray[np.float64], header: Header
+) -> PointCloud2:
     """
     Return the PointCloud2 of a Landscape over translations, with an energy at each point.
 
     :param landscape: None = a cloud without points.
     :param corner: position [3] from which the steps start, offset included.
     """
-    points = np.zeros((0, len(FIELDS)), np.float32)
+    points: NDArray[np.float32] = np.zeros((0, len(FIELDS)), np.float32)
     if landscape is not None:
         steps = landscape.grid.commands()[:, :3] - landscape.grid.offset[:3]
         points = np.column_stack([corner + steps, landscape.energies.ravel()]).astype(np.float32)

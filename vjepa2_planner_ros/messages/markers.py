@@ -1,22 +1,31 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What the planner thinks, as markers around the end effector.
+The search, its command and landscapes as markers around the end effector.
 
 All are in the robot base frame, without a stamp: rviz shows them at the newest transform.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from copy import copy
 from functools import cache
+from typing import Any, TYPE_CHECKING
 
-from geometry_msgs.msg import Point, Pose, Vector3
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from .states import quaternion_of_rpy
+from ..planning.landscape import Landscape
 
-MOST_CANDIDATES = 400  # shown of an iteration; its elites besides
+if TYPE_CHECKING:  # it needs torch
+    from ..planning.search import SearchIteration
+
+MOST_CANDIDATES = 400  # shown of an iteration, without its elites, all of which are shown
 CANDIDATE_SIZE, ELITE_SIZE, LINE_WIDTH, THINNEST = 0.002, 0.004, 0.002, 0.001  # m
 FINGERS = (0.006, 0.015, 0.03)  # m, thickness, width and length of a finger as drawn
 OPENING = 0.08  # m between the fingers of an open gripper as drawn
@@ -33,7 +42,9 @@ COLOURS = np.array(
 )
 
 
-def iteration_markers(iteration, start, frame):
+def iteration_markers(
+    iteration: SearchIteration, start: NDArray[np.float64], frame: str
+) -> MarkerArray:
     """
     Return the MarkerArray of a planning.SearchIteration, in the frame's coordinates.
 
@@ -45,9 +56,9 @@ def iteration_markers(iteration, start, frame):
     ends = start[:3] + iteration.actions[..., :3].sum(axis=1)  # [S, 3]
     colours = energy_colours(iteration.energies)
     elites = iteration.elites
-    others = np.isfinite(iteration.energies)
-    others[elites] = False
-    others = np.flatnonzero(others)
+    shown = np.isfinite(iteration.energies)
+    shown[elites] = False
+    others = np.flatnonzero(shown)
     others = others[:: 1 + len(others) // MOST_CANDIDATES]
     path = start[:3] + np.cumsum(iteration.mean[:, :3], axis=0)  # [H, 3]
     # The steps are independent in the search, so their variances add up.
@@ -70,14 +81,13 @@ def iteration_markers(iteration, start, frame):
     return MarkerArray(markers=markers)
 
 
-def command_markers(answer, start, frame):
+def command_markers(answer: Any, start: NDArray[np.float64], frame: str) -> MarkerArray:
     """
     Return the MarkerArray of an Answer: the command as an arrow, the gripper at its end.
 
-    The fingers are drawn along the end effector's y axis, as a Panda has them, as far apart as
-    the gripper will be open.
+    :param start: state [7] that the plan starts from.
     """
-    target, gripper = answer.target, answer.commands[0][6]
+    target = answer.target
     path = start[:3] + np.cumsum(answer.commands[:, :3], axis=0)
     arrow = _marker(
         frame,
@@ -87,6 +97,19 @@ def command_markers(answer, start, frame):
         scale=Vector3(x=2 * LINE_WIDTH, y=5 * LINE_WIDTH, z=0.0),
         points=[_point(start), _point(target)],
     )
+    markers = [arrow, *_gripper_markers(target, answer.commands[0][6], frame)]
+    if len(path) > 1:
+        markers.append(_path(frame, start, path))
+    return MarkerArray(markers=markers)
+
+
+def _gripper_markers(target: NDArray[np.float64], command: float, frame: str) -> list[Marker]:
+    """
+    Return the fingers at a state [7], and the gripper's command as text.
+
+    The fingers lie on the end effector's y axis, as on a Panda, as far apart as the gripper will
+    be open.
+    """
     orientation = quaternion_of_rpy(*map(float, target[3:6]))
     side = _y_axis(orientation) * OPENING / 2.0 * (1.0 - target[6])
     fingers = [
@@ -101,7 +124,7 @@ def command_markers(answer, start, frame):
         )
         for number, sign in enumerate((-1.0, 1.0))
     ]
-    # Without a space: rviz makes that of its texts a metre wide (ros2/rviz issue 1336).
+    # Without a space: rviz draws one a metre wide (ros2/rviz issue 1336).
     text = _marker(
         frame,
         'gripper',
@@ -110,15 +133,12 @@ def command_markers(answer, start, frame):
         number=2,
         pose=Pose(position=_point(target[:3] + [0.0, 0.0, 0.05])),
         scale=Vector3(z=0.015),
-        text=f'gripper:{gripper:+.2f}',
+        text=f'gripper:{command:+.2f}',
     )
-    markers = [arrow, *fingers, text]
-    if len(path) > 1:
-        markers.append(_path(frame, start, path))
-    return MarkerArray(markers=markers)
+    return [*fingers, text]
 
 
-def slice_markers(landscape, corner, frame):
+def slice_markers(landscape: Landscape, corner: NDArray[np.float64], frame: str) -> MarkerArray:
     """
     Return the MarkerArray of a Landscape over translations: slices through its minimum.
 
@@ -152,22 +172,24 @@ def slice_markers(landscape, corner, frame):
     return MarkerArray(markers=markers)
 
 
-def no_markers(frame):
-    """Return the MarkerArray that takes all markers of its topic away."""
+def no_markers(frame: str) -> MarkerArray:
+    """Return the MarkerArray that removes all markers of its topic."""
     return MarkerArray(markers=[_clear(frame)])
 
 
-def energy_colours(energies):
+def energy_colours(energies: ArrayLike) -> NDArray[np.float64]:
     """Return red, green, blue, opacity [S, 4] of energies: dark = low, not finite = invisible."""
-    energies = np.asarray(energies, float).ravel()
-    finite = np.isfinite(energies)
-    low, high = energies[finite].min(), energies[finite].max()
-    share = np.where(finite, energies - low, 0.0) / ((high - low) or 1.0)
+    values = np.asarray(energies, float).ravel()
+    finite = np.isfinite(values)
+    low, high = values[finite].min(), values[finite].max()
+    share = np.where(finite, values - low, 0.0) / ((high - low) or 1.0)
     at = np.linspace(0.0, 1.0, len(COLOURS))
     return np.stack([*(np.interp(share, at, channel) for channel in COLOURS.T), finite], axis=1)
 
 
-def points_marker(frame, namespace, points, colours, size):
+def points_marker(
+    frame: str, namespace: str, points: ArrayLike, colours: NDArray[np.float64], size: float
+) -> Marker:
     """Return a Marker of spheres at points [S, 3] in colours [S, 4]."""
     return _marker(
         frame,
@@ -180,12 +202,14 @@ def points_marker(frame, namespace, points, colours, size):
     )
 
 
-def _slice(frame, namespace, points, colours):
+def _slice(
+    frame: str, namespace: str, points: NDArray[np.float64], colours: NDArray[np.float64]
+) -> Marker:
     """Return a Marker of two triangles for each cell of a grid of points [I, J, 3]."""
     corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
     rows, columns = points.shape[0] - 1, points.shape[1] - 1
 
-    def triangles(values):
+    def triangles(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack(
             [values[i : i + rows, j : j + columns] for i, j in corners], axis=2
         ).reshape(-1, values.shape[-1])
@@ -201,7 +225,7 @@ def _slice(frame, namespace, points, colours):
     )
 
 
-def _path(frame, start, path):
+def _path(frame: str, start: NDArray[np.float64], path: NDArray[np.float64]) -> Marker:
     return _marker(
         frame,
         'path',
@@ -212,8 +236,15 @@ def _path(frame, start, path):
     )
 
 
-def _marker(frame, namespace, kind, colour, number=0, **fields):
-    marker = copy(BLANK)  # a Marker() makes twenty objects, most of which are as they always are
+def _marker(
+    frame: str,
+    namespace: str,
+    kind: int,
+    colour: tuple[float, ...],
+    number: int = 0,
+    **fields: Any,
+) -> Marker:
+    marker = copy(BLANK)  # a Marker() makes twenty objects, most of which stay as they are
     marker.header, marker.color = Header(frame_id=frame), ColorRGBA(**dict(zip('rgba', colour)))
     marker.ns, marker.id, marker.type, marker.action = namespace, number, kind, Marker.ADD
     for name, value in fields.items():
@@ -225,34 +256,29 @@ BLANK = Marker()
 
 
 @cache
-def _clear(frame):
+def _clear(frame: str) -> Marker:
     return Marker(header=Header(frame_id=frame), action=Marker.DELETEALL)
 
 
-def _points(points):
+def _points(points: ArrayLike) -> list[Point]:
     return [Point(x=x, y=y, z=z) for x, y, z in np.asarray(points, float).tolist()]
 
 
-def _colours(colours):
+def _colours(colours: NDArray[np.float64]) -> list[ColorRGBA]:
     return [ColorRGBA(r=r, g=g, b=b, a=a) for r, g, b, a in colours.tolist()]
 
 
-def _point(position):
+def _point(position: NDArray[np.float64]) -> Point:
     x, y, z = map(float, position[:3])
     return Point(x=x, y=y, z=z)
 
 
-def _vector(numbers):
+def _vector(numbers: Iterable[float]) -> Vector3:
     x, y, z = map(float, numbers)
     return Vector3(x=x, y=y, z=z)
 
 
-def _y_axis(q):
-    """Return where a quaternion turns the y axis to."""
-    return np.array(
-        [
-            2.0 * (q.x * q.y - q.w * q.z),
-            1.0 - 2.0 * (q.x**2 + q.z**2),
-            2.0 * (q.y * q.z + q.w * q.x),
-        ]
-    )
+def _y_axis(q: Quaternion) -> NDArray[np.float64]:
+    """Return the direction [3] of the y axis turned by a quaternion."""
+    x, y = 2.0 * (q.x * q.y - q.w * q.z), 1.0 - 2.0 * (q.x**2 + q.z**2)
+    return np.array([x, y, 2.0 * (q.y * q.z + q.w * q.x)])

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """End-effector states [7] between ROS messages and numbers, with checks of range and unit."""
 
-import math
+from __future__ import annotations
 
-from geometry_msgs.msg import Quaternion
+import math
+from typing import Any
+
+from geometry_msgs.msg import Pose, Quaternion
 import numpy as np
+from numpy.typing import NDArray
 
 from ..planning.config import require
 
@@ -13,7 +17,7 @@ LARGEST_POSITION = 3.0  # m; no arm on a table reaches further, millimetres do
 GRIPPER_TOLERANCE = 0.1  # closedness; measured positions overshoot their nominal ends a little
 
 
-def to_state(pose, closedness, field):
+def to_state(pose: Pose, closedness: float, field: str) -> NDArray[np.float64]:
     """
     Return the state [7] of a Pose and a closedness: x y z [m], roll pitch yaw [rad], 0..1.
 
@@ -36,18 +40,11 @@ def to_state(pose, closedness, field):
         quaternion,
         'a quaternion x y z w of norm 1 within 0.01',
     )
-    return np.array(
-        [
-            position.x,
-            position.y,
-            position.z,
-            *rpy_of_quaternion(*(value / norm for value in quaternion)),
-            closedness,
-        ]
-    )
+    rpy = rpy_of_quaternion(*(value / norm for value in quaternion))
+    return np.array([position.x, position.y, position.z, *rpy, closedness])
 
 
-def to_closedness(position, gripper):
+def to_closedness(position: float, gripper: Any) -> float:
     """
     Return the closedness (0 open .. 1 closed) of a gripper joint's position [m].
 
@@ -67,7 +64,7 @@ def to_closedness(position, gripper):
     return min(max(closedness, 0.0), 1.0)
 
 
-def check_frame(frame_id, base_frame, field):
+def check_frame(frame_id: str, base_frame: str, field: str) -> None:
     """Raise ValueError, if a header names another frame than the robot's base."""
     require(
         frame_id in ('', base_frame),
@@ -77,10 +74,10 @@ def check_frame(frame_id, base_frame, field):
     )
 
 
-def rpy_of_quaternion(x, y, z, w):
+def rpy_of_quaternion(x: float, y: float, z: float, w: float) -> tuple[float, float, float]:
     """Return roll, pitch, yaw [rad] about fixed axes (R = Rz Ry Rx) of a unit quaternion."""
-    # Yaw first, then the rest after turning it back: exact up to gimbal lock, where a formula
-    # with arcsin loses half the digits.
+    # Yaw first, then pitch and roll of the rotation without it: exact up to gimbal lock, where a
+    # formula with arcsin loses half the digits.
     yaw = math.atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
     cos, sin = math.cos(yaw), math.sin(yaw)
     pitch = math.atan2(
@@ -93,7 +90,7 @@ def rpy_of_quaternion(x, y, z, w):
     return roll, pitch, yaw
 
 
-def quaternion_of_rpy(roll, pitch, yaw):
+def quaternion_of_rpy(roll: float, pitch: float, yaw: float) -> Quaternion:
     """Return the unit Quaternion of fixed-axis angles [rad], R = Rz Ry Rx."""
     (cr, cp, cy), (sr, sp, sy) = (
         [function(angle / 2.0) for angle in (roll, pitch, yaw)]
