@@ -3,7 +3,7 @@
 """
 Write config/planner.yaml and the table in README.md from the table of parameters.
 
-Run it in the repository after a change of parameters.py:
+Run it in the repository after a change of settings.py:
 scripts/run python -m tools.parameter_docs
 """
 
@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 import textwrap
 
-from vjepa2_planner_ros.nodes import parameters
-from vjepa2_planner_ros.nodes.parameters import CameraSettings, MAX_INT, Settings
+from vjepa2_planner_ros.nodes import settings
+from vjepa2_planner_ros.nodes.parameters import MAX_INT
+from vjepa2_planner_ros.nodes.settings import CameraSettings, Settings
 from vjepa2_planner_ros.planning.config import described
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 
 def rows(camera):
     """Yield (ROS name, field) of every parameter, those of one camera after cameras."""
-    for name, row in parameters.rows(Settings):
+    for name, row in settings.rows(Settings):
         yield name, row
         if name == 'cameras':
             yield from ((f'camera.{camera}.{one.name}', one) for one in described(CameraSettings))

@@ -266,7 +266,7 @@ class Robot:
     def ready(self):
         """Wait until the planner plans and has seen the streams; return self."""
         assert self.client.wait_until_ready(60.0)
-        inputs = self.planner._observations
+        inputs = self.planner._streams
         ages = {'image': lambda: inputs.age_of_frame('main'), 'state': inputs.age_of_state}
         for stream in self.sending:
             eventually(lambda: ages[stream]() is not None and ages[stream]() < 0.5)

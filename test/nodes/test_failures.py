@@ -87,8 +87,8 @@ def failures_of_streams(robot):
         robot.delay.update(streams)
         robot.sending |= set(streams)
         ages = {
-            'image': lambda: robot.planner._observations.age_of_frame('main'),
-            'state': robot.planner._observations.age_of_state,
+            'image': lambda: robot.planner._streams.age_of_frame('main'),
+            'state': robot.planner._streams.age_of_state,
         }
         for stream, delay in streams.items():
             eventually(lambda: ages[stream]() is not None and abs(ages[stream]() - delay) < 0.4)

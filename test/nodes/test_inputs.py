@@ -82,7 +82,7 @@ def test_stale_stream(impatient, stream, code, parameter, delay, word):
     impatient.delay[stream] = delay
     impatient.sending = {'image', 'state'}
     assert impatient.client.wait_until_ready(60.0)
-    inputs = impatient.planner._observations
+    inputs = impatient.planner._streams
     eventually(
         lambda: inputs.age_of_frame('main') is not None and inputs.age_of_state() is not None
     )
@@ -127,7 +127,7 @@ def test_zero_stamp_counts_from_arrival(robot):
     robot.sending = {'state'}
     picture = to_image(ToyWorldModel.picture(START))
     timer = robot.node.create_timer(0.02, lambda: robot.pictures.publish(picture))
-    inputs = robot.planner._observations
+    inputs = robot.planner._streams
     eventually(lambda: inputs._frames['main'].newest.message.header.stamp == Time())
     before = robot.node.get_clock().now().nanoseconds
     after = robot.plan(iterations=1).stamp

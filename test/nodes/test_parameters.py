@@ -15,8 +15,8 @@ from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes import parameters
-from vjepa2_planner_ros.nodes.parameters import Settings
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
+from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.planning.config import CemConfig, SearchConfig, TrustRegionConfig
 import yaml
 

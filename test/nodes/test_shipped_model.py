@@ -46,7 +46,7 @@ def look(arm, sim):
     arm.state, arm.picture = sim.state(), sim.render()
     arm.sending = {'image', 'state'}
     after = arm.node.get_clock().now().nanoseconds
-    newest = arm.planner._observations._frames['main']
+    newest = arm.planner._streams.frames['main']
     eventually(lambda: newest.newest.stamp > after)
 
 

@@ -70,7 +70,7 @@ def test_ages_count_in_simulated_time(make_robot):
 @pytest.mark.case(44)
 def test_camera_that_stops_in_the_middle_of_a_plan(make_robot):
     robot = make_robot(max_image_age=0.5, max_state_age=60.0, max_skew=60.0).ready()
-    age = robot.planner._observations.age_of_frame
+    age = robot.planner._streams.age_of_frame
     with Gate(robot) as gate:
         future = robot.client.plan_async(PICTURE, iterations=10)
         gate.reached()
@@ -113,7 +113,7 @@ class Camera:
 @pytest.mark.case(45)
 def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch):
     robot = make_robot(sending=['state'])
-    inputs, arrived, process = robot.planner._observations, [], psutil.Process()
+    inputs, arrived, process = robot.planner._streams, [], psutil.Process()
     take = inputs._on_frame
 
     def on_frame(camera, image):
@@ -141,7 +141,7 @@ def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch
 @pytest.mark.case(47)
 def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
     robot = make_robot(sending=['state'])
-    inputs, arrived = robot.planner._observations, []
+    inputs, arrived = robot.planner._streams, []
     take = inputs._on_frame
     monkeypatch.setattr(
         inputs,

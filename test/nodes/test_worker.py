@@ -9,7 +9,7 @@ from planner_rig import eventually
 import pytest
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.errors import GoalError
-from vjepa2_planner_ros.nodes.parameters import Settings
+from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.nodes.worker import Worker
 
 

@@ -20,7 +20,7 @@ from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.messages.images import compressed_to_rgb, to_rgb
 from vjepa2_planner_ros.nodes.errors import GoalError
 from vjepa2_planner_ros.nodes.goal_reader import read_plan
-from vjepa2_planner_ros.nodes.parameters import Settings
+from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.planning.config import CemConfig
 
 

@@ -3,20 +3,18 @@
 """
 An action server that works on one goal at a time: the newest wins, the first stop reason wins.
 
-A goal is accepted (GoalServer), takes the slot or waits for it (GoalSlot), is computed, and comes
-to exactly one terminal state (_end).
+A goal is accepted (GoalServer), takes the slot or waits for it (GoalSlot), is computed, and ends
+in exactly one terminal state (_end).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from enum import Enum
-import math
 import threading
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import RCLError, ServerGoalHandle
@@ -27,93 +25,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from vjepa2_interfaces.action import PlanAction
 
 from .errors import GoalError, GoalStopped
+from .goal import Goal, StopReason
 from ..messages.error_codes import ErrorCode
 
-OUTCOMES = ('succeeded', 'aborted', 'cancelled', 'preempted')
 PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': CompressedImage}
-# The default depth of 10 silently drops what goes beyond: feedback of fast plans, and requests of
-# clients that send goal upon goal.
+# The default depth of 10 silently drops messages: feedback of fast plans, and requests of clients
+# that send many goals.
 DEEP = QoSProfile(depth=200)
 CANCELING_WITHIN = 5.0  # s
-
-
-class StopReason(Enum):
-    """Why a goal was stopped from outside: text, error code and outcome."""
-
-    CANCELLED = 'cancelled by a client', ErrorCode.NONE, 'cancelled'
-    PREEMPTED = 'a newer goal took over', ErrorCode.PREEMPTED, 'preempted'
-    DEACTIVATED = 'the node was deactivated', ErrorCode.NODE_DEACTIVATED, 'aborted'
-
-
-class Goal:
-    """A goal from acceptance to its end; thread-safe."""
-
-    def __init__(self, handle: ServerGoalHandle):
-        self.handle = handle
-        self._allowance = self._deadline = math.inf
-        self._lock = threading.Lock()
-        self._reason: StopReason | None = None
-        self._closed = False
-
-    @property
-    def request(self) -> Any:
-        """Return the Goal message."""
-        return self.handle.request
-
-    @property
-    def name(self) -> str:
-        """Return the first bytes of the goal's id, as in the log."""
-        return bytes(self.handle.goal_id.uuid[:4]).hex()
-
-    def stop(self, reason: StopReason) -> bool:
-        """Ask the goal to stop; False if it has ended or was asked before."""
-        with self._lock:
-            if self._closed or self._reason is not None:
-                return False
-            self._reason = reason
-            return True
-
-    def stopped(self) -> bool:
-        """Return whether the goal was asked to stop."""
-        return self._reason is not None
-
-    def allow(self, seconds: float) -> None:
-        """Let check() end the goal after so many seconds from now; 0 = never."""
-        if seconds:
-            self._allowance, self._deadline = seconds, time.monotonic() + seconds
-
-    @property
-    def time_left(self) -> float | None:
-        """Return the seconds until the end of the time allowance, None without one."""
-        return None if math.isinf(self._deadline) else self._deadline - time.monotonic()
-
-    def check_stop(self) -> None:
-        """Raise GoalStopped if the goal was asked to stop."""
-        if self.stopped():
-            raise GoalStopped
-
-    def check(self, doing: str) -> None:
-        """Raise GoalStopped as check_stop does, or GoalError TIMEOUT after the time allowance."""
-        self.check_stop()
-        if time.monotonic() > self._deadline:
-            self.time_out(f'while {doing}, after 0 iterations')
-
-    def time_out(self, progress: str) -> NoReturn:
-        """Raise GoalError TIMEOUT; progress says how far the goal came."""
-        raise GoalError(
-            ErrorCode.TIMEOUT, f'time_allowance = {self._allowance:g} s exceeded {progress}'
-        )
-
-    def close(self) -> StopReason | None:
-        """End the goal: it cannot be stopped any more. Return the reason if it was."""
-        with self._lock:
-            self._closed = True
-            return self._reason
-
-    def commit(self) -> None:
-        """End the goal, which succeeds from here on; GoalStopped if it was asked to stop."""
-        self.close()
-        self.check_stop()
 
 
 class GoalSlot:
@@ -134,16 +53,16 @@ class GoalSlot:
     def submit(self, goal: Goal) -> None:
         """Run the goal now, or as soon as the running one has stopped for it."""
         with self._changed:
-            free, dropped = self._running is None, None
-            if free:
+            running, dropped = self._running, None
+            if running is None:
                 self._running = goal
             else:
-                self._running.stop(StopReason.PREEMPTED)
+                running.stop(StopReason.PREEMPTED)
                 dropped, self._waiting = self._waiting, goal
         if dropped is not None:
             dropped.stop(StopReason.PREEMPTED)
             self._start(dropped)  # it was never in the slot: it only reports why it ended
-        if free:
+        if running is None:
             self._start(goal)
 
     def stop_all(self, reason: StopReason) -> None:
@@ -221,8 +140,9 @@ class GoalServer:
         """Accept goals from now on."""
         self._inactive = ''
         if self._server is None:
-            # From here on the server stays: results of goals that deactivation ended are still
-            # to be fetched. Clients that wait for a server wait until the model is loaded.
+            # The server stays after deactivation: clients still fetch the results of the goals
+            # that it ended. It is made here and not earlier, because clients that wait for a
+            # server then wait until the model is loaded.
             self._server = ActionServer(
                 self._node,
                 self._kind,
@@ -231,8 +151,8 @@ class GoalServer:
                 goal_callback=self._on_goal,
                 handle_accepted_callback=self._on_accepted,
                 cancel_callback=self._on_cancel,
-                # Requests are served one after the other: goals cannot overtake each other.
-                # What takes long is not among them: rclpy executes goals outside the group.
+                # One request at a time, so that goals keep their order. None of them takes long:
+                # rclpy executes goals outside the group.
                 callback_group=MutuallyExclusiveCallbackGroup(),
                 goal_service_qos_profile=DEEP,
                 result_service_qos_profile=DEEP,
@@ -259,17 +179,17 @@ class GoalServer:
         )
         return GoalResponse.REJECT
 
-    def _on_accepted(self, handle: ServerGoalHandle) -> None:
+    def _on_accepted(self, handle: Any) -> None:
         handle.goal = Goal(handle)
         self.slot.submit(handle.goal)
 
-    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+    def _on_cancel(self, handle: Any) -> CancelResponse:
         goal = getattr(handle, 'goal', None)
-        if goal is None:  # its client went away before rclpy could tell it of the acceptance
+        if goal is None:  # its client went away before it was told of the acceptance
             return CancelResponse.REJECT
         goal.stop(StopReason.CANCELLED)
-        # Yes also for a goal that another reason stops: it ends, and of several goals in one
-        # request rclpy passes over the one after a goal that says no.
+        # A goal that another reason stops accepts too: it ends, and of several goals in one
+        # request rclpy skips the one after a goal that rejects.
         return CancelResponse.ACCEPT if goal.stopped() else CancelResponse.REJECT
 
     def _execute(self, goal: Goal) -> Any:
@@ -282,7 +202,7 @@ class GoalServer:
             goal.check_stop()
             result = self._compute(goal)
         except GoalStopped:
-            pass  # the goal knows why
+            pass  # the goal has the reason
         except GoalError as error:
             failure = error
         except Exception as error:
@@ -302,7 +222,7 @@ class GoalServer:
         """
         Bring a goal to its terminal state; return (Result, one of OUTCOMES).
 
-        A stop that came before this has the last word over result and failure.
+        A stop reason that came before this replaces result and failure.
         """
         logger, reason, outcome = self._node.get_logger(), goal.close(), 'succeeded'
         if reason is not None:
@@ -328,7 +248,7 @@ class GoalServer:
 
 def _make_transition(handle: ServerGoalHandle, outcome: str) -> None:
     if outcome == 'cancelled':
-        # The cancel callback has said yes; rclpy moves the goal to CANCELING just after that.
+        # The cancel callback has accepted; rclpy moves the goal to CANCELING just after that.
         until = time.monotonic() + CANCELING_WITHIN
         while not handle.is_cancel_requested and time.monotonic() < until:
             time.sleep(0.001)
@@ -340,7 +260,7 @@ def _make_transition(handle: ServerGoalHandle, outcome: str) -> None:
 
 
 def _forget_pictures(request: Any) -> None:
-    # rclpy keeps the goal as long as its result, result_timeout: megabytes for each.
+    # rclpy keeps the goal as long as its result (result_timeout): megabytes for each.
     for field, kind in request.get_fields_and_field_types().items():
         if kind in PICTURES:
             setattr(request, field, PICTURES[kind]())

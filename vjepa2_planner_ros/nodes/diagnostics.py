@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner's health on /diagnostics (REP-107), and its figures on ~/metrics."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -9,7 +14,11 @@ from std_msgs.msg import Header
 from vjepa2_interfaces.msg import Metrics
 
 from . import parameters
+from .action_server import GoalServer
 from .metrics import known, Meter, UNKNOWN
+from .settings import Settings
+from .streams import Streams
+from .worker import Worker
 
 # Fields of Metrics as /diagnostics shows them: name, decimals.
 SHOWN = {
@@ -34,19 +43,18 @@ SHOWN = {
 
 class Diagnostics:
     """
-    Tells once a second how the planner is doing.
+    Publishes once a second how the planner is doing.
 
+    :param node: the PlannerNode.
     :param plans: the GoalServer of plans.
     """
 
-    def __init__(self, node, observations, plans, worker):
-        self._node = node
-        self._observations = observations
-        self._worker = worker
+    def __init__(self, node: Any, streams: Streams, plans: GoalServer, worker: Worker):
+        self._node, self._streams, self._worker = node, streams, worker
         self.meter = Meter(node.get_clock(), plans)
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
-        # A steady clock: where simulated time stands still, that is what diagnostics must tell.
+        # A steady clock: diagnostics go on where simulated time stands still, and show that.
         node.create_timer(
             1.0,
             self._publish,
@@ -54,16 +62,13 @@ class Diagnostics:
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
 
-    def _publish(self):
+    def _publish(self) -> None:
         settings = parameters.read(self._node)
         (state, failure), model = self._node.health, self._worker.model
         first, *others = settings.cameras
-        ages = {
-            'image': self._observations.age_of_frame(first),
-            'state': self._observations.age_of_state(),
-        }
+        ages = {'image': self._streams.age_of_frame(first), 'state': self._streams.age_of_state()}
         of_others = {
-            f"image of camera '{name}'": self._observations.age_of_frame(name) for name in others
+            f"image of camera '{name}'": self._streams.age_of_frame(name) for name in others
         }
         metrics = self.meter.measure(ages, model)
         self._metrics.publish(metrics)
@@ -79,7 +84,7 @@ class Diagnostics:
                 for field, (name, decimals) in SHOWN.items()
             },
             **{f'{name}, age [s]': _shown(known(age), 3) for name, age in of_others.items()},
-            'frames dropped': self._observations.dropped.total(),
+            'frames dropped': self._streams.dropped.total(),
         }
         self._health.publish(
             to_diagnostics(
@@ -91,7 +96,9 @@ class Diagnostics:
         )
 
 
-def to_diagnostics(stamp, name, health, values):
+def to_diagnostics(
+    stamp: Time, name: str, health: tuple[Any, str], values: dict[str, Any]
+) -> DiagnosticArray:
     """Return a DiagnosticArray; health is (level, message), values are in order of display."""
     level, message = health
     return DiagnosticArray(
@@ -108,7 +115,9 @@ def to_diagnostics(stamp, name, health, values):
     )
 
 
-def judge(state, failure, ages, settings):
+def judge(
+    state: str, failure: str, ages: dict[str, float | None], settings: Settings
+) -> tuple[Any, str]:
     """
     Return (level, message) of the planner.
 
@@ -127,5 +136,5 @@ def judge(state, failure, ages, settings):
     return DiagnosticStatus.OK, 'ready'
 
 
-def _shown(value, decimals):
+def _shown(value: float, decimals: int) -> str:
     return 'unknown' if value == UNKNOWN else f'{value:.{decimals}f}'

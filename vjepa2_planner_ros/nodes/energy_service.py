@@ -6,23 +6,29 @@ from __future__ import annotations
 
 import traceback
 
+from builtin_interfaces.msg import Time
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 from vjepa2_interfaces.srv import ComputeEnergy
 
 from . import parameters
 from .errors import checked, GoalError
 from .goal_reader import either_picture, read_camera
+from .observations import Observations
+from .settings import Settings
+from .worker import Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.times import to_stamp
 
 
 class EnergyService:
-    """Answers what an energy is, for as long as a model is loaded."""
+    """Computes the energy between two pictures while a model is loaded."""
 
-    def __init__(self, node, observations, worker):
+    def __init__(self, node: Node, observations: Observations, worker: Worker):
         self._node, self._observations, self._worker = node, observations, worker
-        # One request at a time: however many wait for a plan to end, the executor keeps threads
-        # for everything else.
+        # One request at a time: requests that wait for a plan take one thread of the executor.
         node.create_service(
             ComputeEnergy,
             '~/compute_energy',
@@ -30,7 +36,9 @@ class EnergyService:
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
 
-    def _answer(self, request, response):
+    def _answer(
+        self, request: ComputeEnergy.Request, response: ComputeEnergy.Response
+    ) -> ComputeEnergy.Response:
         try:
             self._compute(request, response)
         except GoalError as error:
@@ -41,13 +49,15 @@ class EnergyService:
             response.error_msg = f'{type(error).__name__}: {error}'
         return response
 
-    def _compute(self, request, response):
+    def _compute(self, request: ComputeEnergy.Request, response: ComputeEnergy.Response) -> None:
         settings = parameters.read(self._node)
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
         response.energy, response.model = self._worker.energy(goal, picture)
 
-    def _picture(self, request, settings):
+    def _picture(
+        self, request: ComputeEnergy.Request, settings: Settings
+    ) -> tuple[NDArray[np.uint8], Time]:
         """Return the picture to compare and its stamp."""
         if request.use_current_image:
             picture = checked(

@@ -23,7 +23,7 @@ class GoalError(Exception):
 
 
 class GoalStopped(Exception):
-    """The goal was asked to stop; its StopReason says by what."""
+    """The goal was asked to stop; its StopReason says why."""
 
 
 def checked(code: ErrorCode, function: Callable[..., Value], *args: object) -> Value:
@@ -41,7 +41,7 @@ def as_goal_errors(out_of_memory: str) -> Iterator[None]:
 
     GoalError and GoalStopped pass. Needs torch.
 
-    :param out_of_memory: what is said, and what to do, if memory runs out.
+    :param out_of_memory: text for the error of memory that runs out: what to do.
     """
     try:
         yield

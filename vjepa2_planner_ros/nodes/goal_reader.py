@@ -9,7 +9,7 @@ read_plan and read_request take what the message says; complete adds what only s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import math
 from typing import Any, TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from .errors import checked, GoalError
-from .parameters import Settings, with_goal
+from .settings import Settings, with_goal
 from ..messages.error_codes import ErrorCode
 from ..messages.images import compressed_to_rgb, to_rgb
 from ..messages.states import check_frame, to_state
@@ -39,8 +39,9 @@ class PlanRequest:
     allowance: float = 0.0  # s, 0 = none
     best_effort: bool = False  # at the end of the allowance, the plan so far instead of an error
     frames: tuple[NDArray[np.uint8], ...] = ()  # of the context, the current one last; () = live
-    states: NDArray[np.float64] | None = None  # [T, 7] at the frames; None = live
-    stamp: int | None = None  # of the current frame [ns]; None = live
+    # [T, 7] at the frames; [0, 7] = live
+    states: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 7)))
+    stamp: int = 0  # of the current frame [ns]; 0 = live, or not known
     hand_camera: tuple[Any, ...] | None = None  # of a HandCamera, for models without a predictor
 
     @property
@@ -84,7 +85,7 @@ def read_request(message: Any, settings: Settings) -> PlanRequest:
 
 
 def read_camera(message: Any, settings: Settings) -> str:
-    """Return the camera that a message names, or the first; GoalError if there is no such one."""
+    """Return the camera that a message names, or the first; GoalError if there is none."""
     if message.camera not in ('', *settings.cameras):
         raise GoalError(
             ErrorCode.INVALID_SETTINGS,
@@ -94,19 +95,19 @@ def read_camera(message: Any, settings: Settings) -> str:
 
 
 def complete(
-    request: PlanRequest, observations: Observations, model: Any, check: Callable[[], None]
+    request: PlanRequest, observations: Observations, model: Any, check: Callable[[], object]
 ) -> PlanRequest:
     """
     Return a request with frames, states and camera of the live streams where it has none.
 
-    GoalError if a stream has not what is needed in time.
+    GoalError if a stream does not have it in time.
 
     :param model: the loaded world model.
     :param check: called while waiting; what it raises ends the wait.
     """
     settings, camera = request.settings, request.camera
     observations.prepare(settings, model.frame_period)
-    live_frame, live_state = not request.frames, request.states is None
+    live_frame, live_state = not request.frames, len(request.states) == 0
     observations.wait(camera if live_frame else None, live_state, settings, check)
     frames, states, stamp = request.frames, request.states, request.stamp
     if live_frame:

@@ -2,16 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services and the action on recorded plans: list, get, delete, replay."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 import math
 import threading
 import time
+from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 
+from .reporting import Topics
 from ..history import bag
 from ..history.replay import count_iterations, replay
 from ..history.schemas import require_current
@@ -23,12 +31,12 @@ POLL = 0.05  # s between looks for a cancel
 
 class HistoryServices:
     """
-    Answers about the folder of parameter history.folder.
+    Lists, reads, deletes and replays the plans in the folder of parameter history.folder.
 
-    :param topics: the reporting.Topics on which plans are replayed.
+    :param topics: on which plans are replayed.
     """
 
-    def __init__(self, node, topics):
+    def __init__(self, node: Node, topics: Topics):
         self._node = node
         self._publishers = topics.by_role
         self._replaying = threading.Lock()
@@ -39,12 +47,7 @@ class HistoryServices:
             (GetPlan, '~/get_plan', self._get),
             (DeletePlan, '~/delete_plan', self._delete),
         ):
-            node.create_service(
-                kind,
-                name,
-                lambda request, response, answer=answer: self._answer(answer, request, response),
-                callback_group=group,
-            )
+            node.create_service(kind, name, partial(self._answer, answer), callback_group=group)
         self._server = ActionServer(
             node,
             ReplayPlan,
@@ -55,21 +58,21 @@ class HistoryServices:
             result_timeout=node.get_parameter('result_timeout').value,
         )
 
-    def close(self):
+    def close(self) -> None:
         """End a replay that is under way."""
         self._closing.set()
 
-    def destroy(self):
-        """Take the action away."""
+    def destroy(self) -> None:
+        """Destroy the action server."""
         self._server.destroy()
 
-    def _store(self):
+    def _store(self) -> PlanStore:
         folder = self._node.get_parameter('history.folder').value
         if not folder:
             raise PlanNotFound("history.folder = '': allowed: a folder; nothing is recorded")
         return PlanStore(folder)
 
-    def _answer(self, answer, request, response):
+    def _answer(self, answer: Callable[[Any, Any], None], request: Any, response: Any) -> Any:
         try:
             answer(request, response)
             response.success = True
@@ -77,7 +80,7 @@ class HistoryServices:
             response.message = str(error)
         return response
 
-    def _list(self, request, response):
+    def _list(self, request: ListPlans.Request, response: ListPlans.Response) -> None:
         plans, left_out = self._store().plans()[::-1], []
         for path in plans[: request.limit or len(plans)]:
             try:
@@ -92,7 +95,7 @@ class HistoryServices:
                 throttle_duration_sec=60.0,
             )
 
-    def _get(self, request, response):
+    def _get(self, request: GetPlan.Request, response: GetPlan.Response) -> None:
         for item in bag.read(
             self._store().find(request.plan), (RECORD, SEARCH, CANDIDATES, *IMAGES)
         ):
@@ -106,10 +109,10 @@ class HistoryServices:
             else:
                 setattr(response, role, message)
 
-    def _delete(self, request, response):
+    def _delete(self, request: DeletePlan.Request, response: DeletePlan.Response) -> None:
         response.message = self._store().delete(request.plan).name
 
-    def _replay(self, handle):
+    def _replay(self, handle: ServerGoalHandle) -> ReplayPlan.Result:
         result = ReplayPlan.Result()
         try:
             self._publish(handle, result)
@@ -126,14 +129,14 @@ class HistoryServices:
             handle.succeed()
         return result
 
-    def _publish(self, handle, result):
+    def _publish(self, handle: ServerGoalHandle, result: ReplayPlan.Result) -> None:
         rate = handle.request.rate
         if not (math.isfinite(rate) and rate >= 0.0):
             raise ValueError(f'rate = {rate}: allowed: a finite number, 0 or more')
         path = self._store().find(handle.request.plan)
         total = count_iterations(path)
 
-        def publish(item):
+        def publish(item: bag.Item) -> None:
             self._publishers[item.topic.role].publish(item.data)
             if item.topic.role == SEARCH:
                 result.iterations += 1
@@ -141,7 +144,7 @@ class HistoryServices:
                     ReplayPlan.Feedback(iteration=result.iterations, iterations_total=total)
                 )
 
-        def wait(delay):
+        def wait(delay: float) -> bool:
             until = time.monotonic() + delay
             while not (handle.is_cancel_requested or self._closing.is_set()):
                 left = until - time.monotonic()
@@ -160,7 +163,7 @@ class HistoryServices:
             raise ValueError('the node is shut down')
 
 
-def _message(item):
-    """Return a recorded message as rclpy has it; ValueError if its definition has changed."""
+def _message(item: bag.Item) -> Any:
+    """Return the ROS message of an Item; ValueError if its definition has changed."""
     require_current(item.topic)
     return deserialize_message(item.data, TYPES[item.topic.role])

@@ -4,23 +4,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import time
 from typing import Any
 
 import numpy as np
-from vjepa2_interfaces.action import ComputeEnergyLandscape
+from numpy.typing import ArrayLike, NDArray
+from rclpy.node import Node
+from vjepa2_interfaces.action import ComputeEnergyLandscape, PlanAction
 
 from . import parameters
 from .action_server import GoalServer
 from .errors import GoalError
+from .goal import Goal
 from .goal_reader import complete, PlanRequest, read_request
 from .landscape_topics import LandscapeTopics
-from .reporting import InputReport
+from .observations import Observations
+from .reporting import InputReport, Topics
+from .worker import Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.landscapes import to_landscape_result
 from ..planning.actions import AXES
-from ..planning.landscape import DEFAULT_AXES, Landscape, make_grid
+from ..planning.landscape import DEFAULT_AXES, Grid, Landscape, make_grid
 
 
 @dataclass(frozen=True)
@@ -28,27 +34,27 @@ class LastPlan:
     """What the newest plan was computed from, and its Result."""
 
     request: PlanRequest
-    result: Any  # PlanAction.Result
+    result: PlanAction.Result
 
 
 class LandscapeReport(InputReport):
-    """Tells the client of one goal how its landscape goes on."""
+    """Sends the client of one goal the progress of its landscape."""
 
-    def encoding(self, share):
+    def encoding(self, share: float) -> None:
         """Report nothing: the pictures are a small part of the work."""
 
-    def evaluated(self, share):
-        """Tell which share of the points has been evaluated."""
-        self._topics.tell(self._feedback, ComputeEnergyLandscape.Feedback(progress=share))
+    def evaluated(self, share: float) -> None:
+        """Send the share of the points that has been evaluated."""
+        self._topics.show(self._feedback, ComputeEnergyLandscape.Feedback(progress=share))
 
 
 class LandscapeServer:
     """Computes energy landscapes between plans; see ComputeEnergyLandscape.action."""
 
-    def __init__(self, node, observations, topics, worker):
+    def __init__(self, node: Node, observations: Observations, topics: Topics, worker: Worker):
         self._node, self._observations = node, observations
         self._topics, self._worker = topics, worker
-        self._last = None
+        self._last: LastPlan | None = None
         self._shown = LandscapeTopics(node)
         self.goals = GoalServer(
             node,
@@ -59,17 +65,17 @@ class LandscapeServer:
             self._show,
         )
 
-    def remember(self, request, result):
-        """Keep a plan, for landscapes of what it saw and to mark its command."""
+    def remember(self, request: PlanRequest, result: PlanAction.Result) -> None:
+        """Keep a plan: landscapes can start from its request, and mark its command."""
         self._last = LastPlan(request, result)
 
-    def _compute(self, goal):
+    def _compute(self, goal: Goal) -> ComputeEnergyLandscape.Result:
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
         model, last = self._worker.model, self._last
         check_model(goal.request, model)
         if last is not None and last.result.model != model.name:
-            last = None  # another model may not even move the same axes
+            last = None  # another model may not move the same axes
         request = self._request(goal, model, last)
         command = None if last is None else np.array(last.result.command)
         report = LandscapeReport(goal, self._topics, request.image_header)
@@ -83,7 +89,7 @@ class LandscapeServer:
             time.monotonic() - began,
         )
 
-    def _request(self, goal, model, last):
+    def _request(self, goal: Goal, model: Any, last: LastPlan | None) -> PlanRequest:
         """Return the PlanRequest that a goal starts from."""
         if not goal.request.use_last_plan:
             request = read_request(goal.request, parameters.read(self._node))
@@ -95,14 +101,19 @@ class LandscapeServer:
             )
         return last.request
 
-    def _evaluate(self, message, request, command, report):
+    def _evaluate(
+        self,
+        message: ComputeEnergyLandscape.Goal,
+        request: PlanRequest,
+        command: NDArray[np.float64] | None,
+        report: LandscapeReport,
+    ) -> Landscape:
         """Return the Landscape that a goal asks for; it marks a plan's command unless None."""
-        grid = None
+        grids: list[Grid] = []
         marked = np.zeros((1 if command is None else 2, len(AXES)))
         marked[1:] = command
 
-        def commands_within(bounds):
-            nonlocal grid
+        def commands_within(bounds: Sequence[float]) -> NDArray[np.float64]:
             grid = make_grid(
                 message.axes,
                 message.lowest,
@@ -111,10 +122,12 @@ class LandscapeServer:
                 step_beside(message, command, bounds),
                 bounds,
             )
+            grids.append(grid)
             return np.concatenate([grid.commands(), marked])
 
         batch = self._node.get_parameter('landscape.batch').value
         energies = self._worker.energies(request, commands_within, batch, report)
+        (grid,) = grids
         found = energies[: -len(marked)].reshape(grid.shape)
         if not np.isfinite(found).any():
             raise GoalError(
@@ -123,26 +136,28 @@ class LandscapeServer:
         start_energy, *command_energy = energies[-len(marked) :].tolist()
         return Landscape(grid, found, start_energy, command, *command_energy)
 
-    def _show(self, goal, result, outcome):
+    def _show(self, goal: Goal, result: ComputeEnergyLandscape.Result, outcome: str) -> None:
         if outcome == 'succeeded':
             self._shown.show(result)
 
 
-def step_beside(goal, command, bounds):
+def step_beside(
+    goal: ComputeEnergyLandscape.Goal, command: NDArray[np.float64] | None, bounds: Sequence[float]
+) -> ArrayLike:
     """
     Return the step [7] on the axes that are not drawn.
 
-    Of the last plan it is the plan's command unless the goal has one: only there does the map hold
+    With use_last_plan and an offset of zeros it is the plan's command: only then does the map hold
     the command's energy.
     """
-    if not goal.use_last_plan or np.any(goal.offset):
+    if command is None or not goal.use_last_plan or np.any(goal.offset):
         return goal.offset
     axes = goal.axes or DEFAULT_AXES
-    # Within the bounds: the command went through float32.
+    # Clipped: the command went through float32.
     return np.where(np.isin(AXES, axes), 0.0, np.clip(command, -np.array(bounds), bounds))
 
 
-def check_model(goal, model):
+def check_model(goal: ComputeEnergyLandscape.Goal, model: Any) -> None:
     """Raise GoalError if a goal names another model than the loaded one, or there is none."""
     if model is None:
         raise GoalError(
@@ -151,10 +166,10 @@ def check_model(goal, model):
     if goal.model not in ('', model.name):
         raise GoalError(
             ErrorCode.MODEL_NOT_FOUND,
-            (f"model = '{goal.model}': allowed: '{model.name}' (the loaded model) or ''"),
+            f"model = '{goal.model}': allowed: '{model.name}' (the loaded model) or ''",
         )
 
 
-def _summary(result):
+def _summary(result: ComputeEnergyLandscape.Result) -> str:
     axes = ' '.join(f'{axis.name} {len(axis.values)}' for axis in result.axes)
     return f'landscape over {axes}, energy {result.start_energy:.4f}, lowest {result.minimum:.4f}'

@@ -48,7 +48,7 @@ class LoadedModel:
         self._last_goal: tuple[Any, ...] = (None, None, None)  # picture, latents, what was seen
 
     def warm_up(self, check_stop: Callable[[], None]) -> None:
-        """Use the model once: first calls compile and reserve memory, not while a robot waits."""
+        """Use the model once: its first calls, which compile and allocate, are slower."""
         latents = self.encode(np.zeros((256, 256, 3), np.uint8))
         if self.world_model.action_dim == 7:
             config = TrustRegionConfig(iterations=1, seed=0)

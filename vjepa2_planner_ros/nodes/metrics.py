@@ -2,15 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of the planner and of the machine it runs on."""
 
+from __future__ import annotations
+
 from collections import deque
 import math
 import time
+from typing import Any
 
 import psutil
+from rclpy.clock import Clock
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import Metrics
 
-from .action_server import OUTCOMES
+from .action_server import GoalServer
+from .goal import OUTCOMES
 
 RATE_WINDOW = 10  # s over which plans are counted; one measurement a second
 UNKNOWN = -1.0  # not NaN: rqt_plot cannot scale the axis of a curve that has one
@@ -24,16 +29,16 @@ class Meter:
     :param plans: the GoalServer of plans.
     """
 
-    def __init__(self, clock, plans):
+    def __init__(self, clock: Clock, plans: GoalServer):
         self._clock = clock
         self._plans = plans
         self._process = psutil.Process()
-        self._process.cpu_percent()  # from here on the next call tells what was used since
+        self._process.cpu_percent()  # the next call returns the use since this one
         self._idle = deque([_idle_time()], maxlen=2)
         self._succeeded = deque([(time.monotonic(), 0)], maxlen=RATE_WINDOW + 1)
         self.iteration_rate = math.nan  # of the newest plan [1/s]
 
-    def measure(self, ages, model):
+    def measure(self, ages: dict[str, float | None], model: Any) -> Metrics:
         """
         Return the Metrics of now.
 
@@ -41,7 +46,7 @@ class Meter:
         :param model: the loaded world model or None.
         """
         memory, ended = psutil.virtual_memory(), self._plans.outcomes
-        utilization, own_gpu_memory, gpu_memory = _gpu(model)
+        utilization, process_gpu_memory, gpu_memory = _gpu(model)
         return Metrics(
             header=Header(stamp=self._clock.now().to_msg()),
             process_cpu=self._process.cpu_percent(),
@@ -49,7 +54,7 @@ class Meter:
             process_memory=self._process.memory_info().rss / MB,
             system_memory=(memory.total - memory.available) / MB,
             gpu_utilization=utilization,
-            process_gpu_memory=own_gpu_memory,
+            process_gpu_memory=process_gpu_memory,
             gpu_memory=gpu_memory,
             plan_rate=self._plan_rate(),
             plan_time=known(self._plans.last_time),
@@ -59,27 +64,27 @@ class Meter:
             **{f'goals_{outcome}': ended[outcome] for outcome in OUTCOMES},
         )
 
-    def _system_cpu(self):
+    def _system_cpu(self) -> float:
         # psutil.cpu_percent() counts since the same thread's last call, but timers change threads.
         self._idle.append(_idle_time())
         (before, idle_before), (now, idle) = self._idle
         capacity = (now - before) * psutil.cpu_count()
         return min(max(100.0 * (1.0 - (idle - idle_before) / capacity), 0.0), 100.0)
 
-    def _plan_rate(self):
+    def _plan_rate(self) -> float:
         self._succeeded.append((time.monotonic(), self._plans.outcomes['succeeded']))
         (before, count_before), (now, count) = self._succeeded[0], self._succeeded[-1]
         return (count - count_before) / (now - before)
 
 
-def _idle_time():
-    """Return now and for how long all cores together have been idle [s]."""
+def _idle_time() -> tuple[float, float]:
+    """Return the time now and the idle time of all cores together [s]."""
     times = psutil.cpu_times()
     return time.monotonic(), times.idle + getattr(times, 'iowait', 0.0)
 
 
-def _gpu(model):
-    """Return how busy a model's GPU is [%], and its memory: with own tensors, in use [MB]."""
+def _gpu(model: Any) -> tuple[float, ...]:
+    """Return the use of a model's GPU [%], and its memory [MB]: of this process, of all."""
     if model is None:
         return UNKNOWN, UNKNOWN, UNKNOWN
     from ..world_model import devices  # needs torch: with a model it is there
@@ -91,6 +96,6 @@ def _gpu(model):
     )
 
 
-def known(value):
+def known(value: float | None) -> float:
     """Return a figure as a float, UNKNOWN if it is None or NaN."""
     return UNKNOWN if value is None or math.isnan(value) else float(value)

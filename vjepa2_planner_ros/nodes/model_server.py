@@ -2,12 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models over ROS: load, unload and list them, and load what a plan goal asks for."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import math
 import time
 import traceback
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
 from vjepa2_interfaces.action import LoadModel, PlanAction
 from vjepa2_interfaces.msg import ModelInfo
 from vjepa2_interfaces.srv import ListModels, UnloadModel
@@ -15,8 +20,13 @@ from vjepa2_interfaces.srv import ListModels, UnloadModel
 from . import parameters
 from .action_server import GoalServer
 from .errors import as_goal_errors, checked, GoalError
+from .goal import Goal
+from .settings import Settings, with_model
+from .worker import Worker
 from ..messages.error_codes import ErrorCode
-from ..messages.searches import to_duration
+from ..messages.times import to_duration
+
+Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
 PHASES = {
     'wait': LoadModel.Feedback.WAITING,
@@ -33,23 +43,23 @@ OUT_OF_MEMORY = (
 
 
 class ModelServer:
-    """Decides which model is loaded, by plan goals and by services of its own."""
+    """Decides which model is loaded: what plan goals, ~/load_model and ~/unload_model ask for."""
 
-    def __init__(self, node, worker):
+    def __init__(self, node: Node, worker: Worker):
         self._node, self._worker = node, worker
-        self._under_way = {}  # name of a model: ModelInfo state
+        self._under_way: dict[str, int] = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
         node.create_service(UnloadModel, '~/unload_model', self._on_unload, callback_group=group)
         node.create_service(ListModels, '~/list_models', self._on_list, callback_group=group)
 
     @contextmanager
-    def turn(self, goal, settings):
+    def turn(self, goal: Goal, settings: Settings) -> Iterator[None]:
         """
         Give a plan goal the worker's model, the one that the goal names.
 
-        If need be it is loaded first. A goal without a name takes what is loaded, or, if nothing
-        is, the model of settings. Raises GoalError or GoalStopped.
+        A model that is not loaded is loaded first. A goal without a name takes the loaded model
+        or, if there is none, that of settings. Raises GoalError or GoalStopped.
         """
         name = goal.request.model
         progress = _Throttle(
@@ -61,23 +71,23 @@ class ModelServer:
             )
         )
 
-        def check():
+        def check() -> None:
             goal.check('the model was being loaded')
 
-        def wait():
+        def wait() -> None:
             check()
             progress('wait', 0, 0)
 
         with self._worker.turn(wait):
             if self._worker.model is None or name not in ('', self._worker.model.name):
-                self._load(parameters.with_model(settings, name), progress, check)
+                self._load(with_model(settings, name), progress, check)
             yield
 
     def _on_load(self, goal):
         message, began = goal.request, time.monotonic()
         settings = checked(
             ErrorCode.INVALID_SETTINGS,
-            parameters.with_model,
+            with_model,
             parameters.read(self._node),
             message.name,
             message.checkpoint,
@@ -108,7 +118,9 @@ class ModelServer:
                 load_time=to_duration(time.monotonic() - began),
             )
 
-    def _download(self, settings, progress, check_stop):
+    def _download(
+        self, settings: Settings, progress: Progress, check_stop: Callable[[], None]
+    ) -> None:
         from ..world_model import download_weights, model_spec
 
         with self._marked(settings.model, ModelInfo.DOWNLOADING), as_goal_errors(OUT_OF_MEMORY):
@@ -119,20 +131,22 @@ class ModelServer:
                 check_stop=check_stop,
             )
 
-    def _load(self, settings, *args):
+    def _load(self, settings: Settings, *args: Any) -> None:
         with self._marked(settings.model, ModelInfo.LOADING), as_goal_errors(OUT_OF_MEMORY):
             checked(ErrorCode.INVALID_SETTINGS, self._worker.load, settings, *args)
 
     @contextmanager
-    def _marked(self, name, state):
+    def _marked(self, name: str, state: int) -> Iterator[None]:
         self._under_way[name] = state
         try:
             yield
         finally:
             self._under_way.pop(name, None)
 
-    def _on_unload(self, request, response):
-        def refuse():
+    def _on_unload(
+        self, request: UnloadModel.Request, response: UnloadModel.Response
+    ) -> UnloadModel.Response:
+        def refuse() -> None:
             raise GoalError(ErrorCode.UNKNOWN, 'a plan or a load is under way: cancel it first')
 
         try:
@@ -148,7 +162,9 @@ class ModelServer:
         self._node.get_logger().info(f'unload_model: {response.message}')
         return response
 
-    def _on_list(self, request, response):
+    def _on_list(
+        self, request: ListModels.Request, response: ListModels.Response
+    ) -> ListModels.Response:
         try:
             from ..world_model import MODELS
         except ImportError as error:  # the node stays up without torch, and says what to run
@@ -159,7 +175,9 @@ class ModelServer:
         response.models = [self._info(spec, cache, *loaded) for spec in MODELS.values()]
         return response
 
-    def _info(self, spec, cache, model, settings):
+    def _info(
+        self, spec: Any, cache: str | None, model: Any, settings: Settings | None
+    ) -> ModelInfo:
         from ..world_model import find_weights, parameter_count, WeightsNotFoundError
 
         checkpoint = None
@@ -177,7 +195,7 @@ class ModelServer:
                 dtype_name(model),
                 model.memory,
             )
-            checkpoint = settings and settings.checkpoint
+            checkpoint = settings.checkpoint if settings else None
         try:
             path = find_weights(spec, checkpoint, cache)
             info.on_disk, info.path, info.file_size = True, str(path), path.stat().st_size
@@ -187,19 +205,19 @@ class ModelServer:
 
 
 class _Throttle:
-    """Passes progress on, each phase at once and then every FEEDBACK_PERIOD at most."""
+    """Reports progress: the start and end of each phase, between them every FEEDBACK_PERIOD."""
 
-    def __init__(self, tell):
-        self._tell, self._phase, self._next = tell, None, -math.inf
+    def __init__(self, report: Progress):
+        self._report, self._phase, self._next = report, '', -math.inf
 
-    def __call__(self, phase, done, total):
+    def __call__(self, phase: str, done: int, total: int) -> None:
         now = time.monotonic()
         if phase != self._phase or now >= self._next or 0 < total == done:
             self._phase, self._next = phase, now + FEEDBACK_PERIOD
-            self._tell(phase, done, total)
+            self._report(phase, done, total)
 
 
-def describe(model):
+def describe(model: Any) -> str:
     """Return what the log says of a model, or of a LoadModel Result."""
     return (
         f'{model.name} is loaded on {model.device} in {dtype_name(model)}, '
@@ -207,6 +225,6 @@ def describe(model):
     )
 
 
-def dtype_name(model):
+def dtype_name(model: Any) -> str:
     """Return the dtype of a model as the parameter has it."""
     return str(model.dtype).removeprefix('torch.')

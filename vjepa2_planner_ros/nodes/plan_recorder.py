@@ -1,18 +1,29 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Record every plan as a bag, on a thread of its own that planning never waits for."""
+"""Record every plan as a bag, on a separate thread that planning never waits for."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from copy import copy
 from functools import lru_cache
+from pathlib import Path
 import queue
 import threading
 from time import monotonic, sleep
+from typing import Any, TYPE_CHECKING
 
 from diagnostic_msgs.msg import KeyValue
+from rclpy.node import Node
 from rclpy.serialization import serialize_message
-from vjepa2_interfaces.msg import EndEffectorState, PlanRecord
+from sensor_msgs.msg import Image
+from visualization_msgs.msg import MarkerArray
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import EndEffectorState, PlanRecord, SearchIteration
 
-from .parameters import rows, Settings, value_of
+from .goal import Goal
+from .goal_reader import PlanRequest
+from .settings import rows, Settings, value_of
 from ..history.bag import BagWriter, Item, Topic
 from ..history.schemas import definition
 from ..history.store import PlanStore
@@ -30,13 +41,17 @@ from ..messages.images import to_image
 from ..messages.searches import to_candidates_message, to_pose_message
 from ..messages.times import to_duration
 
-# What waits for the disk at most [bytes]; beyond it messages are left out of the recording.
+if TYPE_CHECKING:  # it needs torch
+    from ..planning.search import SearchIteration as Iteration
+
+# Most that may wait for the disk [bytes]; beyond it messages are left out of the recording.
 BACKLOG = 128 * 10**6
-# How late they are written while a plan goes on [s]: most plans are over by then, and none has to
-# share the processor with its own recording.
+# Longest delay of a message while a plan goes on [s]: most plans end before that, and so do not
+# share the processor with their recording.
 LATENESS = 1.0
-ANSWERING = 0.05  # s in which a result is sent, and often the next goal comes
-OF_RESULT = (
+ANSWERING = 0.05  # s in which a result is sent, and often the next goal arrives
+MakeMarkers = Callable[[], MarkerArray]
+RESULT_FIELDS = (
     'error_code',
     'error_msg',
     'command',
@@ -56,15 +71,16 @@ class PlanRecorder:
     """
     Records the plans of a node into the folder of its parameter history.folder.
 
-    A disk that is full or slow costs recordings, never a plan: what goes wrong is logged.
+    A full or slow disk can cost recordings, never a plan: errors are logged.
     """
 
-    def __init__(self, node, settings):
+    def __init__(self, node: Node, settings: Settings):
         self._clock, self._logger = node.get_clock(), node.get_logger()
         self._topics = {role: _topic(node, role) for role in TYPES}
         self._store = lru_cache(1)(self._open_store)  # it remembers sizes
-        self._recordings = {}  # by Goal
-        self._work = queue.SimpleQueue()  # (function, bytes, latest time) for the writer's thread
+        self._recordings: dict[Goal, Recording] = {}
+        # (function, bytes, latest time) for the writer's thread
+        self._work: queue.SimpleQueue[tuple[Any, int, float]] = queue.SimpleQueue()
         self._waiting = 0  # bytes
         self._lock = threading.Lock()
         self._idle = threading.Event()  # no plan goes on
@@ -74,11 +90,12 @@ class PlanRecorder:
         if settings.history.folder:
             self._store(settings.history.folder)
 
-    def begin(self, goal, request, model):
+    def begin(self, goal: Goal, request: PlanRequest, model: Any) -> Recording | NoRecording:
         """
         Return the Recording of a plan that begins; one that does nothing if recording is off.
 
-        :param goal: the Goal of the action server; request: its complete PlanRequest.
+        :param request: the goal's, complete.
+        :param model: the loaded world model.
         """
         limits = request.settings.history
         if not limits.folder:
@@ -114,7 +131,7 @@ class PlanRecorder:
         self._recordings[goal] = recording
         return recording
 
-    def end(self, goal, result, outcome):
+    def end(self, goal: Goal, result: PlanAction.Result, outcome: str) -> None:
         """Close the recording of a goal, if there is one, with its Result and outcome."""
         recording = self._recordings.pop(goal, None)
         if recording is not None:
@@ -122,13 +139,13 @@ class PlanRecorder:
         if not self._recordings:
             self._idle.set()
 
-    def close(self, timeout):
+    def close(self, timeout: float) -> None:
         """Write what is waiting; leave the rest after timeout [s]."""
         self._idle.set()
         self._work.put((None, 0, 0.0))
         self._thread.join(timeout)
 
-    def submit(self, function, size=0) -> bool:
+    def submit(self, function: Callable[[], object], size: int = 0) -> bool:
         """
         Run a function on the writer's thread once no plan goes on, at the latest after LATENESS.
 
@@ -141,15 +158,15 @@ class PlanRecorder:
         self._work.put((function, size, monotonic() + LATENESS))
         return True
 
-    def now(self):
+    def now(self) -> int:
         """Return the time [ns] with which a message is recorded."""
         return self._clock.now().nanoseconds
 
-    def item(self, role, time, message):
+    def item(self, role: str, time: int, message: Any) -> Item:
         """Return the bag Item of a message."""
         return Item(self._topics[role], time, serialize_message(message))
 
-    def _run(self):
+    def _run(self) -> None:
         while True:
             function, size, latest = self._work.get()
             if function is None:
@@ -165,19 +182,19 @@ class PlanRecorder:
             with self._lock:
                 self._waiting -= size
 
-    def _wait_for_plans(self, latest):
-        """Return when no plan goes on and the answer of the last one is sent, or it is latest."""
+    def _wait_for_plans(self, latest: float) -> None:
+        """Wait until no plan goes on and the last result is sent, or until the time latest."""
         while not self._idle.is_set() and monotonic() < latest:
             if self._idle.wait(latest - monotonic()):
                 sleep(ANSWERING)
 
-    def _open_store(self, folder):
-        """Return a PlanStore; what was left open in its folder is closed soon."""
+    def _open_store(self, folder: str) -> PlanStore:
+        """Return a PlanStore; recordings that were left open in its folder are closed soon."""
         store = PlanStore(folder)
         self.submit(lambda: self._recover(store))
         return store
 
-    def _recover(self, store):
+    def _recover(self, store: PlanStore) -> None:
         for path in store.recover():
             self._logger.info(f"Recording '{path.name}' was left open and is closed now")
 
@@ -185,13 +202,15 @@ class PlanRecorder:
 class NoRecording:
     """Stands for a Recording where none is made."""
 
-    def image(self, role, message):
+    def image(self, role: str, message: Image) -> None:
         """Do nothing."""
 
-    def iteration(self, message, iteration, make_markers):
+    def iteration(
+        self, message: SearchIteration, iteration: Iteration, make_markers: MakeMarkers
+    ) -> None:
         """Do nothing."""
 
-    def markers(self, make):
+    def markers(self, make: MakeMarkers) -> None:
         """Do nothing."""
 
 
@@ -202,18 +221,22 @@ class Recording:
     The public methods return at once; those with an underscore run on the writer's thread.
     """
 
-    def __init__(self, recorder, record, path, prune):
+    def __init__(
+        self, recorder: PlanRecorder, record: PlanRecord, path: Path, prune: Callable[[], object]
+    ):
         self._recorder, self._record, self._path, self._prune = recorder, record, path, prune
-        self._bag = None
+        self._bag: BagWriter | None = None
         self._dropped = 0
         recorder.submit(self._open)
         self.put({RECORD: lambda: record})
 
-    def image(self, role, message):
+    def image(self, role: str, message: Image) -> None:
         """Record an Image."""
         self.put({role: lambda: message}, len(message.data))
 
-    def iteration(self, message, iteration, make_markers):
+    def iteration(
+        self, message: SearchIteration, iteration: Iteration, make_markers: MakeMarkers
+    ) -> None:
         """Record a SearchIteration message, its candidates and markers."""
         plan_id = self._record.plan_id
         self.put(
@@ -225,31 +248,31 @@ class Recording:
             iteration.actions.nbytes + 2 * iteration.energies.nbytes,
         )
 
-    def markers(self, make):
+    def markers(self, make: MakeMarkers) -> None:
         """Record the MarkerArray that make() returns."""
         self.put({MARKERS: make})
 
-    def end(self, result, outcome):
+    def end(self, result: PlanAction.Result, outcome: str) -> None:
         """Record how the plan ended, and close the bag."""
         record = copy(self._record)
         record.outcome, record.dropped = outcome, self._dropped
-        for name in OF_RESULT:
+        for name in RESULT_FIELDS:
             setattr(record, name, getattr(result, name))
         self.put({RECORD: lambda: record})
         self._recorder.submit(self._close)
 
-    def put(self, makes, size=0):
+    def put(self, makes: dict[str, Callable[[], Any]], size: int = 0) -> None:
         """Record the message of each role that makes[role]() returns; they keep size [bytes]."""
         time = self._recorder.now()
         if not self._recorder.submit(lambda: self._write(makes, time), size):
             self._dropped += len(makes)
 
-    def _open(self):
+    def _open(self) -> None:
         self._bag = BagWriter(self._path)
 
-    def _write(self, makes, time):
+    def _write(self, makes: dict[str, Callable[[], Any]], time: int) -> None:
         if self._bag is None:
-            return  # it went wrong before, and was logged then
+            return  # an earlier write failed, and was logged
         items = [self._recorder.item(role, time, make()) for role, make in makes.items()]
         try:
             self._bag.write(*items)
@@ -258,20 +281,20 @@ class Recording:
             self._bag = None
             raise
 
-    def _close(self):
+    def _close(self) -> None:
         if self._bag is not None:
             self._bag.close()
             self._prune()
 
 
-def _topic(node, role):
+def _topic(node: Node, role: str) -> Topic:
     name = type_name(role)
     return Topic(
         node.resolve_topic_name(f'~/{role}'), name, role, role in LATCHED, definition(name)
     )
 
 
-def _key_values(settings):
+def _key_values(settings: Settings) -> list[KeyValue]:
     values = []
     for name, _ in rows(Settings):
         value = value_of(settings, name)

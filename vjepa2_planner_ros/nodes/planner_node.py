@@ -2,14 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner as a lifecycle node with the action server `plan`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import partial, wraps
 import time
 import traceback
+from typing import Any
 
 from action_msgs.srv import CancelGoal
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.action import PlanAction
 
@@ -17,7 +23,8 @@ from . import parameters
 from .action_server import GoalServer
 from .diagnostics import Diagnostics
 from .energy_service import EnergyService
-from .goal_reader import complete, read_plan
+from .goal import Goal
+from .goal_reader import complete, PlanRequest, read_plan
 from .history_services import HistoryServices
 from .landscape_server import LandscapeServer
 from .model_server import describe, ModelServer
@@ -25,16 +32,19 @@ from .observations import Observations
 from .plan_recorder import PlanRecorder
 from .process import run
 from .reporting import PlanReport, Topics
+from .streams import Streams
 from .subscription_reader import SubscriptionReader
 from .worker import load_world_model, Worker
 from ..messages.searches import plan_summary, to_result_message
 
+Transition = Callable[[Any, Any], TransitionCallbackReturn]
 
-def _guarded(transition):
-    """Return a transition that logs what it raises, as rclpy does not, and leads to on_error."""
+
+def _guarded(transition: Transition) -> Transition:
+    """Return a transition that logs what it raises, which rclpy does not, and returns ERROR."""
 
     @wraps(transition)
-    def guarded(self, state):
+    def guarded(self: PlannerNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(self, state)
         except Exception as error:
@@ -50,15 +60,15 @@ class PlannerNode(LifecycleNode):
     Answers goal pictures with commands; see PlanAction.action.
 
     Configure loads and warms up the world model, activate accepts goals, deactivate ends the
-    running goal, cleanup gives the memory back.
+    running goal, cleanup frees the model's memory.
 
     :param load_model: like world_model.load_world_model, which is the default.
     """
 
-    def __init__(self, *, load_model=load_world_model, **node_options):
-        # First what destroy_node needs, also of a node whose parameters are refused.
+    def __init__(self, *, load_model: Callable[..., Any] = load_world_model, **node_options: Any):
+        # First what destroy_node needs, also for a node whose parameters are refused.
         self._reader, self._worker = SubscriptionReader(), Worker(load_model)
-        self._actions = []
+        self._actions: list[Any] = []
         super().__init__('planner', **node_options)
         settings, cameras = parameters.declare(self)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -70,13 +80,14 @@ class PlannerNode(LifecycleNode):
             self, PlanAction, 'plan', self._plan, plan_summary, on_end=self._recorder.end
         )
         self._history = HistoryServices(self, self._topics)
-        self._observations = Observations(self, cameras, settings)
+        self._streams = Streams(self, cameras, settings)
+        self._observations = Observations(self._streams, cameras)
         self._landscapes = LandscapeServer(self, self._observations, self._topics, self._worker)
         self._models = ModelServer(self, self._worker)
         self._goal_servers = (self._plans, self._landscapes.goals, self._models.goals)
         self._actions = [*self._goal_servers, self._history]
         self._action_name = self.resolve_service_name('plan')
-        self._canceller = self.create_client(
+        self._canceller: Any = self.create_client(
             CancelGoal,
             f'{self._action_name}/_action/cancel_goal',
             callback_group=ReentrantCallbackGroup(),
@@ -84,34 +95,34 @@ class PlannerNode(LifecycleNode):
         self.create_service(
             Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
         )
-        self._diagnostics = Diagnostics(self, self._observations, self._plans, self._worker)
+        self._diagnostics = Diagnostics(self, self._streams, self._plans, self._worker)
         EnergyService(self, self._observations, self._worker)
         self._reader.start(self)
         if settings.autostart:
-            # A group of its own, so that services answer while the model is loaded.
+            # A separate group, so that services answer while the model is loaded.
             self._starter = self.create_timer(
                 0.0, self._autostart, callback_group=MutuallyExclusiveCallbackGroup()
             )
 
-    def create_subscription(self, *args, **options):
+    def create_subscription(self, *args: Any, **options: Any) -> Subscription:
         """Return a new Subscription, read by the SubscriptionReader: also that of /clock."""
         return super().create_subscription(*args, **options, callback_group=self._reader)
 
     @property
-    def health(self):
+    def health(self) -> tuple[str, str]:
         """Return (lifecycle state, why the last transition failed or '')."""
         return self._state, self._failure
 
-    def destroy_node(self):
-        """Destroy the node and what it has."""
+    def destroy_node(self) -> None:
+        """Destroy the node with its threads and actions."""
         self._reader.stop()
         self._worker.close()
         for action in self._actions:
-            action.destroy()  # rclpy leaves actions out
+            action.destroy()  # which rclpy does not
         super().destroy_node()
 
     @_guarded
-    def on_configure(self, state):
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model; stay unconfigured if that fails."""
         settings = parameters.read(self)
         began = time.monotonic()
@@ -127,13 +138,13 @@ class PlannerNode(LifecycleNode):
                 f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}"
             )
         model = self._worker.model
-        self._observations.prepare(settings, model.frame_period)
+        self._streams.prepare(settings, model.frame_period)
         self.get_logger().info(f'{describe(model)}, after {time.monotonic() - began:.1f} s')
         self._state, self._failure = 'inactive', ''
         return TransitionCallbackReturn.SUCCESS
 
     @_guarded
-    def on_activate(self, state):
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Accept goals."""
         for goals in self._goal_servers:
             goals.activate()
@@ -142,32 +153,32 @@ class PlannerNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     @_guarded
-    def on_deactivate(self, state):
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reject goals from now on and end the running one with NODE_DEACTIVATED."""
         self._end_goals('inactive')
         return TransitionCallbackReturn.SUCCESS
 
     @_guarded
-    def on_cleanup(self, state):
-        """Give the model's memory back."""
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the running goal and free the model's memory."""
         self._end_goals('unconfigured')
         self._unload()
         return TransitionCallbackReturn.SUCCESS
 
     @_guarded
-    def on_shutdown(self, state):
-        """End the running goal and give the model's memory back."""
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the running goal and free the model's memory."""
         self._end_goals('finalized')
         self._unload()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_error(self, state):
-        """Return to unconfigured, from where configuring can be tried again."""
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to unconfigured, where configuring can be tried again."""
         self.on_cleanup(state)  # logs what it raises
         return TransitionCallbackReturn.SUCCESS
 
-    def stop(self, timeout) -> bool:
-        """End the running goal; return whether all came to rest within timeout [s]."""
+    def stop(self, timeout: float) -> bool:
+        """End the running goal; return whether nothing runs any more within timeout [s]."""
         until = time.monotonic() + timeout
         at_rest = self._end_goals('finalized', timeout)
         self._history.close()
@@ -175,14 +186,14 @@ class PlannerNode(LifecycleNode):
         self._worker.close()
         return at_rest and not self._worker.busy
 
-    def _unload(self):
+    def _unload(self) -> None:
         if self._worker.model is not None:
             with self._worker.turn(lambda: None):
                 self._worker.unload()
 
-    def _end_goals(self, state, timeout=None):
+    def _end_goals(self, state: str, timeout: float | None = None) -> bool:
         """
-        Take on a state in which goals are rejected, and end those that run.
+        Change to a state in which goals are rejected, and end those that run.
 
         Return whether none was left after timeout [s].
         """
@@ -196,26 +207,28 @@ class PlannerNode(LifecycleNode):
         ]
         return all(idle)
 
-    def _autostart(self):
+    def _autostart(self) -> None:
         self._starter.cancel()
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _configure_failed(self, failure):
+    def _configure_failed(self, failure: str) -> TransitionCallbackReturn:
         self.get_logger().error(failure)
         self._failure = failure
         self.on_cleanup(None)
         return TransitionCallbackReturn.FAILURE
 
-    def _check_parameters(self, changed):
+    def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         try:
             parameters.read(self, changed)
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    async def _cancel_all(self, request, response):
-        """Cancel by the action's own service, so that goals end as for any other client."""
+    async def _cancel_all(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Cancel by the action's cancel service, so that goals end as for any other client."""
         if not self._canceller.service_is_ready():
             response.message = 'no goal was running'
             return response
@@ -228,7 +241,7 @@ class PlannerNode(LifecycleNode):
         )
         return response
 
-    def _plan(self, goal):
+    def _plan(self, goal: Goal) -> PlanAction.Result:
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
         request = read_plan(goal.request, parameters.read(self))
@@ -236,7 +249,7 @@ class PlannerNode(LifecycleNode):
         with self._models.turn(goal, request.settings):
             return self._plan_in_turn(goal, request, began)
 
-    def _plan_in_turn(self, goal, request, began):
+    def _plan_in_turn(self, goal: Goal, request: PlanRequest, began: float) -> PlanAction.Result:
         model, config = self._worker.model, request.settings.plan_config()
         self.get_logger().info(
             f'Goal {goal.name}: {request.settings.optimizer} of {config.samples} samples x '
@@ -257,7 +270,7 @@ class PlannerNode(LifecycleNode):
         return result
 
 
-def main(args=None):
+def main(args: list[str] | None = None) -> int:
     """Run the planner until SIGINT or SIGTERM; return the exit code."""
     return run(PlannerNode, args)
 

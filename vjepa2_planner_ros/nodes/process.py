@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start a node as a process and end it on SIGINT or SIGTERM within two seconds."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import faulthandler
 import os
@@ -12,31 +15,33 @@ import sys
 import threading
 import time
 import traceback
+from typing import Any
 
 import rclpy
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-# Every goal that runs and every service that waits for torch takes one: plan, landscape, loading,
-# replay, energy. The others keep cancels, frames and states coming in.
+# Every goal that runs and every service that waits for the model takes one: plan, landscape,
+# loading, replay, energy. The others serve cancels, parameters and services.
 THREADS = 10
 ANSWERING = 0.2  # s in which the executor still sends the results of goals that were ended
-LETTING_GO = 2.0  # s for the middleware to end
+SHUTDOWN = 2.0  # s for the middleware to end
 
 
-def run(make_node, args=None) -> int:
+def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     """
     Spin a node that has stop(timeout) until a signal, then end the process with code 0.
 
-    Return 1 if the node cannot be made. The code is 1, too, with a traceback, where the middleware
-    does not let go of the node: Fast DDS 3.2.3 as built for PyPI may wait for ever, and with
-    Python's lock, if another participant leaves at that moment.
+    Return 1 if the node cannot be made. The code is also 1, with a traceback, if the middleware
+    does not end: Fast DDS 3.2.3 as built for PyPI may wait forever, and hold Python's lock, if
+    another participant leaves at that moment.
     """
-    # Torch's threads spin while they wait for each other. Where cameras and drivers want the same
-    # cores that makes plans ten times slower. OpenMP reads this when torch is imported.
+    # Torch's threads spin while they wait for each other. Where cameras and drivers use the same
+    # cores, that makes plans ten times slower. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    # rclpy's handlers would shut the context down at once, before the running goal's client
-    # has been told; so the signals are taken here.
+    # rclpy's handlers would shut the context down at once, before the client of the running goal
+    # has its result; so the signals are handled here.
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
@@ -58,39 +63,39 @@ def run(make_node, args=None) -> int:
     ended.set()
     executor.wake()
     spinner.join(0.3)
-    # Else a thread is inside a call that cannot be interrupted, such as loading a model.
+    # Otherwise a thread is in a call that cannot be interrupted, such as loading a model.
     if at_rest and not spinner.is_alive():
-        faulthandler.dump_traceback_later(LETTING_GO, exit=True)
+        faulthandler.dump_traceback_later(SHUTDOWN, exit=True)
         executor.shutdown(timeout_sec=0.3)
         node.destroy_node()
         rclpy.try_shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # taking torch down module by module lasts longer than all of this
+    os._exit(0)  # the normal exit, which unloads torch module by module, takes longer than this
 
 
-def spin_until(executor, node, ended):
+def spin_until(executor: Executor, node: Node, ended: threading.Event) -> None:
     """
     Spin until the event ended is set, whatever a callback raises.
 
-    Not by executor.spin(): shutting it down from outside destroys what callbacks still use.
+    Not by executor.spin(): its shutdown from another thread destroys what callbacks still use.
     """
     while not ended.is_set():
         try:
             executor.spin_once(timeout_sec=0.2)
         except Exception:
-            # One callback's mistake must not take the whole server away.
+            # An error in one callback must not end the server.
             node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
     time.sleep(0.05)  # for the callbacks that are under way in the executor's threads
 
 
 @contextmanager
-def spinning(node):
+def spinning(node: Node) -> Iterator[Executor]:
     """
-    Spin a node on a thread of its own; yield its executor.
+    Spin a node on a separate thread; yield its executor.
 
-    For commands that Ctrl-C may end: it raises KeyboardInterrupt on the main thread, and where
-    rclpy takes a message there, that comes out as a TypeError and the message is lost.
+    For commands that Ctrl-C may end: it raises KeyboardInterrupt on the main thread, and if rclpy
+    is taking a message there, that becomes a TypeError and the message is lost.
     """
     executor, ended = SingleThreadedExecutor(context=node.context), threading.Event()
     executor.add_node(node)
@@ -105,9 +110,9 @@ def spinning(node):
         executor.shutdown(timeout_sec=2.0)
 
 
-def free_domain():
-    """Return a ROS domain of which nobody on this machine listens to the discovery port."""
-    # Up to 101: beyond it the ports of a domain overlap those that Linux hands out.
+def free_domain() -> int:
+    """Return a ROS domain whose discovery port no process on this machine uses."""
+    # Up to 101: beyond it the ports of a domain overlap the ephemeral ports of Linux.
     for domain in random.sample(range(1, 102), 101):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:

@@ -1,10 +1,19 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What others see of a plan while it is made: feedback, the search, the encoder's pictures."""
+"""What is published of a plan while it is made: feedback, the search, the encoder's pictures."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from functools import cache
 import traceback
+from typing import Any, TYPE_CHECKING
 
+from builtin_interfaces.msg import Time
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -12,16 +21,23 @@ from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
+from .goal import Goal
+from .goal_reader import PlanRequest
+from .plan_recorder import NoRecording, Recording
 from ..history.topics import CANDIDATES, GOAL_IMAGE, MARKERS, MODEL_INPUT, SEARCH
 from ..messages.images import to_image
 from ..messages.markers import command_markers, iteration_markers
 from ..messages.searches import to_candidates_message, to_iteration_message
 
+if TYPE_CHECKING:  # they need torch
+    from .loaded_model import Answer
+    from ..planning.search import SearchIteration as Iteration
+
 
 class Topics:
     """The planner's publishers."""
 
-    def __init__(self, node):
+    def __init__(self, node: Node):
         self._logger = node.get_logger()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.iterations = node.create_publisher(SearchIteration, '~/search', 10)
@@ -37,12 +53,12 @@ class Topics:
             MARKERS: self.markers,
         }
 
-    def tell(self, function, *args):
+    def show(self, function: Callable[..., object], *args: Any) -> None:
         """
         Call function(*args), and log what it raises: no plan ends because it could not be shown.
 
-        Publishing waits for no reader, and takes less of a plan's time where it is planned than
-        on a thread beside it, which the search would have to share Python's lock with.
+        Publishing waits for no reader. It takes less of a plan's time on the thread of the plan
+        than on another one, with which the search would share Python's lock.
         """
         try:
             function(*args)
@@ -52,61 +68,70 @@ class Topics:
 
 class InputReport:
     """
-    Shows everybody on the topics which pictures a goal is computed from.
+    Publishes the pictures that a goal is computed from.
 
     :param goal: the Goal of the action server; its check() ends the work.
     """
 
-    def __init__(self, goal, topics, image_header):
+    def __init__(self, goal: Goal, topics: Topics, image_header: Header):
         self.goal = goal
         self._topics = topics
         self._image_header = image_header
 
-    def goal_input(self, rgb):
+    def goal_input(self, rgb: NDArray[np.uint8]) -> None:
         """Publish the goal picture as the encoder sees it."""
-        self._topics.tell(self._image, GOAL_IMAGE, rgb)
+        self._topics.show(self._image, GOAL_IMAGE, rgb)
 
-    def model_input(self, rgb):
+    def model_input(self, rgb: NDArray[np.uint8]) -> None:
         """Publish the frame planned from as the encoder sees it."""
-        self._topics.tell(self._image, MODEL_INPUT, rgb)
+        self._topics.show(self._image, MODEL_INPUT, rgb)
 
-    def _image(self, role, rgb):
+    def _image(self, role: str, rgb: NDArray[np.uint8]) -> Image:
         message = to_image(rgb, self._image_header)
         self._topics.by_role[role].publish(message)
         return message
 
-    def _feedback(self, feedback):
+    def _feedback(self, feedback: Any) -> None:
         self.goal.handle.publish_feedback(feedback)
 
 
 class PlanReport(InputReport):
-    """Tells the client of one goal, and everybody on the topics, how its plan goes on."""
+    """Sends the progress of a plan as feedback, to the topics and to its recording."""
 
-    def __init__(self, goal, topics, clock, request, recording):
+    def __init__(
+        self,
+        goal: Goal,
+        topics: Topics,
+        clock: Clock,
+        request: PlanRequest,
+        recording: Recording | NoRecording,
+    ):
         super().__init__(goal, topics, request.image_header)
         self._clock = clock
         self._base_frame = request.settings.base_frame
         self._start = request.states[-1]
         self._recording = recording
 
-    def encoding(self, share):
-        """Tell which share of the pictures has been encoded."""
-        self._topics.tell(
+    def encoding(self, share: float) -> None:
+        """Send the share of the pictures that has been encoded."""
+        self._topics.show(
             self._feedback, PlanAction.Feedback(phase=PlanAction.Feedback.ENCODING, progress=share)
         )
 
-    def iteration(self, iteration):
+    def iteration(self, iteration: Iteration) -> None:
         """Publish an iteration, in command convention, as feedback and on the topics."""
-        self._topics.tell(self._iteration, iteration, self._clock.now().to_msg())
+        self._topics.show(self._iteration, iteration, self._clock.now().to_msg())
 
-    def answer(self, answer):
-        """Show the command that was found."""
-        self._topics.tell(self._answer, answer)
+    def answer(self, answer: Answer) -> None:
+        """Publish the markers of the command that was found."""
+        self._topics.show(self._answer, answer)
 
-    def _image(self, role, rgb):
-        self._recording.image(role, super()._image(role, rgb))
+    def _image(self, role: str, rgb: NDArray[np.uint8]) -> Image:
+        message = super()._image(role, rgb)
+        self._recording.image(role, message)
+        return message
 
-    def _iteration(self, iteration, stamp):
+    def _iteration(self, iteration: Iteration, stamp: Time) -> None:
         plan_id = self.goal.handle.goal_id
         message = to_iteration_message(
             iteration, plan_id, Header(stamp=stamp, frame_id=self._base_frame)
@@ -125,12 +150,12 @@ class PlanReport(InputReport):
         markers = self._markers(iteration_markers, iteration)
         self._recording.iteration(message, iteration, markers)
 
-    def _answer(self, answer):
+    def _answer(self, answer: Answer) -> None:
         self._recording.markers(self._markers(command_markers, answer))
 
-    def _markers(self, draw, what):
-        """Publish markers if somebody looks at them; return a function that returns them."""
-        markers = cache(lambda: draw(what, self._start, self._base_frame))
+    def _markers(self, draw: Callable[..., MarkerArray], drawn: Any) -> Callable[[], MarkerArray]:
+        """Publish markers if they are subscribed to; return a function that returns them."""
+        markers = cache(lambda: draw(drawn, self._start, self._base_frame))
         if self._topics.markers.get_subscription_count():
             self._topics.markers.publish(markers())
         return markers

@@ -1,18 +1,21 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a stream has brought lately, by the time it was taken."""
+"""The newest messages of a stream, by the time they were taken."""
+
+from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
-REORDERED = 10**9  # ns; a stamp further back than this is a clock that was set back
+REORDERED = 10**9  # ns; a stamp further back than this comes from a clock that was set back
 
 
 @dataclass(frozen=True)
 class Stamped:
     """A message with the time it was taken [ns, ROS time]."""
 
-    message: object
+    message: Any
     stamp: int
     position: float = 0.0  # of the gripper joint [m], for a JointState
 
@@ -25,21 +28,21 @@ class StreamBuffer:
     than span before the newest.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.spacing = 0
         self.span = 0
-        self._items = deque()
+        self._items: deque[Stamped] = deque()
 
     @property
-    def newest(self):
+    def newest(self) -> Stamped | None:
         """Return the newest Stamped, None if there is none."""
         return self._items[-1] if self._items else None
 
-    def add(self, item):
+    def add(self, item: Stamped) -> None:
         """
-        Take a Stamped in; one that comes late, after newer ones, is left out.
+        Add a Stamped, unless newer ones have come before it.
 
-        One with the stamp of the newest takes its place: simulated time, or the clock of a driver,
+        It replaces the newest if their stamps are equal: simulated time, or the clock of a driver,
         may stand still.
         """
         items = self._items
@@ -57,6 +60,6 @@ class StreamBuffer:
         while items[0].stamp < item.stamp - self.span:
             items.popleft()
 
-    def nearest(self, stamp):
+    def nearest(self, stamp: int) -> Stamped | None:
         """Return the Stamped taken nearest to a time [ns], None if there is none."""
         return min(self._items, key=lambda item: abs(item.stamp - stamp), default=None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import as_goal_errors, GoalError
 from .goal_reader import PlanRequest
-from .parameters import Settings
+from .settings import Settings
 from ..messages.error_codes import ErrorCode
 
 if TYPE_CHECKING:  # it needs torch, without which the node starts and says what is missing
@@ -40,7 +40,7 @@ class Worker:
     Owner of the world model and of the one thread that uses it.
 
     CUDA graphs and compiled modules belong to the thread that made them, and the executor's
-    callbacks hop between threads. Whatever plans with the model or exchanges it does so in a
+    callbacks run on changing threads. Callers that plan with the model or exchange it hold a
     turn().
 
     :param load_model: like world_model.load_world_model.
@@ -56,18 +56,18 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Return whether the thread is at work."""
+        """Return whether the thread is working."""
         return self._busy.is_set()
 
     @property
     def model(self) -> Any:
         """Return the loaded world model or None; for its name, device and dtype."""
-        loaded = self._loaded  # another thread may exchange it meanwhile
+        loaded = self._loaded  # another thread may replace it meanwhile
         return None if loaded is None else loaded.world_model
 
     @contextmanager
     def turn(self, check: Callable[[], None]) -> Iterator[None]:
-        """Wait until nothing else has the model; meanwhile check() is called, and may raise."""
+        """Wait until no other caller has the model; meanwhile check() is called, and may raise."""
         while not self._turn.acquire(timeout=0.05):
             check()
         try:
@@ -83,9 +83,9 @@ class Worker:
         commit: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        Load and warm up the model that settings name, then release the one before.
+        Load and warm up the model that settings name, then free the previous one.
 
-        The one before stays if that fails or is stopped. Raises what loading raises.
+        The previous one stays if that fails or is stopped. Raises what loading raises.
 
         :param progress: called with the phase ('verify', 'load', 'warm up'), bytes done, in all.
         :param check_stop: called often; what it raises ends the load.
@@ -94,12 +94,12 @@ class Worker:
         self._call(self._load, settings, progress, check_stop, commit)
 
     def unload(self) -> None:
-        """Forget the model and give its memory back."""
+        """Free the model and its memory."""
         self._call(self._exchange, None, None)
 
     def plan(self, request: PlanRequest, report: Any) -> Answer:
         """
-        Answer a request; report (see reporting) is told of the progress.
+        Answer a request; its progress goes to a report (see reporting).
 
         GoalError or GoalStopped if there is no plan.
         """
@@ -115,10 +115,10 @@ class Worker:
         """
         Return the energies, float32 [P], of single steps from where a request starts.
 
-        Each batch is a call of its own: a plan that is asked for meanwhile waits for one.
+        Each batch is a separate call: a plan that begins meanwhile waits for one of them.
 
         :param commands_within: returns the steps [P, 7], command convention, for the model's
-            bounds [7]; a ValueError of it is an INVALID_SETTINGS.
+            bounds [7]; its ValueError becomes INVALID_SETTINGS.
         :param report: as in plan, with evaluated(share) instead of iteration.
         """
 
@@ -142,7 +142,7 @@ class Worker:
         """
         Return the energy between a goal and a picture, uint8 [H, W, 3] RGB, and the model's name.
 
-        They are encoded in calls of their own: a plan that begins meanwhile waits for one of them.
+        They are encoded in separate calls: a plan that begins meanwhile waits for one of them.
         GoalError if there is no energy.
         """
 
@@ -158,7 +158,7 @@ class Worker:
         return self._ask(energy), loaded.world_model.name
 
     def close(self) -> None:
-        """Stop the thread after what it does now."""
+        """Stop the thread after the running call."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def require_model(self) -> LoadedModel:
@@ -240,10 +240,10 @@ class Worker:
         self._exchange(loaded, settings)
 
     def _exchange(self, loaded: LoadedModel | None, settings: Settings | None) -> None:
-        """Take a loaded model, or None, and give the memory of the one before back."""
+        """Replace the loaded model, also by None, and free the memory of the previous one."""
         from ..world_model.devices import release_memory
 
         old, self._loaded, self.settings = self._loaded, loaded, settings
         if old is not None:
-            old.world_model.drop_weights()  # diagnostics and others may look at it just now
+            old.world_model.drop_weights()  # diagnostics and others may still hold the model
         release_memory()

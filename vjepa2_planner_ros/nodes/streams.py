@@ -1,0 +1,172 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The subscriptions to cameras and states, and what they have brought lately."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+import threading
+import time
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.qos import qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+
+from .settings import CameraSettings, Settings
+from .stream_buffer import Stamped, StreamBuffer
+from ..messages.images import check_compressed, check_image
+from ..messages.times import nanoseconds
+
+# Of the time between the frames of a context: the least distance of the frames that are kept, and
+# how far one may be from where it should be.
+FRAME_SPACING = 1 / 5
+FRAME_TOLERANCE = 1 / 3
+POLL = 0.02  # s between looks whether a wait is to end
+
+
+class Streams:
+    """
+    Subscribes to cameras and states and keeps their messages for a while.
+
+    A part is the name of a stream: that of a camera, info_of(camera), 'pose' or 'gripper'. Hold
+    changed while reading frames, infos, poses or grippers.
+    """
+
+    def __init__(self, node: Node, cameras: dict[str, CameraSettings], settings: Settings):
+        self._node, self._clock = node, node.get_clock()
+        # One each: what is throttled for one camera is not for another.
+        self._loggers = {name: node.get_logger().get_child(name) for name in cameras}
+        self._joint = settings.gripper.joint
+        self.changed = threading.Condition()
+        self.frames = {name: StreamBuffer() for name in cameras}
+        self.infos = {name: StreamBuffer() for name in cameras}
+        self.poses, self.grippers = StreamBuffer(), StreamBuffer()
+        self.period = 0.0  # s between the frames of a context
+        self.topics: dict[str, str] = {}  # resolved name, by part
+        self.dropped: Counter[str] = Counter()  # frames that could not be used, by camera
+        self._qos: dict[str, QoSProfile] = {}  # by part
+        self._refusals: dict[str, str] = {}  # why a frame was dropped last, by camera
+        self.prepare(settings, 0.0)
+        for name, camera in cameras.items():
+            kind = CompressedImage if camera.compressed else Image
+            self._subscribe(
+                name, kind, camera.topic, lambda message, name=name: self._on_frame(name, message)
+            )
+            if any(camera.mount):
+                keep = partial(self._keep, self.infos[name])
+                self._subscribe(info_of(name), CameraInfo, camera.info_topic, keep)
+        self._subscribe('pose', PoseStamped, '~/pose', partial(self._keep, self.poses))
+        self._subscribe('gripper', JointState, '~/gripper', self._on_gripper)
+
+    def prepare(self, settings: Settings, period: float) -> None:
+        """Keep what a context of settings.context_frames, period [s] apart, will need."""
+        past = (settings.context_frames - 1) * period
+        with self.changed:
+            self.period = period
+            for kept in self.frames.values():
+                kept.spacing = round(FRAME_SPACING * period * 1e9)
+                kept.span = round((past + FRAME_TOLERANCE * period) * 1e9) if past else 0
+            for kept in (self.poses, self.grippers):
+                kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
+
+    def wait_until(
+        self, condition: Callable[[], bool], timeout: float, check: Callable[[], object]
+    ) -> None:
+        """
+        Wait until a condition holds, timeout [s] at most.
+
+        :param check: called while waiting; what it raises ends the wait.
+        """
+        until = time.monotonic() + timeout
+        with self.changed:
+            while not condition() and time.monotonic() < until:
+                self.changed.wait(POLL)
+                check()
+
+    def age(self, item: Stamped) -> float:
+        """Return the age [s] of a Stamped; below 0 if its stamp is in the future."""
+        return (self._clock.now().nanoseconds - item.stamp) * 1e-9
+
+    def age_of_frame(self, camera: str) -> float | None:
+        """Return the age [s] of a camera's newest frame, None if there is none."""
+        with self.changed:
+            newest = self.frames[camera].newest
+            return None if newest is None else self.age(newest)
+
+    def age_of_state(self) -> float | None:
+        """Return the age [s] of the older of newest pose and newest gripper, None if missing."""
+        with self.changed:
+            pose, gripper = self.poses.newest, self.grippers.newest
+            if pose is None or gripper is None:
+                return None
+            return max(self.age(pose), self.age(gripper))
+
+    def why_silent(self, part: str) -> str:
+        """Return why a stream may bring nothing; '' if its publishers look right."""
+        if self._refusals.get(part):
+            return f': what arrives cannot be used, {self._refusals[part]}'
+        publishers = self._node.get_publishers_info_by_topic(self.topics[part])
+        if not publishers:
+            return ': nobody publishes it'
+        for publisher in publishers:
+            fit, reason = qos_check_compatible(publisher.qos_profile, self._qos[part])
+            if fit == QoSCompatibility.ERROR:
+                return f': the QoS of {publisher.node_name} does not fit: {reason}'
+        return ''
+
+    def _subscribe(self, part: str, kind: Any, topic: str, callback: Any) -> None:
+        qos = QoSProfile(
+            depth=1,
+            reliability=qos_profile_sensor_data.reliability,
+            durability=qos_profile_sensor_data.durability,
+        )
+        subscription = self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self.topics[part], self._qos[part] = subscription.topic_name, subscription.qos_profile
+
+    def _keep(self, kept: StreamBuffer, message: Any, position: float = 0.0) -> None:
+        with self.changed:
+            kept.add(Stamped(message, self._stamp(message), position))
+            self.changed.notify_all()
+
+    def _on_frame(self, camera: str, message: Any) -> None:
+        try:
+            if isinstance(message, Image):
+                check_image(message)
+            else:
+                check_compressed(message)
+        except ValueError as error:
+            self.dropped[camera] += 1
+            self._refusals[camera] = str(error)
+            self._loggers[camera].warning(
+                f"Frame on '{self.topics[camera]}' dropped: {error}", throttle_duration_sec=10.0
+            )
+            return
+        self._keep(self.frames[camera], message)
+
+    def _on_gripper(self, message: JointState) -> None:
+        names = list(message.name)
+        if self._joint not in names:
+            return  # other joints of the robot may share the topic
+        index = names.index(self._joint)
+        position = message.position[index] if index < len(message.position) else float('nan')
+        self._keep(self.grippers, message, position)
+
+    def _stamp(self, message: Any) -> int:
+        """Return the stamp [ns] of a message; of a source without a clock, the time of arrival."""
+        return nanoseconds(message.header.stamp) or self._clock.now().nanoseconds
+
+
+def info_of(camera: str) -> str:
+    """Return the part of a camera's CameraInfo."""
+    return f'{camera} info'
