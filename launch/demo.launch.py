@@ -1,11 +1,13 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the simulated arm, the planner and the demo, which drives one with the other."""
+"""Start the simulated arm, the planner and the demo, which moves the arm by plans."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -14,6 +16,7 @@ from launch.actions import (
     OpaqueFunction,
 )
 from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
@@ -30,7 +33,7 @@ ARGUMENTS = (
 )
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     """Return the demo's launch description."""
     return LaunchDescription(
         [
@@ -43,7 +46,7 @@ def generate_launch_description():
     )
 
 
-def _start(context):
+def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = {name: context.launch_configurations[name] for name, _, _ in ARGUMENTS}
     launch_folder = Path(get_package_share_directory('vjepa2_planner_ros'), 'launch')
     planner = IncludeLaunchDescription(
@@ -59,7 +62,7 @@ def _start(context):
         namespace=values['namespace'],
         output='screen',
         emulate_tty=True,
-        # The demo asks for the next episode before each of its own.
+        # The demo requests the next episode before each goal, also before the first.
         parameters=[{'seed': int(values['seed']) - 1, 'mode': values['mode']}],
         on_exit=_end_with_simulation,
     )
@@ -81,14 +84,14 @@ def _start(context):
     return [planner, simulation, demo]
 
 
-def _end_with_simulation(event, context):
+def _end_with_simulation(event: ProcessExited, context: LaunchContext) -> EmitEvent | None:
     if context.is_shutdown:  # a second shutdown would end `ros2 launch` itself with an error
         return None
     return EmitEvent(event=Shutdown(reason='the simulation ended'))
 
 
-def _end_with_demo(event, context):
+def _end_with_demo(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
     reason = f'the demo ended with exit code {event.returncode}'
     if event.returncode and not context.is_shutdown:
-        raise RuntimeError(reason)  # the only way to let `ros2 launch` itself exit with 1
+        raise RuntimeError(reason)  # the only way to make `ros2 launch` itself exit with 1
     return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]

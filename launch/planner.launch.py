@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start the planner; it configures and activates itself."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import LifecycleNode, Node
 
@@ -26,7 +28,7 @@ ARGUMENTS = (
 )
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
     """Return the planner's launch description."""
     return LaunchDescription(
         [
@@ -39,7 +41,7 @@ def generate_launch_description():
     )
 
 
-def _start_planner(context):
+def _start_planner(context: LaunchContext) -> list[Node]:
     values = {name: context.launch_configurations[name] for name, _, _ in ARGUMENTS}
     config = Path(get_package_share_directory('vjepa2_planner_ros'), 'config')
     # Later entries win: defaults, the model's file, the user's file, the command line.
@@ -63,7 +65,7 @@ def _start_planner(context):
     return [planner, *_rviz(config / 'planner.rviz', values)]
 
 
-def _rviz(layout, values):
+def _rviz(layout: Path, values: dict[str, str]) -> list[Node]:
     if values['rviz'] != 'true':
         return []
     prefix = f'/{values["namespace"].strip("/")}'.rstrip('/')

@@ -220,7 +220,7 @@ class GoalServer:
         self, goal: Goal, result: Any, failure: GoalError | None, elapsed: float
     ) -> tuple[Any, str]:
         """
-        Bring a goal to its terminal state; return (Result, one of OUTCOMES).
+        Put a goal into its terminal state; return (Result, one of OUTCOMES).
 
         A stop reason that came before this replaces result and failure.
         """

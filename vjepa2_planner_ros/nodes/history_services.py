@@ -87,7 +87,7 @@ class HistoryServices:
                 items = list(bag.read(path, (RECORD,)))
                 if items:
                     response.plans.append(_message(items[-1]))
-            except (OSError, ValueError) as error:  # it may be older, or deleted meanwhile
+            except (OSError, ValueError) as error:  # it may be older, or just deleted
                 left_out.append(f"'{path.name}': {error}")
         if left_out:
             self._node.get_logger().warning(

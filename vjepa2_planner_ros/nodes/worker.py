@@ -62,7 +62,7 @@ class Worker:
     @property
     def model(self) -> Any:
         """Return the loaded world model or None; for its name, device and dtype."""
-        loaded = self._loaded  # another thread may replace it meanwhile
+        loaded = self._loaded  # another thread may replace it at any time
         return None if loaded is None else loaded.world_model
 
     @contextmanager
@@ -174,7 +174,7 @@ class Worker:
         if loaded is not self._loaded:
             raise GoalError(
                 ErrorCode.MODEL_NOT_FOUND,
-                f"model '{loaded.world_model.name}' was replaced meanwhile: ask again",
+                f"model '{loaded.world_model.name}' was replaced by another one: ask again",
             )
 
     def _ask(self, function: Callable[[], Any]) -> Any:
@@ -190,7 +190,7 @@ class Worker:
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return function(*args), called on the worker's thread."""
-        ended = GoalError(ErrorCode.NODE_DEACTIVATED, 'the node was shut down meanwhile')
+        ended = GoalError(ErrorCode.NODE_DEACTIVATED, 'the node was shut down')
         try:
             call = self._pool.submit(self._run, function, *args)
         except RuntimeError as error:  # after close()

@@ -18,7 +18,7 @@ from .config import CemConfig, per_axis
 
 class CrossEntropy:
     """
-    The cross-entropy method; a search.Optimizer.
+    The cross-entropy method, an Optimizer.
 
     Shapes: S samples, H horizon, A searched axes, K elites.
     """
@@ -32,7 +32,6 @@ class CrossEntropy:
             initial_std = torch.tensor(config.initial_std)[axes]
         self._momentum_mean = torch.tensor(per_axis(config.momentum_mean))[axes]
         self._momentum_std = torch.tensor(per_axis(config.momentum_std))[axes]
-        self.initial_std = initial_std  # [A]
         self.mean = torch.zeros(config.horizon, len(axes))  # [H, A], of the Gaussian
         self.std = initial_std.expand(config.horizon, -1)
         self._kept = self.mean[None][:0], torch.zeros(0)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from time import perf_counter
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from .actions import AXES, to_action
 from .cem import CrossEntropy, lowest
 from .config import CemConfig, TrustRegionConfig
 from .errors import NonFiniteEnergyError, PlanTimeout
+from .optimizer import Optimizer
 from .trust_region import TrustRegion
 from ..world_model import WorldModel
 
@@ -58,44 +59,6 @@ class Plan:
     confidence: float  # 0..1, progress x agreement, see plan
     iteration_energies: tuple[float, ...]  # lowest so far, after each iteration
     planning_time: float  # s
-
-
-class Optimizer(Protocol):
-    """
-    What proposes candidates, on the CPU: plan() calls ask, then tell, in each iteration.
-
-    It works on the searched axes only, in the units of actions.
-    """
-
-    initial_std: Tensor  # [A] of the candidates before the first iteration, or their bounds
-
-    @property
-    def mean(self) -> Tensor:
-        """Return the mean of the next candidates [H, A]."""
-
-    @property
-    def std(self) -> Tensor:
-        """Return the standard deviation of the next candidates [H, A]."""
-
-    @property
-    def answers(self) -> Tensor:
-        """Return what may be the plan; plan() evaluates them and takes the best."""
-
-    def ask(self) -> Tensor:
-        """Return the next candidates [S, H, A]."""
-
-    def tell(
-        self, actions: Tensor, energies: Tensor, misses: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """
-        Learn from the candidates; return those of this iteration, their energies and the elites.
-
-        :param actions: [S, H, A] that ask() returned.
-        :param energies: [S]; inf where the model gave no finite number, but not everywhere.
-        :param misses: [S, N, D] latents minus the goal's, on the device of the world model.
-        :return: actions and energies, with those kept of earlier iterations, and the indices [K]
-            of the elites among them, best first, one at least.
-        """
 
 
 def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
@@ -246,7 +209,7 @@ def _answer(
     """
     Return the best of answers [K, H, A], its energy and that of doing nothing.
 
-    Axes that hardly matter are left still.
+    Axes that hardly matter are set to 0.
     """
     if 6 in axes:
         gripper = answers[..., axes.index(6)]
@@ -270,7 +233,7 @@ def _without_idle_axes(
     allowed: float,
     evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, float]:
-    """Return actions [H, A] with axes at 0 where the energy stays within allowed, and it."""
+    """Return actions [H, A] with the idle axes at 0, and their energy, at most allowed."""
     moving = [i for i in range(best.shape[1]) if best[:, i].any()]
     if not moving:
         return best, energy
@@ -286,7 +249,7 @@ def _without_idle_axes(
 
 
 def _with_still(actions: Tensor, still: list[int]) -> Tensor:
-    """Return actions [H, A] with some axes at 0."""
+    """Return a copy of actions [H, A] with the axes in still at 0."""
     actions = actions.clone()
     actions[:, still] = 0.0
     return actions
@@ -316,7 +279,7 @@ def _has_time(elapsed: float, config: OptimizerConfig, iteration: int) -> bool:
 
 
 def _agreement(evaluated: list[tuple[Tensor, Tensor]], share: float) -> float:
-    """Return how much less the best share of all candidates deviates than all of them, 0..1."""
+    """Return 1 - std of the best share of all candidates / std of all, 0..1; see plan()."""
     actions, energies = (torch.cat(parts) for parts in zip(*evaluated))
     actions = actions[energies.isfinite()]
     best = actions[lowest(energies[energies.isfinite()], max(2, round(share * len(actions))))]

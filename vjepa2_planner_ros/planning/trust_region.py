@@ -35,7 +35,7 @@ SMALLEST_RADIUS = 0.02
 
 class TrustRegion:
     """
-    The trust-region method; a search.Optimizer.
+    The trust-region method, an Optimizer.
 
     The region is a cube around the best candidate, at first as large as the bounds. It is halved
     if the model's minimum lies well inside, or if the last minimum was no better than the best
@@ -61,7 +61,6 @@ class TrustRegion:
         self._center, self._radius = torch.zeros_like(self._scale), 1.0
         self._points, self._energies = self._center[None][:0], torch.zeros(0)
         self._misses: Tensor | None = None  # [n, M]
-        self.initial_std = bounds
 
     @property
     def mean(self) -> Tensor:
