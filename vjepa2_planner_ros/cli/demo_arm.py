@@ -14,11 +14,12 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.msg import EndEffectorCommand
 
+from ..messages.commands import to_command_message
 from ..messages.images import to_rgb
-from ..messages.searches import to_command_message
 from ..messages.times import nanoseconds
 from ..nodes.process import spinning
 
@@ -162,10 +163,9 @@ class DemoArm:
 
     def execute(self, command, stamp, frame_id):
         """Publish a command and wait until the arm has followed it and has been seen at rest."""
-        message = to_command_message(command, EndEffectorCommand().header)
-        message.header.stamp, message.header.frame_id = stamp, frame_id
         sent = self._now()
-        self._commands.publish(message)
+        header = Header(stamp=stamp, frame_id=frame_id)
+        self._commands.publish(to_command_message(command, header))
         self._wait_for_rest(sent + round(STARTING_TIME * 1e9))
 
     def _keep(self, topic, message):

@@ -9,7 +9,8 @@ from sensor_msgs.msg import PointCloud2, PointField
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import LandscapeAxis
 
-from .searches import command_numbers, to_pose_message
+from .commands import command_numbers
+from .searches import to_pose_message
 from .times import to_duration
 from ..planning.landscape import Grid, Landscape, UNITS
 
