@@ -19,8 +19,9 @@ from vjepa2_interfaces.action import PlanAction
 from .chart import FollowChart
 from ..client import PlannerClient
 from ..learning.datasets import read_picture, write_picture
+from ..messages.goals import goal_yaml
 from ..messages.images import to_rgb
-from ..messages.results import AXES, goal_yaml, PlanFailed
+from ..messages.results import AXES, PlanFailed
 from ..nodes.process import spinning
 
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'

@@ -1,25 +1,19 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the planner's action is asked with and answers with, as Python has it."""
+"""What the planner's action answers, as Python objects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-import io
-from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 from vjepa2_interfaces.action import PlanAction
 
 from .commands import command_of
 from .error_codes import ErrorCode
-from .images import to_image
 from .times import seconds
-from ..learning.datasets import read_picture
 
 # Of a command, with their units.
 AXES = (
@@ -76,30 +70,6 @@ class PlanResult:
 def known_code(number: int) -> ErrorCode:
     """Return the ErrorCode of a number; UNKNOWN for one of a newer server."""
     return ErrorCode(number) if number in ErrorCode.__members__.values() else ErrorCode.UNKNOWN
-
-
-def goal_yaml(picture: np.ndarray) -> str:
-    """Return a PlanAction goal with a picture, uint8 [H, W, 3] RGB, as YAML on one line."""
-    from PIL import Image as Picture
-
-    png = io.BytesIO()
-    Picture.fromarray(picture).save(png, 'PNG')
-    return f'{{goal_image_compressed: {{format: png, data: {list(png.getvalue())}}}}}'
-
-
-def picture_message(picture) -> Image | CompressedImage:
-    """
-    Return the message of a picture: an Image or CompressedImage as it is, an array or a file.
-
-    :param picture: message, uint8 array [H, W, 3] RGB, or path; ValueError or OSError if it is
-        none of these.
-    """
-    if isinstance(picture, (Image, CompressedImage)):
-        return picture
-    rgb = read_picture(picture) if isinstance(picture, (str, Path)) else np.asarray(picture)
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f'picture = {rgb.dtype} {rgb.shape}: allowed: uint8 [H, W, 3] RGB')
-    return to_image(rgb, Header())
 
 
 def to_result(result: PlanAction.Result) -> PlanResult:
