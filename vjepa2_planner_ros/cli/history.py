@@ -99,7 +99,8 @@ def replay_plan(options) -> None:
         raise ValueError(f'wait = {options.wait}: allowed: a finite number, 0 or more')
     from ..history.publish import publish_plan
 
-    publish_plan(_load(options).folder, options.rate, options.step, options.wait)
+    with commands.ros():
+        publish_plan(_load(options).folder, options.rate, options.step, options.wait)
 
 
 def _is_bag(path):
