@@ -238,6 +238,4 @@ def test_many_candidates_are_thinned_but_no_elite_is_left_out(robot, plans_folde
     found = plan.candidates[1]
     drawn = {tuple(action) for action in actions}
     assert all(tuple(found.actions[elite, 0]) in drawn for elite in found.elites)
-    eventually(
-        lambda: f'{figures.POINTS} of the {figures.POINTS + 500} candidates' in report(plan)
-    )
+    assert f'{figures.POINTS} of the {figures.POINTS + 500} candidates' in report(plan)
