@@ -1,16 +1,21 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""PlannerClient: ask the planner for a command from a script or from another node."""
+"""Clients of the planner's actions, for scripts and for other nodes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
 from dataclasses import dataclass, field
 import threading
 import time
 import traceback
+from typing import Any
 from uuid import uuid4
 
 from action_msgs.msg import GoalInfo, GoalStatus
 from action_msgs.srv import CancelGoal
+from builtin_interfaces.msg import Time
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
@@ -19,56 +24,59 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time as RosTime
-from sensor_msgs.msg import CompressedImage
 from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import SearchSettings
 
 from .messages.error_codes import ErrorCode
-from .messages.results import known_code, picture_message, PlanFailed, PlanResult, to_result
-from .messages.times import to_duration
+from .messages.goals import picture_message, plan_goal
+from .messages.results import known_code, PlanFailed, PlanResult, to_result
+
+__all__ = ['GoalClient', 'PlanFailed', 'PlannerClient', 'PlanResult']
 
 ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
+GONE_AFTER = 20  # times in a row, 0.1 s apart, that the server is not seen
+FEEDBACK_WITHIN = 0.5  # s after the result
 ENDED = 'the client was closed, or ROS was shut down'
-MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
 DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
 
 
-@dataclass
+@dataclass(eq=False)
 class _Pending:
     """A goal on its way."""
 
-    future: Future
-    on_feedback: object
+    goal_id: bytes
+    on_feedback: Callable[[Any], None] | None
+    future: Future = field(default_factory=Future)
     sent_at: float = field(default_factory=time.monotonic)
-    handle: object = None  # from the server's acceptance on
+    handle: Any = None  # from the server's acceptance on
     cancel: bool = False
-    iterations: int = 0  # seen in the feedback
-    outcome: PlanResult = None  # arrived, but its last feedback has not
+    steps: int = 0  # seen in the feedback
+    result: Any = None  # arrived, but its last feedback has not
     finish_at: float = 0.0  # of time.monotonic()
 
 
-class PlannerClient:
+class GoalClient:
     """
-    A client of the planner's action.
+    A client of one action of the planner.
 
     It has a small node and a thread of its own, so that its blocking calls may be made from
     anywhere, callbacks of the given node included, without a deadlock. Use it as a context
     manager or call close().
 
+    :param kind: type of the action; its Result has error_code and error_msg.
+    :param action: name of the action, relative to the namespace.
     :param node: the node whose context and namespace are used; None = those of the process
         (rclpy is initialised if it is not).
-    :param action: name of the action, relative to the namespace.
     """
 
-    def __init__(self, node: Node = None, *, action='plan'):
+    def __init__(self, kind: Any, action: str, node: Node | None = None):
         context = rclpy.get_default_context() if node is None else node.context
         self._owns_context = not context.ok()
         if self._owns_context:
             # Ctrl-C stays with the script: a cancel is still to be sent then.
             rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         self._context = context
-        name = f'plan_client_{id(self):x}'
+        name = f'goal_client_{id(self):x}'
         self._node = Node(
             name,
             context=context,
@@ -77,32 +85,13 @@ class PlannerClient:
             # A __node of the process, as launch files set it, is not for this one.
             cli_args=['--ros-args', '-r', f'__node:={name}'],
         )
-        self._client = ActionClient(
-            self._node,
-            PlanAction,
-            action,
-            goal_service_qos_profile=DEEP,
-            result_service_qos_profile=DEEP,
-            cancel_service_qos_profile=DEEP,
-        )
         self._name = self._node.resolve_service_name(action)
-        # ActionClient drops feedback that is still queued when the result arrives; with a
-        # subscription of its own a plan's last iteration is always delivered before the result.
-        self._node.create_subscription(
-            PlanAction.Impl.FeedbackMessage,
-            f'{self._name}/_action/feedback',
-            self._on_feedback,
-            DEEP,
-        )
-        # DDS may tell the client of the planner before it tells the planner of the client, whose
-        # answers are lost until then. It tells of readers in the order in which they were made:
-        # once this last one gets an answer, so do the others.
-        self._greeter = self._node.create_client(CancelGoal, f'{self._name}/_action/cancel_goal')
-        self._known = threading.Event()  # to the planner
-        self._unsent = []  # goals of whoever does not wait for that
+        self._known = threading.Event()  # to the server
+        self._unsent: list[tuple] = []  # goals that wait for that
         self._lock = threading.Lock()
-        self._pending = {}  # goal id -> _Pending
+        self._pending: dict[bytes, _Pending] = {}
         self._missing = self._unknown = 0  # times that _watch found it so
+        self._connect(kind, action)
         # A steady clock: simulated time may stand still.
         self._node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._executor = SingleThreadedExecutor(context=context)
@@ -111,27 +100,46 @@ class PlannerClient:
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
+    def _connect(self, kind, action):
+        self._client = ActionClient(
+            self._node,
+            kind,
+            action,
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+        )
+        # ActionClient drops feedback that is still queued when the result arrives; with a
+        # subscription of its own a goal's last feedback is always delivered before the result.
+        self._node.create_subscription(
+            kind.Impl.FeedbackMessage, f'{self._name}/_action/feedback', self._on_feedback, DEEP
+        )
+        # DDS may tell the client of the server before it tells the server of the client, whose
+        # answers are lost until then. It tells of readers in the order in which they were made:
+        # once this last one gets an answer, so do the others.
+        self._greeter = self._node.create_client(CancelGoal, f'{self._name}/_action/cancel_goal')
+
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Cancel what is running, and free node and thread."""
         if self._context.ok():
             self.cancel(timeout=1.0)
         self._closing.set()
         self._executor.wake()
         self._thread.join(2.0)
-        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)
+        self._fail_all(ENDED)
         self._executor.shutdown()
         self._client.destroy()
         self._node.destroy_node()
         if self._owns_context:
             rclpy.try_shutdown(context=self._context)
 
-    def wait_until_ready(self, timeout=None) -> bool:
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
         """
         Wait until the planner has been active and answers; False if that takes over timeout [s].
 
@@ -143,18 +151,19 @@ class PlannerClient:
                 return False
         return True
 
-    def plan(self, goal_image, *, timeout=None, on_feedback=None, **goal_fields) -> PlanResult:
+    def ask(self, goal, *, timeout: float | None = None, on_feedback=None) -> Any:
         """
-        Plan and wait for the result; see plan_async for the arguments.
+        Send a goal and wait for its result; see send.
 
-        Raise PlanFailed if there is no command; after timeout [s] the goal is cancelled and the
-        code is TIMEOUT.
+        Raise PlanFailed if there is none; after timeout [s] the goal is cancelled and the code is
+        TIMEOUT. Ctrl-C cancels the goal.
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError(
-                'plan() in a callback of the client would wait for itself: use plan_async()'
+                'waiting in a callback of the client would last for ever: use send() or '
+                'plan_async()'
             )
-        future = self.plan_async(goal_image, on_feedback=on_feedback, **goal_fields)
+        future = self.send(goal, on_feedback)
         try:
             return future.result(timeout)
         except FutureTimeoutError:
@@ -165,89 +174,31 @@ class PlannerClient:
                 self.cancel(timeout=1.0)
             raise
 
-    def plan_async(
-        self,
-        goal_image,
-        *,
-        on_feedback=None,
-        current_image=None,
-        start_state=None,
-        camera='',
-        model='',
-        optimizer='',
-        samples=0,
-        iterations=0,
-        elite_fraction=0.0,
-        horizon=0,
-        seed=None,
-        time_allowance=0.0,
-        best_effort=False,
-    ) -> Future:
+    def send(self, goal, on_feedback: Callable[[Any], None] | None = None) -> Future:
         """
-        Send a goal; return a concurrent.futures.Future of PlanResult or PlanFailed.
+        Send a goal; return a concurrent.futures.Future of its result or of PlanFailed.
 
-        The future itself cannot be cancelled: cancel() ends goals. ValueError for a number that no
-        goal can have.
+        The future itself cannot be cancelled: cancel() ends goals.
 
-        :param goal_image: uint8 array [H, W, 3] RGB, Image, CompressedImage or a file's path.
-        :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
-        :param current_image: picture to start from, as goal_image but not compressed; None = live.
-        :param start_state: EndEffectorState to start from; None = live.
-        :param optimizer: 'cem' or 'trust_region'; '' = the server's parameter.
-        :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
-        :param seed: None = the server's parameter.
-        :param time_allowance: s, 0 = none.
-        :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
+        :param on_feedback: called with each Feedback, on the client's thread.
         """
-        for name, value, largest in (
-            ('samples', samples, MAX_UINT32),
-            ('iterations', iterations, MAX_UINT32),
-            ('horizon', horizon, MAX_UINT32),
-            ('seed', seed or 0, MAX_UINT64),
-        ):
-            if not 0 <= value <= largest:
-                raise ValueError(f'{name} = {value}: allowed: 0 to {largest}')
-        goal = PlanAction.Goal(
-            camera=camera,
-            model=model,
-            use_seed=seed is not None,
-            seed=seed or 0,
-            search=SearchSettings(
-                optimizer=optimizer,
-                samples=samples,
-                iterations=iterations,
-                elite_fraction=float(elite_fraction),
-                horizon=horizon,
-            ),
-            time_allowance=to_duration(time_allowance),
-            best_effort=best_effort,
-        )
-        picture = picture_message(goal_image)
-        if isinstance(picture, CompressedImage):
-            goal.goal_image_compressed = picture
-        else:
-            goal.goal_image = picture
-        if current_image is not None:
-            goal.use_current_image, goal.current_image = True, picture_message(current_image)
-        if start_state is not None:
-            goal.use_start_state, goal.start_state = True, start_state
-        return self._send(goal, on_feedback)
+        uuid = UUID(uuid=list(uuid4().bytes))
+        pending = _Pending(bytes(uuid.uuid), on_feedback)
+        pending.future.set_running_or_notify_cancel()
+        failure = self._why_not_send()
+        if failure:
+            pending.future.set_exception(PlanFailed(ErrorCode.SEND_GOAL_FAILURE, failure))
+            return pending.future
+        with self._lock:
+            self._pending[pending.goal_id] = pending
+        # On the thread that takes the answers: rclpy 9.1 makes its future a second time after
+        # sending and loses an answer that another thread has taken before.
+        self._executor.create_task(self._send_now, goal, uuid, pending)
+        if self._ended.is_set():  # meanwhile
+            self._fail_all(ENDED)
+        return pending.future
 
-    def plan_continuously(self, goal_image, **fields):
-        """
-        Yield one PlanResult after the other, each planned from the newest frame, without end.
-
-        The next plan begins when the caller asks for it. See plan for the arguments and errors.
-        """
-        picture = picture_message(goal_image)
-        while True:
-            yield self.plan(picture, **fields)
-
-    def age(self, stamp) -> float:
-        """Return how long ago [s] a stamp was, as a PlanResult's, by the client's clock."""
-        return (self._node.get_clock().now() - RosTime.from_msg(stamp)).nanoseconds * 1e-9
-
-    def cancel(self, timeout=None) -> bool:
+    def cancel(self, timeout: float | None = None) -> bool:
         """Cancel this client's goals and wait for them to end; False if none was running."""
         with self._lock:
             pending = list(self._pending.values())
@@ -260,23 +211,21 @@ class PlannerClient:
             wait([goal.future for goal in pending], timeout)
         return bool(pending)
 
-    def _send(self, goal, on_feedback):
-        future = Future()
-        future.set_running_or_notify_cancel()
-        failure = self._why_not_send()
-        if failure:
-            future.set_exception(PlanFailed(ErrorCode.SEND_GOAL_FAILURE, failure))
-            return future
-        uuid = UUID(uuid=list(uuid4().bytes))
-        pending = _Pending(future, on_feedback)
-        with self._lock:
-            self._pending[bytes(uuid.uuid)] = pending
-        # On the thread that takes the answers: rclpy 9.1 makes its future a second time after
-        # sending and loses an answer that another thread has taken before.
-        self._executor.create_task(self._send_now, goal, uuid, pending)
-        if self._ended.is_set():  # meanwhile
-            self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)
-        return future
+    def age(self, stamp: Time) -> float:
+        """Return how long ago [s] a stamp was, as a PlanResult's, by the client's clock."""
+        return (self._node.get_clock().now() - RosTime.from_msg(stamp)).nanoseconds * 1e-9
+
+    def _outcome(self, result):
+        """Return what the futures give of a Result."""
+        return result
+
+    def _step(self, feedback) -> int:
+        """Return the number of the step that a Feedback tells of, 0 = none."""
+        return 0
+
+    def _last_step(self, result) -> int:
+        """Return the number of the step whose feedback comes before the result."""
+        return 0
 
     def _why_not_send(self):
         """Return why a goal cannot be sent now, '' if it can."""
@@ -306,22 +255,14 @@ class PlannerClient:
         try:
             answer = self._client.send_goal_async(goal, goal_uuid=uuid)
         except Exception as error:
-            self._finish(
-                pending,
-                PlanFailed(ErrorCode.SEND_GOAL_FAILURE, f'{type(error).__name__}: {error}'),
-            )
+            self._fail(pending, f'{type(error).__name__}: {error}')
         else:
             answer.add_done_callback(lambda answer: self._on_response(pending, answer.result()))
 
     def _on_response(self, pending, handle):
         if not handle.accepted:
-            self._finish(
-                pending,
-                PlanFailed(
-                    ErrorCode.GOAL_REJECTED,
-                    (f"'{self._name}' rejected the goal: the planner is not active"),
-                ),
-            )
+            failure = f"'{self._name}' rejected the goal: the planner is not active"
+            self._fail(pending, failure, ErrorCode.GOAL_REJECTED)
             return
         with self._lock:
             pending.handle = handle
@@ -341,10 +282,9 @@ class PlannerClient:
                 pending.on_feedback(wire.feedback)
             except Exception:
                 self._node.get_logger().error(traceback.format_exc())
-        if wire.feedback.phase == PlanAction.Feedback.OPTIMIZING:
-            pending.iterations = wire.feedback.iteration.iteration
-        if pending.outcome is not None and pending.iterations >= pending.outcome.iterations:
-            self._finish(pending, pending.outcome)
+        pending.steps = max(pending.steps, self._step(wire.feedback))
+        if pending.result is not None and pending.steps >= self._last_step(pending.result):
+            self._finish(pending, self._outcome(pending.result))
 
     def _on_result(self, pending, answer):
         result = answer.result
@@ -352,47 +292,45 @@ class PlannerClient:
             code = known_code(result.error_code)
             if code == ErrorCode.NONE and answer.status != GoalStatus.STATUS_CANCELED:
                 code = ErrorCode.UNKNOWN
-            self._finish(pending, PlanFailed(code, result.error_msg))
-        elif pending.on_feedback is None or pending.iterations >= result.iterations:
-            self._finish(pending, to_result(result))
+            self._fail(pending, result.error_msg, code)
+        elif pending.on_feedback is None or pending.steps >= self._last_step(result):
+            self._finish(pending, self._outcome(result))
         else:
-            pending.outcome = to_result(result)
-            pending.finish_at = time.monotonic() + 0.5
+            pending.finish_at = time.monotonic() + FEEDBACK_WITHIN
+            pending.result = result
 
     def _finish(self, pending, outcome):
         with self._lock:
-            keys = [key for key, value in self._pending.items() if value is pending]
-            for key in keys:
-                del self._pending[key]
-        if keys and isinstance(outcome, Exception):
+            if self._pending.pop(pending.goal_id, None) is None:
+                return  # it ended already
+        if isinstance(outcome, Exception):
             pending.future.set_exception(outcome)
-        elif keys:
+        else:
             pending.future.set_result(outcome)
 
-    def _fail_all(self, code, message):
+    def _fail(self, pending, message, code=ErrorCode.SEND_GOAL_FAILURE):
+        self._finish(pending, PlanFailed(code, message))
+
+    def _fail_all(self, message):
+        for pending in self._waiting():
+            self._fail(pending, message)
+
+    def _waiting(self):
         with self._lock:
-            everything = list(self._pending.values())
-        for pending in everything:
-            self._finish(pending, PlanFailed(code, message))
+            return list(self._pending.values())
 
     def _watch(self):
         """Fail what is pending once the server has been gone for two seconds, or says nothing."""
-        with self._lock:
-            waiting = list(self._pending.values())
-        for pending in waiting:
-            if pending.handle is None and time.monotonic() > pending.sent_at + ACCEPT_WITHIN:
-                self._finish(
+        now = time.monotonic()
+        for pending in self._waiting():
+            if pending.handle is None and now > pending.sent_at + ACCEPT_WITHIN:
+                self._fail(
                     pending,
-                    PlanFailed(
-                        ErrorCode.SEND_GOAL_FAILURE,
-                        (
-                            f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it "
-                            'hangs, or it was killed and DDS does not know yet'
-                        ),
-                    ),
+                    f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or "
+                    'it was killed and DDS does not know yet',
                 )
-            if pending.outcome is not None and time.monotonic() > pending.finish_at:
-                self._finish(pending, pending.outcome)  # its last feedback was lost
+            if pending.result is not None and now > pending.finish_at:
+                self._finish(pending, self._outcome(pending.result))  # its feedback was lost
         if self._client.server_is_ready():
             self._missing = 0
             self._unknown = 0 if self._known.is_set() else self._unknown + 1
@@ -401,10 +339,8 @@ class PlannerClient:
         else:
             self._missing += 1
             self._known.clear()
-        if self._missing >= 20:
-            self._fail_all(
-                ErrorCode.SEND_GOAL_FAILURE, f"the action server '{self._name}' has gone away"
-            )
+        if self._missing >= GONE_AFTER:
+            self._fail_all(f"the action server '{self._name}' has gone away")
 
     def _spin(self):
         # Not spin(): shutting an executor down under it leaves callbacks without their handles.
@@ -417,4 +353,51 @@ class PlannerClient:
                         traceback.format_exc(), throttle_duration_sec=10.0
                     )
         self._ended.set()
-        self._fail_all(ErrorCode.SEND_GOAL_FAILURE, ENDED)
+        self._fail_all(ENDED)
+
+
+class PlannerClient(GoalClient):
+    """
+    A client of the planner's action `plan`; see GoalClient.
+
+    :param node, action: as of GoalClient.
+    """
+
+    def __init__(self, node: Node | None = None, *, action: str = 'plan'):
+        super().__init__(PlanAction, action, node)
+
+    def plan(
+        self, goal_image, *, timeout: float | None = None, on_feedback=None, **goal_fields
+    ) -> PlanResult:
+        """
+        Plan and wait for the result; see ask for the errors and plan_goal for the arguments.
+
+        :param timeout: s, after which the goal is cancelled; None = without end.
+        :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
+        """
+        goal = plan_goal(goal_image, **goal_fields)
+        return self.ask(goal, timeout=timeout, on_feedback=on_feedback)
+
+    def plan_async(self, goal_image, *, on_feedback=None, **goal_fields) -> Future:
+        """Send a goal; return a Future of PlanResult or PlanFailed; see send and plan_goal."""
+        return self.send(plan_goal(goal_image, **goal_fields), on_feedback)
+
+    def plan_continuously(self, goal_image, **fields) -> Iterator[PlanResult]:
+        """
+        Yield one PlanResult after the other, each planned from the newest frame, without end.
+
+        The next plan begins when the caller asks for it. See plan for the arguments and errors.
+        """
+        picture = picture_message(goal_image)
+        while True:
+            yield self.plan(picture, **fields)
+
+    def _outcome(self, result):
+        return to_result(result)
+
+    def _step(self, feedback):
+        optimizing = feedback.phase == PlanAction.Feedback.OPTIMIZING
+        return feedback.iteration.iteration if optimizing else 0
+
+    def _last_step(self, result):
+        return result.iterations

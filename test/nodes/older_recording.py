@@ -6,18 +6,34 @@ from dataclasses import replace
 import shutil
 
 from vjepa2_planner_ros.history import bag
-from vjepa2_planner_ros.history.topics import RECORD
+from vjepa2_planner_ros.history.topics import RECORD, SEARCH
 
 
 def to_older(folder):
     """Write a recording anew with a PlanRecord that lacks its last field, uint32 dropped."""
+    _rewrite(folder, RECORD, _without_dropped)
+
+
+def to_renamed(folder):
+    """Write a recording anew with iterations of a type that is not installed any more."""
+    _rewrite(
+        folder,
+        SEARCH,
+        lambda item: replace(
+            item, topic=replace(item.topic, kind='vjepa2_interfaces/msg/CemIteration', role='cem')
+        ),
+    )
+
+
+def _without_dropped(item):
+    older = item.topic.definition.replace('uint32 dropped\n', '')
+    assert older != item.topic.definition
+    return replace(item, topic=replace(item.topic, definition=older), data=item.data[:-4])
+
+
+def _rewrite(folder, role, change):
     items = list(bag.read(folder))
     shutil.rmtree(folder)
     writer = bag.BagWriter(folder)
-    for item in items:
-        if item.topic.role == RECORD:
-            older = item.topic.definition.replace('uint32 dropped\n', '')
-            assert older != item.topic.definition
-            item = replace(item, topic=replace(item.topic, definition=older), data=item.data[:-4])
-        writer.write(item)
+    writer.write(*(change(item) if item.topic.role == role else item for item in items))
     writer.close()

@@ -104,7 +104,7 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     eventually(lambda: robot.planner._worker.busy)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and 'cancelled' in errors, errors
+    assert process.returncode == 130, errors
     eventually(lambda: goals.outcomes['cancelled'] == cancelled + 1)
 
 
@@ -122,4 +122,4 @@ def test_a_planner_that_goes_away_is_not_waited_for(command, robot, goal_file):
     assert asked.wait(60.0)
     server.destroy()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1 and 'the planner has gone away' in errors, errors
+    assert process.returncode == 1 and 'has gone away' in errors, errors

@@ -6,17 +6,17 @@ import base64
 import json
 import re
 
-from browser import CHROMIUM, Page
+from browser import press
 from mcap.reader import make_reader
 import numpy as np
-from planner_rig import closed_plans, eventually
+from planner_rig import closed_plans
 import pytest
 from rclpy.parameter import Parameter
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.history import figures
 from vjepa2_planner_ros.history.bag import MCAP
 from vjepa2_planner_ros.history.recorded import load
-from vjepa2_planner_ros.history.report import page
+from vjepa2_planner_ros.history.report import page as report
 
 # Where the points of the replay are, and what its slider says.
 POINTS = (
@@ -34,52 +34,59 @@ EYE = (
 )
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium here: apt-get install chromium')
 def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
-    robot, plans_folder, tmp_path
+    robot, plans_folder, tmp_path, page
 ):
     robot.plan(iterations=4, samples=60)
     file = tmp_path / 'report.html'
     plan = load(closed_plans(plans_folder)[0])
+    file.write_text(report(plan))
+    page.goto(file.as_uri())
+    page.wait_for_function("document.querySelectorAll('#replay .point').length > 0")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.plotly-graph-div')].map(plot => plot.id)"
+    ) == ['energies', 'narrowing', 'landscape2d', 'landscape3d', 'replay']
+    assert page.evaluate('[...document.images].map(image => image.naturalWidth)') == [32] * 3
+    the_slider_moves_the_points(page)
+    eye = page.evaluate(EYE)
+    press(page, '#landscape3d canvas', (0.5, 0.5), (0.7, 0.5))
+    page.wait_for_function(f'{EYE} != {json.dumps(eye)}')
+    the_menu_chooses_the_axes(page, plan)
+    assert page.requests and all(
+        url.startswith(('file:', 'data:', 'blob:')) for url in page.requests
+    )
+
+
+def the_slider_moves_the_points(page):
+    before = page.evaluate(POINTS)
+    assert page.evaluate(LABEL) == 'iteration 1' and len(before) == 2 * (60 + 12 + 2)
+    press(page, '#replay .slider-rail-touch-rect', (0.99, 0.3))
+    page.wait_for_function(f"{LABEL} == 'iteration 4'")
+    page.wait_for_function(f'JSON.stringify({POINTS}) != {json.dumps(json.dumps(before))}')
+    after = page.evaluate(POINTS)
+    assert sum(old != new for old, new in zip(before, after)) > 100
+
+
+def the_menu_chooses_the_axes(page, plan):
     actions, values = figures.samples(plan)
     *_, grid = figures.field(actions[:, :2], values)
     row, column = np.argwhere(np.isfinite(grid))[0]
-    drawn_first = [float(grid[row, column]), float(actions[3, 1]), 240]
-    drawn_then = [float(actions[3, 2]), 240, figures.CELLS]
-    file.write_text(page(plan))
-    with Page(file, tmp_path / 'profile') as report:
-        report.wait_for("document.querySelectorAll('#replay .point').length > 0")
-        assert report.evaluate(
-            "[...document.querySelectorAll('.plotly-graph-div')].map(plot => plot.id)"
-        ) == ['energies', 'narrowing', 'landscape2d', 'landscape3d', 'replay']
-        assert report.evaluate('[...document.images].map(image => image.naturalWidth)') == [32] * 3
-        before = report.evaluate(POINTS)
-        assert report.evaluate(LABEL) == 'iteration 1' and len(before) == 2 * (60 + 12 + 2)
-        report.press('#replay .slider-rail-touch-rect', (0.99, 0.3))
-        report.wait_for(f"{LABEL} == 'iteration 4'")
-        report.wait_for(f'JSON.stringify({POINTS}) != {json.dumps(json.dumps(before))}')
-        after = report.evaluate(POINTS)
-        assert sum(one != other for one, other in zip(before, after)) > 100
-        eye = report.evaluate(EYE)
-        report.press('#landscape3d canvas', (0.5, 0.5), (0.7, 0.5))
-        report.wait_for(f'{EYE} != {json.dumps(eye)}')
-        field, points = (
-            f"document.getElementById('landscape2d')._fullData[{trace}]" for trace in (0, 1)
-        )
-        before = report.evaluate(f'[{field}.z[{row}][{column}], {points}.y[3], {points}.y.length]')
-        assert before == pytest.approx(drawn_first, rel=1e-6)
-        report.press('#landscape2d .updatemenu-header', (0.5, 0.5))
-        report.wait_for(
-            "document.querySelectorAll('#landscape2d .updatemenu-dropdown-button').length == 6"
-        )
-        report.press('#landscape2d .updatemenu-dropdown-button:nth-of-type(2)', (0.5, 0.5))
-        report.wait_for(
-            "document.getElementById('landscape2d')._fullLayout.yaxis.title.text == 'z [m]'"
-        )
-        assert report.evaluate(
-            f'[{points}.y[3], {points}.y.length, {field}.z.length]'
-        ) == pytest.approx(drawn_then, rel=1e-6)
-        assert report.faults() == []
+    field, points = (
+        f"document.getElementById('landscape2d')._fullData[{trace}]" for trace in (0, 1)
+    )
+    drawn = f'[{field}.z[{row}][{column}], {points}.y[3], {points}.y.length]'
+    expected = [float(grid[row, column]), float(actions[3, 1]), 240]
+    assert page.evaluate(drawn) == pytest.approx(expected, rel=1e-6)
+    press(page, '#landscape2d .updatemenu-header', (0.5, 0.5))
+    buttons = '#landscape2d .updatemenu-dropdown-button'
+    page.wait_for_function(f"document.querySelectorAll('{buttons}').length == 6")
+    press(page, f'{buttons}:nth-of-type(2)', (0.5, 0.5))
+    page.wait_for_function(
+        "document.getElementById('landscape2d')._fullLayout.yaxis.title.text == 'z [m]'"
+    )
+    drawn = f'[{points}.y[3], {points}.y.length, {field}.z.length]'
+    expected = [float(actions[3, 2]), 240, figures.CELLS]
+    assert page.evaluate(drawn) == pytest.approx(expected, rel=1e-6)
 
 
 def traces(html, name):
@@ -102,7 +109,7 @@ def numbers(array):
 def test_a_report_says_what_was_found(robot, plans_folder):
     result = robot.plan(iterations=5, samples=60)
     plan = load(closed_plans(plans_folder)[0])
-    html = page(plan)
+    html = report(plan)
     for name, text in (
         ('energy', f'{result.start_energy:.5f} (doing nothing) &rarr; {result.energy:.5f}'),
         ('confidence', f'{result.confidence:.2f}'),
@@ -125,7 +132,7 @@ def test_a_report_says_what_was_found(robot, plans_folder):
 @pytest.mark.parametrize('plot', ('landscape2d', 'landscape3d', 'replay'))
 def test_the_command_is_marked_above_the_candidates(robot, plans_folder, plot):
     result = robot.plan(iterations=3, samples=60)
-    data, layout = traces(page(load(closed_plans(plans_folder)[0])), plot)
+    data, layout = traces(report(load(closed_plans(plans_folder)[0])), plot)
     last = data[-1]
     x, y = (2, 6) if plot == 'replay' else (0, 1)  # its second pair of axes
     assert last['name'] == 'command'
@@ -138,7 +145,7 @@ def test_the_command_is_marked_above_the_candidates(robot, plans_folder, plot):
 
 def test_what_is_interpolated_or_cut_off_is_said(robot, plans_folder):
     robot.plan(iterations=3, samples=60)
-    html = page(load(closed_plans(plans_folder)[0]))
+    html = report(load(closed_plans(plans_folder)[0]))
     field, points = traces(html, 'landscape2d')[0][:2]
     assert field['type'] == 'contour' and field['name'] == 'interpolated'
     assert 'highest 5 %' in points['marker']['colorbar']['title']['text']
@@ -161,7 +168,7 @@ def test_the_field_is_the_mean_of_what_is_near():
 
 def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):
     robot.plan(iterations=2, samples=30, horizon=2)
-    html = page(load(closed_plans(plans_folder)[0]))
+    html = report(load(closed_plans(plans_folder)[0]))
     assert 'It is the first of 2 steps.' in html and 'those of the whole plan' in html
 
 
@@ -170,7 +177,7 @@ def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
     robot.planner.set_parameters([Parameter('search.axes', value=names)])
     robot.plan(iterations=60, samples=400)
     robot.planner.set_parameters([Parameter('search.axes', value=['x', 'y', 'z', 'gripper'])])
-    html = page(load(closed_plans(plans_folder)[0]))
+    html = report(load(closed_plans(plans_folder)[0]))
     axis = traces(html, 'energies')[1]['xaxis']
     assert axis['range'] == [0.5, 60.5] and axis['dtick'] == 3
     (menu,) = traces(html, 'landscape2d')[1]['updatemenus']
@@ -189,12 +196,12 @@ def test_damage_is_in_the_report(robot, plans_folder):
         place = [chunk for chunk in index.chunk_indexes if cem in chunk.message_index_offsets][1]
         file.seek(place.chunk_start_offset + place.chunk_length // 2)
         file.write(bytes(20))
-    assert f'{place.chunk_length} bytes from {place.chunk_start_offset}' in page(load(folder))
+    assert f'{place.chunk_length} bytes from {place.chunk_start_offset}' in report(load(folder))
 
 
 def test_a_report_fetches_nothing(robot, plans_folder):
     robot.plan(iterations=2, samples=30)
-    html = page(load(closed_plans(plans_folder)[0]))
+    html = report(load(closed_plans(plans_folder)[0]))
     assert "default-src 'none'" in html
     body = html[html.index('<body>') :]
     assert not re.search(r'(src|href)\s*=\s*"(?!data:)', body)
@@ -206,7 +213,7 @@ def test_a_report_of_a_plan_that_failed_says_why(robot, plans_folder):
     with pytest.raises(PlanFailed):
         robot.model.delay = 0.05
         robot.plan(iterations=99, time_allowance=0.12)
-    html = page(load(closed_plans(plans_folder)[0]))
+    html = report(load(closed_plans(plans_folder)[0]))
     assert 'aborted time_allowance = 0.12 s exceeded' in html
     assert 'id="energies"' in html and '<h2>Command' not in html
 
@@ -219,7 +226,7 @@ def test_any_choice_of_axes_can_be_drawn(robot, plans_folder, search):
     plan = load(closed_plans(plans_folder)[0])
     names = [figures.AXES[axis][0] for axis in figures.searched_axes(plan)]
     assert names == search
-    html = page(plan)
+    html = report(plan)
     assert ('id="replay"' in html) == (len(search) > 1)
 
 
@@ -231,4 +238,4 @@ def test_many_candidates_are_thinned_but_no_elite_is_left_out(robot, plans_folde
     found = plan.candidates[1]
     drawn = {tuple(action) for action in actions}
     assert all(tuple(found.actions[elite, 0]) in drawn for elite in found.elites)
-    eventually(lambda: f'{figures.POINTS} of the {figures.POINTS + 500} candidates' in page(plan))
+    assert f'{figures.POINTS} of the {figures.POINTS + 500} candidates' in report(plan)

@@ -15,17 +15,15 @@ from contextlib import ExitStack
 import json
 import os
 from pathlib import Path
-import signal
 import sys
 import time
 
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 from tools.soak import latency, report
 from tools.soak.robot import Robot
 from tools.soak.scenarios import PACES, Scenarios
 from tools.soak.server import Server
 from tqdm import tqdm
+from vjepa2_planner_ros.cli import common as commands
 from vjepa2_planner_ros.nodes.process import free_domain
 
 WARM = 0.2  # share of the goals after which the planner counts as warm
@@ -38,20 +36,15 @@ def main(args=None) -> int:
     options = _parser().parse_args(args)
     if options.fuzz is None:
         options.fuzz = 10 * options.goals
-    # The planner that was started is to be ended on any way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        with ExitStack() as stack:
-            return _run(options, stack)
-    except (RuntimeError, TimeoutError) as error:
-        print(f'The soak failed: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
+    return commands.run(_run, options, (RuntimeError,))
 
 
-def _run(options, stack):
+def _run(options):
+    with ExitStack() as stack:
+        return _soak(options, stack)
+
+
+def _soak(options, stack):
     began = time.monotonic()
     os.environ['ROS_DOMAIN_ID'] = str(free_domain())
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
@@ -67,8 +60,7 @@ def _run(options, stack):
             },
         )
     )
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    stack.callback(rclpy.try_shutdown)
+    stack.enter_context(commands.ros())
     robot = stack.enter_context(Robot(options.seed))
     robot.wait_until_ready(server.check)
     timed, overhead = latency.measure(robot, pace, options.model, options.repeats)
@@ -82,8 +74,8 @@ def _run(options, stack):
     end, counted = server.usage(), robot.counted()
     frames = scenarios.malformed_frames, robot.frames_refused
     others = [*robot.complaints, *report.frames_complaint(*frames), *server.end()]
-    if server.tracebacks():
-        others.append(f'{server.tracebacks()} tracebacks in the log of the planner')
+    if tracebacks := server.log().count('Traceback'):
+        others.append(f'{tracebacks} tracebacks in the log of the planner')
     complaints = report.complaints(robot.goals, warm, end, counted, others)
     rows = report.times({**report.latencies(robot.goals), **timed})
     print(
@@ -126,7 +118,7 @@ def _run(options, stack):
             + '\n'
         )
     if complaints:
-        print(f'End of the log of the planner:\n{server.last_lines()}', file=sys.stderr)
+        print(server.last_lines(), file=sys.stderr)
     return 1 if complaints else 0
 
 

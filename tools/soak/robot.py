@@ -25,11 +25,11 @@ from vjepa2_interfaces.msg import EndEffectorState
 from vjepa2_planner_ros.client import DEEP
 from vjepa2_planner_ros.messages.searches import to_pose_message
 from vjepa2_planner_ros.nodes.process import spinning
+from vjepa2_planner_ros.simulation.panda import FINGER_TRAVEL
 
 PERIOD = 0.05  # s between frames and states
 PATIENCE = 60.0  # s until an answer counts as lost
 START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])  # the live state
-FINGER_TRAVEL = 0.04  # m
 # Raw frames beyond the 208 kB that Linux buffers for a socket get lost on a busy machine.
 FRAME_SIZE = 192, 256
 FRAMES = QoSProfile(depth=20, reliability=qos_profile_sensor_data.reliability)

@@ -4,15 +4,13 @@
 
 from dataclasses import dataclass
 import os
-from pathlib import Path
 from statistics import median
-import subprocess
-import sys
 import tempfile
 import time
 
 import psutil
 from tools.toy_world_model import ToyWorldModel
+from vjepa2_planner_ros.cli.spawn import SpawnedNode
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.process import run
 
@@ -33,7 +31,6 @@ PARAMETERS = {
         for topic in ('image', 'wrist/image')
     },
 }
-END_WITHIN = 5.0  # s after SIGTERM
 
 
 class SlowToyWorldModel(ToyWorldModel):
@@ -64,74 +61,31 @@ class Usage:
     threads: int
 
 
-class Server:
+class Server(SpawnedNode):
     """The planner as a process; a context manager that ends it."""
 
     def __init__(self, model, parameters):
         self._folder = tempfile.TemporaryDirectory(prefix='soak-')
-        self._log = Path(self._folder.name) / 'planner.log'
-        values = {'model': model, **PARAMETERS, **parameters}
-        with self._log.open('w') as log:
-            # A session of its own: Ctrl-C reaches the soak alone, which then ends it.
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    '-m',
-                    __name__,
-                    '--ros-args',
-                    '-r',
-                    f'__ns:={NAMESPACE}',
-                    *(
-                        part
-                        for name, value in values.items()
-                        for part in ('-p', f'{name}:={value}')
-                    ),
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # This module imports torch, so what the planner itself does would come too late.
-                env={'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'ROS_LOG_DIR': self._folder.name},
-            )
-
-    def __enter__(self):
-        return self
+        super().__init__(
+            'planner',
+            __name__,
+            {'model': model, **PARAMETERS, **parameters},
+            {'__ns': NAMESPACE},
+            # This module imports torch, so what the planner itself does would come too late.
+            {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'ROS_LOG_DIR': self._folder.name},
+        )
 
     def __exit__(self, *error):
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        super().__exit__(*error)
         self._folder.cleanup()
-
-    def check(self):
-        """Raise RuntimeError if the planner has ended."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f'the planner ended with exit code {self._process.returncode}')
 
     def usage(self) -> Usage:
         """Return what it takes now; memory is the median of half a second."""
-        process, memory = psutil.Process(self._process.pid), []
+        process, memory = psutil.Process(self.pid), []
         for _ in range(5):
             time.sleep(0.1)
             memory.append(process.memory_info().rss / 1e6)
         return Usage(median(memory), process.num_threads())
-
-    def end(self):
-        """End it with SIGTERM; return what is wrong with how it ended."""
-        self._process.terminate()
-        try:
-            code = self._process.wait(END_WITHIN)
-        except subprocess.TimeoutExpired:
-            return [f'the planner had not ended {END_WITHIN:g} s after SIGTERM']
-        return [f'the planner ended with exit code {code}'] if code else []
-
-    def tracebacks(self) -> int:
-        """Return how many tracebacks its log holds."""
-        return self._log.read_text(errors='replace').count('Traceback')
-
-    def last_lines(self, count=30) -> str:
-        """Return the end of its log."""
-        return '\n'.join(self._log.read_text(errors='replace').splitlines()[-count:])
 
 
 if __name__ == '__main__':

@@ -1,31 +1,86 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the console commands share: exit codes, options that choose a model, a progress bar."""
+"""What the console commands share: start and exit codes, options that choose a model, progress."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import sys
 
 from tqdm import tqdm
 
 
-def run(command, options, errors=()) -> int:
+def run(
+    command: Callable[[Namespace], int | None],
+    options: Namespace,
+    errors: tuple[type[Exception], ...] = (),
+) -> int:
     """
     Call command(options); return the exit code, with what went wrong on stderr.
 
-    :param errors: exceptions that mean so, beside OSError and ValueError.
+    :param command: returns an exit code, None = 0.
+    :param errors: exceptions that are reported by their text alone, beside OSError and ValueError.
     """
     try:
-        command(options)
+        return command(options) or 0
     except (OSError, ValueError, *errors) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('stopped', file=sys.stderr)
+        print('interrupted', file=sys.stderr)
         return 130
-    return 0
 
 
-def add_cache_option(parser):
+def parse(parser: ArgumentParser, args: Sequence[str] | None) -> tuple[Namespace, list[str]]:
+    """
+    Return the options of a command that takes --ros-args too, and the arguments for ros().
+
+    :param args: without the command's name; None = those of the process.
+    """
+    from rclpy.utilities import remove_ros_args
+
+    arguments = sys.argv if args is None else [parser.prog, *args]
+    return parser.parse_args(remove_ros_args(arguments)[1:]), arguments
+
+
+@contextmanager
+def ros(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Initialise ROS, and shut it down at the end; arguments are those of a command line."""
+    import rclpy  # not for commands that need no ROS
+    from rclpy.signals import SignalHandlerOptions
+
+    # Ctrl-C has to leave ROS up for as long as a cancel takes.
+    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
+
+
+def run_with_ros(
+    command: Callable[[Namespace], int | None],
+    parser: ArgumentParser,
+    args: Sequence[str] | None,
+    errors: tuple[type[Exception], ...] = (),
+) -> int:
+    """Parse the command line and call command(options) with ROS initialised; see run."""
+    options, arguments = parse(parser, args)
+    with ros(arguments):
+        return run(command, options, errors)
+
+
+def wait_for_planner(client, options: Namespace) -> None:
+    """Wait until the action of the options answers; OSError if it does not within --wait."""
+    if not client.wait_until_ready(options.wait):
+        raise OSError(
+            f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within {options.wait:g} s'
+        )
+
+
+def add_cache_option(parser: ArgumentParser) -> None:
     """Add --cache, the folder of downloaded weights."""
     parser.add_argument(
         '--cache',
@@ -35,7 +90,7 @@ def add_cache_option(parser):
     )
 
 
-def add_weights_options(parser):
+def add_weights_options(parser: ArgumentParser) -> None:
     """Add --checkpoint, --device and --dtype, as load() takes them."""
     parser.add_argument(
         '--checkpoint',
@@ -47,7 +102,7 @@ def add_weights_options(parser):
     parser.add_argument('--dtype', default='auto', help='auto, float32, bfloat16 or float16')
 
 
-def add_model_options(parser):
+def add_model_options(parser: ArgumentParser) -> None:
     """Add --model and everything else that load() takes."""
     parser.add_argument(
         '--model',
@@ -59,8 +114,8 @@ def add_model_options(parser):
     add_cache_option(parser)
 
 
-def load(name, options, progress=None):
-    """Return the world model of that name, loaded as the options say."""
+def load(name: str, options: Namespace, progress: Callable[[str, int, int], None] | None = None):
+    """Return the WorldModel of that name, loaded as the options say."""
     from ..world_model import load_world_model  # not before it is needed: torch takes seconds
 
     return load_world_model(
@@ -76,18 +131,20 @@ def load(name, options, progress=None):
 class ByteBar:
     """A progress bar of bytes for each phase, to be called with (phase, done, total)."""
 
-    def __init__(self):
-        self._bar, self._phase = None, None
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._phase = ''
 
-    def __enter__(self):
+    def __enter__(self) -> ByteBar:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, phase, done, total):
-        if phase != self._phase:
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """Show that done of total bytes of a phase are done."""
+        if self._bar is None or phase != self._phase:
             self.__exit__()
             self._bar, self._phase = tqdm(desc=phase, unit='B', unit_scale=True), phase
         self._bar.total = total

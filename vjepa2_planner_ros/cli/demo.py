@@ -8,22 +8,24 @@ stop rule ends it. The exit code is 0 only if every episode ended less than 4 cm
 true goal pose is used for that score and for nothing else.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 import json
 import os
 from pathlib import Path
-import signal
-import sys
 import time
 
 import rclpy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 
-from .demo_arm import DemoArm, SpawnedNodes
+from . import common as commands
+from .demo_arm import DemoArm
 from .demo_pictures import energy_plot, side_by_side
 from .plan import HEADING, print_iteration
+from .spawn import SpawnedNode
 from ..client import PlannerClient
 from ..control.stop_rule import StopRule
 from ..nodes.process import free_domain
@@ -33,37 +35,27 @@ FIRST_SEED = 2_000_000  # of the range kept for demonstrations
 REACHED = 0.04  # m
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the demo; return 0 only if every goal was reached."""
-    arguments = sys.argv if args is None else ['demo', *args]
-    options = _parser().parse_args(remove_ros_args(arguments)[1:])
-    # The nodes that were started are to be ended on any way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        with ExitStack() as stack:
-            return _run(options, arguments, stack)
-    except (RuntimeError, TimeoutError) as error:  # PlanFailed is a RuntimeError too
-        print(f'The demo failed: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
+    options, arguments = commands.parse(_parser(), args)
+    # PlanFailed is a RuntimeError too.
+    return commands.run(partial(_run, arguments), options, (RuntimeError,))
 
 
-def _run(options, arguments, stack):
-    nodes = None
-    if not options.no_spawn:
-        os.environ['ROS_DOMAIN_ID'] = str(free_domain())
-        os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-        print('Starting simulated arm and planner ...', flush=True)
-        nodes = stack.enter_context(SpawnedNodes(NAMESPACE, options.seed - 1, options.mode))
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    stack.callback(rclpy.try_shutdown)
-    node = rclpy.create_node('demo', namespace=None if options.no_spawn else NAMESPACE)
-    arm = stack.enter_context(DemoArm(node))
-    client = stack.enter_context(PlannerClient(node))
-    _wait_until_ready(client, arm, nodes, options.timeout)
-    episodes = [_episode(number, arm, client, options) for number in range(options.episodes)]
+def _run(arguments, options):
+    with ExitStack() as stack:
+        nodes = []
+        if not options.no_spawn:
+            os.environ['ROS_DOMAIN_ID'] = str(free_domain())
+            os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+            print('Starting simulated arm and planner ...', flush=True)
+            nodes = [stack.enter_context(node) for node in _nodes(options)]
+        stack.enter_context(commands.ros(arguments))
+        node = rclpy.create_node('demo', namespace=None if options.no_spawn else NAMESPACE)
+        arm = stack.enter_context(DemoArm(node))
+        client = stack.enter_context(PlannerClient(node))
+        _wait_until_ready(client, arm, nodes, options.timeout)
+        episodes = [_episode(number, arm, client, options) for number in range(options.episodes)]
     reached = sum(episode['distance_after'] < REACHED for episode in episodes)
     print(f'\n{reached} of {len(episodes)} goals reached (less than {REACHED * 100:.0f} cm away)')
     if options.json:
@@ -73,11 +65,21 @@ def _run(options, arguments, stack):
     return 0 if reached == len(episodes) else 1
 
 
+def _nodes(options):
+    """Yield simulation and planner as SpawnedNodes."""
+    for name, parameters, remappings in (
+        ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}),
+        ('planner', {}, {f'~/{name}': name for name in ('image', 'pose', 'gripper')}),
+    ):
+        module = f'vjepa2_planner_ros.nodes.{name}_node'
+        yield SpawnedNode(name, module, parameters, {'__ns': NAMESPACE, **remappings})
+
+
 def _wait_until_ready(client, arm, nodes, timeout):
     until = time.monotonic() + timeout
     while not (client.wait_until_ready(0.5) and arm.is_seen()):
-        if nodes is not None:
-            nodes.check()
+        for node in nodes:
+            node.check()
         if arm.planner_failure:
             raise RuntimeError(arm.planner_failure)
         if time.monotonic() > until:

@@ -1,11 +1,8 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated arm as the demo sees it: processes, topics and when the arm is at rest."""
+"""The simulated arm as the demo sees it: its topics, and when the arm is at rest."""
 
 from contextlib import ExitStack
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 
@@ -14,67 +11,19 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.msg import EndEffectorCommand
 
+from ..messages.commands import to_command_message
 from ..messages.images import to_rgb
-from ..messages.searches import to_command_message
 from ..messages.times import nanoseconds
 from ..nodes.process import spinning
+from ..simulation.panda import FINGER_TRAVEL
 
-FINGER_TRAVEL = 0.04  # m, of one Panda finger
 STARTING_TIME = 0.1  # s after a command until the arm moves: one tick of the simulation
 REST = 0.0005, 0.01  # m and closedness that the arm at rest may change between two ticks
 TICKS_AT_REST = 3
-
-
-class SpawnedNodes:
-    """The simulation and the planner as processes; a context manager that ends them."""
-
-    def __init__(self, namespace, seed, mode):
-        self._log = tempfile.TemporaryFile('w+')
-        common = ['--ros-args', '-r', f'__ns:={namespace}']
-        inputs = [
-            part for name in ('image', 'pose', 'gripper') for part in ('-r', f'~/{name}:={name}')
-        ]
-        self._processes = {
-            'simulation': self._start(
-                'simulation_node', [*common, '-p', f'seed:={seed}', '-p', f'mode:={mode}']
-            ),
-            'planner': self._start('planner_node', [*common, *inputs]),
-        }
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(5.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if error[0] is not None:
-            self._log.seek(0)
-            print('Log of the nodes:\n' + ''.join(self._log.readlines()[-30:]), file=sys.stderr)
-        self._log.close()
-
-    def check(self):
-        """Raise RuntimeError if a process has ended."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise RuntimeError(f'the {name} ended with exit code {process.returncode}')
-
-    def _start(self, module, arguments):
-        # A session of their own: Ctrl-C reaches the demo alone, which then ends them in order.
-        return subprocess.Popen(
-            [sys.executable, '-m', f'vjepa2_planner_ros.nodes.{module}', *arguments],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 class DemoArm:
@@ -162,10 +111,9 @@ class DemoArm:
 
     def execute(self, command, stamp, frame_id):
         """Publish a command and wait until the arm has followed it and has been seen at rest."""
-        message = to_command_message(command, EndEffectorCommand().header)
-        message.header.stamp, message.header.frame_id = stamp, frame_id
         sent = self._now()
-        self._commands.publish(message)
+        header = Header(stamp=stamp, frame_id=frame_id)
+        self._commands.publish(to_command_message(command, header))
         self._wait_for_rest(sent + round(STARTING_TIME * 1e9))
 
     def _keep(self, topic, message):

@@ -97,9 +97,10 @@ def replay_plan(options) -> None:
         raise ValueError(f'rate = {options.rate}: allowed: above 0')
     if not 0.0 <= options.wait < math.inf:
         raise ValueError(f'wait = {options.wait}: allowed: a finite number, 0 or more')
-    from ..history.publish import publish_plan
+    from ..history.replay import replay_by_command
 
-    publish_plan(_load(options).folder, options.rate, options.step, options.wait)
+    with commands.ros():
+        replay_by_command(_load(options).folder, options.rate, options.step, options.wait)
 
 
 def _is_bag(path):

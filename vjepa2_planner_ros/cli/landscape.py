@@ -2,62 +2,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """Console client: ask the running planner for an energy landscape, and draw it."""
 
+from __future__ import annotations
+
 import argparse
-import math
+from collections.abc import Sequence
 import os
 from pathlib import Path
-import sys
-import threading
-import time
 
-from action_msgs.msg import GoalStatus
-import rclpy
-from rclpy.action import ActionClient
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
+from std_msgs.msg import Header
 from tqdm import tqdm
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 
-from .plan import image_from_topic
-from ..client import ACCEPT_WITHIN
-from ..learning.datasets import read_picture, write_picture
+from . import common as commands
+from .goal_picture import add_goal_options, goal_picture
+from ..client import GoalClient, PlanFailed
+from ..learning.datasets import write_picture
 from ..messages.images import to_image
 from ..messages.landscapes import to_landscape
-from ..messages.results import known_code
-from ..nodes.process import spinning
-from ..planning.landscape import AXES, MAX_POINTS
+from ..planning.landscape import AXES, Landscape, MAX_POINTS
 from ..planning.landscape_plot import draw
 
 DATA, PICTURES = ('.json', '.npz'), ('.png', '.jpg', '.webp')
-GONE_AFTER = 2.0  # s for which the planner is not seen
-CANCEL_WITHIN = 5.0  # s
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Compute one landscape; return 0 only if that was possible."""
-    arguments = sys.argv if args is None else ['landscape', *args]
-    options = _parser().parse_args(remove_ros_args(arguments)[1:])
-    # Ctrl-C has to leave ROS up for as long as the cancel takes.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node('landscape_client')
-    try:
-        landscape = to_landscape(_ask(node, _goal(options), options))
-        print(table(landscape))
-        for path in options.output:
-            landscape.save(path) if path.suffix in DATA else write_picture(path, draw(landscape))
-        return 0
-    except (OSError, ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-    except KeyboardInterrupt:
-        print('cancelled', file=sys.stderr, flush=True)
-        return 130
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return commands.run_with_ros(_run, _parser(), args, (PlanFailed,))
 
 
-def table(landscape) -> str:
+def _run(options):
+    goal = _goal(options)
+    with (
+        GoalClient(ComputeEnergyLandscape, options.action) as client,
+        tqdm(total=100, unit='%', disable=None, leave=False) as bar,
+    ):
+        commands.wait_for_planner(client, options)
+        result = client.ask(
+            goal, on_feedback=lambda feedback: bar.update(100.0 * feedback.progress - bar.n)
+        )
+    landscape = to_landscape(result)
+    print(table(landscape))
+    for path in options.output:
+        landscape.save(path) if path.suffix in DATA else write_picture(path, draw(landscape))
+
+
+def table(landscape: Landscape) -> str:
     """Return where a Landscape is lowest, as a small table."""
     rows = [
         ('doing nothing', landscape.start_energy, [0.0] * len(AXES)),
@@ -87,74 +76,9 @@ def _goal(options):
         resolution=options.resolution,
         offset=options.offset,
     )
-    if options.goal:
-        goal.goal_image = to_image(read_picture(options.goal), goal.goal_image.header)
-    elif options.goal_topic:
-        goal.goal_image = image_from_topic(options.goal_topic, options.wait)
+    if not options.last:
+        goal.goal_image = to_image(goal_picture(options), Header())
     return goal
-
-
-def _ask(node, goal, options):
-    """Return the Result; RuntimeError or ValueError with what the server says if there is none."""
-    client = ActionClient(node, ComputeEnergyLandscape, options.action)
-    try:
-        with spinning(node) as executor:
-            if not client.wait_for_server(options.wait):
-                raise OSError(
-                    f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
-                    f'{options.wait:g} s'
-                )
-            answer = _result(executor, client, goal)
-    finally:
-        client.destroy()
-    if answer is None:
-        raise RuntimeError(f'GOAL_REJECTED: {options.action!r}: the planner is not active')
-    if answer.status != GoalStatus.STATUS_SUCCEEDED:
-        code = known_code(answer.result.error_code)
-        raise RuntimeError(f'{code.name}: {answer.result.error_msg}')
-    return answer.result
-
-
-def _result(executor, client, goal):
-    """Return what the server answers to a goal, None if it rejects it; Ctrl-C cancels it."""
-    with tqdm(total=100, unit='%', disable=None, leave=False) as bar:
-        # Sent on the thread that takes the answers, as PlannerClient does it.
-        sent = executor.create_task(
-            client.send_goal_async,
-            goal,
-            lambda message: bar.update(100.0 * message.feedback.progress - bar.n),
-        )
-        try:
-            handle = _wait(client, sent, ACCEPT_WITHIN)
-            if not handle.accepted:
-                return None
-            return _wait(client, executor.create_task(handle.get_result_async))
-        except KeyboardInterrupt:
-            handle = _wait(client, sent, CANCEL_WITHIN)
-            if handle.accepted:
-                _wait(client, executor.create_task(handle.cancel_goal_async), CANCEL_WITHIN)
-            raise
-
-
-def _wait(client, task, timeout=math.inf):
-    """
-    Return the result of the future that a task returns.
-
-    OSError if the planner has gone away meanwhile, or says nothing for timeout [s].
-    """
-    until = time.monotonic() + timeout
-    for _ in range(2):
-        done, seen = threading.Event(), time.monotonic()
-        task.add_done_callback(lambda _, done=done: done.set())
-        while not done.wait(0.1):
-            now = time.monotonic()
-            seen = now if client.server_is_ready() else seen
-            if now > seen + GONE_AFTER:
-                raise OSError('SEND_GOAL_FAILURE: the planner has gone away')
-            if now > until:
-                raise OSError(f'SEND_GOAL_FAILURE: no answer within {timeout:g} s')
-        task = task.result()
-    return task
 
 
 def _output(text):
@@ -179,12 +103,9 @@ def _points(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog='landscape', description=__doc__)
-    goal = parser.add_mutually_exclusive_group(required=True)
-    goal.add_argument(
+    add_goal_options(parser).add_argument(
         '--last', action='store_true', help='look from where the last plan did, at its goal'
     )
-    goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
-    goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
     parser.add_argument(
         '--axes', nargs='+', default=[], choices=AXES, help='two or three axes (default: x y)'
     )
@@ -235,13 +156,6 @@ def _parser():
         '--action',
         default='compute_energy_landscape',
         help="the planner's action (default: compute_energy_landscape)",
-    )
-    parser.add_argument(
-        '--wait',
-        type=float,
-        default=10.0,
-        metavar='S',
-        help='how long to wait for the planner and a goal topic [s]',
     )
     return parser
 

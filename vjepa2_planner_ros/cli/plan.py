@@ -2,31 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Console client: ask the running planner for the command that leads to a goal picture."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Iterable, Sequence
 from itertools import islice
 import sys
-import threading
 import time
 
 import numpy as np
-import rclpy
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
-from sensor_msgs.msg import Image
 from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import SearchIteration
 
+from . import common as commands
 from .chart import FollowChart
-from ..client import PlannerClient
-from ..learning.datasets import read_picture, write_picture
-from ..messages.images import to_rgb
-from ..messages.results import AXES, goal_yaml, PlanFailed
-from ..nodes.process import spinning
+from .goal_picture import add_goal_options, goal_picture
+from ..client import PlanFailed, PlannerClient, PlanResult
+from ..learning.datasets import write_picture
+from ..messages.goals import goal_yaml
+from ..messages.results import AXES
 
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
 
-def iteration_line(iteration) -> str:
+def iteration_line(iteration: SearchIteration) -> str:
     """Return a SearchIteration as a line under HEADING."""
     return (
         f'{iteration.iteration:4d} /{iteration.iterations_total:4d} '
@@ -36,12 +35,12 @@ def iteration_line(iteration) -> str:
     )
 
 
-def command_lines(command) -> list:
+def command_lines(command: Iterable[float]) -> list[str]:
     """Return a command [7] as lines with units."""
     return [f'  {name:8} {value:+9.4f}  {unit}' for (name, unit), value in zip(AXES, command)]
 
 
-def command_table(result) -> str:
+def command_table(result: PlanResult) -> str:
     """Return the command of a PlanResult as a small table with units."""
     return '\n'.join(
         [
@@ -54,39 +53,21 @@ def command_table(result) -> str:
     )
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Plan once, or keep the goal for later; return 0 only if that was possible."""
-    arguments = sys.argv if args is None else ['plan', *args]
-    options = _parser().parse_args(remove_ros_args(arguments)[1:])
-    # Ctrl-C has to leave ROS up for as long as the cancel takes.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        goal = (
-            read_picture(options.goal)
-            if options.goal
-            else to_rgb(image_from_topic(options.goal_topic, options.wait))
-        )
-        if options.save:
-            write_picture(options.save, goal)
-            return 0
-        if options.print_goal:
-            print(goal_yaml(goal))
-            return 0
+    return commands.run_with_ros(_run, _parser(), args, (PlanFailed,))
+
+
+def _run(options):
+    goal = goal_picture(options)
+    if options.save:
+        write_picture(options.save, goal)
+    elif options.print_goal:
+        print(goal_yaml(goal))
+    else:
         with PlannerClient(action=options.action) as client:
-            if not client.wait_until_ready(options.wait):
-                return _fail(
-                    f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within '
-                    f'{options.wait:g} s'
-                )
-            return (_plan if options.plans == 1 else _plan_on)(client, goal, options)
-    except PlanFailed as failure:
-        return _fail(str(failure))
-    except (OSError, ValueError) as error:
-        return _fail(f'INVALID_GOAL_IMAGE: {error}')
-    except KeyboardInterrupt:
-        return _fail('cancelled', 130)
-    finally:
-        rclpy.try_shutdown()
+            commands.wait_for_planner(client, options)
+            (_plan if options.plans == 1 else _plan_on)(client, goal, options)
 
 
 def _plan(client, goal, options):
@@ -96,13 +77,12 @@ def _plan(client, goal, options):
     try:
         result = client.plan(
             goal,
-            on_feedback=_drawing(chart) if options.follow else print_iteration,
+            on_feedback=chart.on_feedback if options.follow else print_iteration,
             **_goal_fields(options),
         )
     finally:
         chart.close()
     print(command_table(result))
-    return 0
 
 
 def _plan_on(client, goal, options):
@@ -110,7 +90,7 @@ def _plan_on(client, goal, options):
     print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name, _ in AXES), flush=True)
     latencies, began, chart = [], time.monotonic(), FollowChart(sys.stdout)
     results = client.plan_continuously(
-        goal, on_feedback=_drawing(chart) if options.follow else None, **_goal_fields(options)
+        goal, on_feedback=chart.on_feedback if options.follow else None, **_goal_fields(options)
     )
     for number, result in enumerate(islice(results, options.plans), 1):
         latencies.append(client.age(result.stamp))
@@ -126,17 +106,6 @@ def _plan_on(client, goal, options):
         f'{rate:.1f} plans a second; from the frame to the command {median:.3f} s (p50), '
         f'{most:.3f} s (p99)'
     )
-    return 0
-
-
-def _drawing(chart):
-    """Return an on_feedback that draws each iteration into a FollowChart."""
-
-    def draw(feedback):
-        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
-            chart.add(feedback.iteration)
-
-    return draw
 
 
 def _goal_fields(options):
@@ -156,52 +125,12 @@ def _goal_fields(options):
     }
 
 
-def print_iteration(feedback):
+def print_iteration(feedback: PlanAction.Feedback) -> None:
     """Print the iteration in a Feedback, if there is one."""
     if feedback.phase == PlanAction.Feedback.OPTIMIZING:
         print(iteration_line(feedback.iteration), flush=True)
     elif feedback.phase == PlanAction.Feedback.LOADING_MODEL:
         print(f' loading the model: {feedback.progress:4.0%}', flush=True)
-
-
-def _fail(message, code=1):
-    print(message, file=sys.stderr, flush=True)
-    return code
-
-
-def image_from_topic(topic, timeout):
-    """Return the next Image on a topic, or the latched one; OSError if none comes."""
-    node = rclpy.create_node('plan_goal')
-    arrived, images = threading.Event(), []
-
-    def keep(image):
-        images.append(image)
-        arrived.set()
-
-    try:
-        # A latched picture reaches only subscriptions that ask for it, and those no other ones.
-        for durability in (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL):
-            node.create_subscription(
-                Image,
-                topic,
-                keep,
-                QoSProfile(
-                    depth=1,
-                    durability=durability,
-                    reliability=(
-                        ReliabilityPolicy.BEST_EFFORT
-                        if durability == DurabilityPolicy.VOLATILE
-                        else ReliabilityPolicy.RELIABLE
-                    ),
-                ),
-            )
-        with spinning(node):
-            arrived.wait(timeout)
-    finally:
-        node.destroy_node()
-    if not images:
-        raise OSError(f"no image on '{topic}' within {timeout:g} s")
-    return images[0]
 
 
 def _positive(text):
@@ -212,9 +141,7 @@ def _positive(text):
 
 def _parser():
     parser = argparse.ArgumentParser(prog='plan', description=__doc__)
-    goal = parser.add_mutually_exclusive_group(required=True)
-    goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
-    goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
+    add_goal_options(parser)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         '--save', metavar='FILE', help='write the goal picture to a file and do not plan'
@@ -254,13 +181,6 @@ def _parser():
         help='plan N times in a row, each from the newest frame; print how fast',
     )
     parser.add_argument('--action', default='plan', help="the planner's action (default: plan)")
-    parser.add_argument(
-        '--wait',
-        type=float,
-        default=10.0,
-        metavar='S',
-        help='how long to wait for the planner and a goal topic [s]',
-    )
     return parser
 
 

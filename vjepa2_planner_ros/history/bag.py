@@ -198,11 +198,9 @@ def read(folder, roles=None, on_damage=None):
     """
     on_damage = on_damage or (lambda text: None)
     with open(Path(folder, MCAP), 'rb') as file:
-        index = None
-        if is_complete(folder):
-            index = mcap_file.summary(file)
-            if index is None:
-                on_damage(f'the end of {MCAP} is damaged or missing')
+        index = _index(folder, file)
+        if index is None and is_complete(folder):
+            on_damage(f'the end of {MCAP} is damaged or missing')
         records = (
             mcap_file.from_the_start(file)
             if index is None
@@ -212,6 +210,22 @@ def read(folder, roles=None, on_damage=None):
             item = Item(_topic(schema, channel), message.log_time, message.data)
             if roles is None or item.topic.role in roles:
                 yield item
+
+
+def topics(folder) -> set[Topic]:
+    """Return the topics of a bag, as far as it can be read."""
+    with open(Path(folder, MCAP), 'rb') as file:
+        index = _index(folder, file)
+    if index is None:
+        return {item.topic for item in read(folder)}
+    return {
+        _topic(index.schemas[channel.schema_id], channel) for channel in index.channels.values()
+    }
+
+
+def _index(folder, file):
+    """Return the Summary of a bag that was closed; None if there is none, or it is damaged."""
+    return mcap_file.summary(file) if is_complete(folder) else None
 
 
 def recover(folder) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .recorded import began
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
+from ..messages.commands import command_of
 from ..messages.results import AXES
 from ..messages.times import seconds
 
@@ -57,7 +58,7 @@ def to_dict(plan):
     if record.outcome == 'succeeded':
         result = {
             'command': [float(value) for value in record.command],
-            'plan': [_step(step) for step in record.plan],
+            'plan': [command_of(step).tolist() for step in record.plan],
             'target_pose': _pose(record.target_pose.pose),
             **{
                 name: getattr(record, name)
@@ -98,12 +99,6 @@ def to_dict(plan):
             for step in plan.iterations
         ],
     }
-
-
-def _step(step):
-    """Return an EndEffectorCommand as a command [7]."""
-    move, turn = step.translation, step.rotation_rpy
-    return [move.x, move.y, move.z, turn.x, turn.y, turn.z, step.gripper]
 
 
 def _pose(pose):

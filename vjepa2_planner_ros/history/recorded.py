@@ -53,9 +53,10 @@ def load(folder) -> RecordedPlan:
 
     :raise ValueError: not even its PlanRecord can, or the definitions of messages have changed.
     """
+    _require_definitions(folder)
     record, iterations, candidates, images, damage = None, [], {}, {}, []
     for item in bag.read(folder, (RECORD, SEARCH, CANDIDATES, *IMAGES), damage.append):
-        role, message = item.topic.role, _decode(item)
+        role, message = item.topic.role, item.decode()
         if role == RECORD:
             record = message
         elif role == SEARCH:
@@ -80,10 +81,11 @@ def load(folder) -> RecordedPlan:
 
 def load_record(folder):
     """Return the last PlanRecord of a recording, and texts about damage; raise as load does."""
+    _require_definitions(folder)
     damage = []
     item = next(iter([*bag.read(folder, (RECORD,), damage.append)][-1:]), None)
     _require(item, folder, damage)
-    return _decode(item), damage
+    return item.decode(), damage
 
 
 def to_candidates(message) -> Candidates:
@@ -119,6 +121,7 @@ def _require(record, folder, damage):
         raise ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
 
 
-def _decode(item):
-    require_fields(item.topic)
-    return item.decode()
+def _require_definitions(folder):
+    """Raise ValueError unless what was recorded is installed with the same fields, or fewer."""
+    for topic in bag.topics(folder):
+        require_fields(topic)

@@ -2,34 +2,103 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publish a recorded plan once more, in the rhythm in which it was made."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 import time
 
+import rclpy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
 from . import bag
-from .schemas import require_current
-from .topics import LIVE, SEARCH
+from .schemas import require_fields
+from .topics import LIVE, SEARCH, TYPES
+
+DELIVERY = Duration(seconds=5)  # for the last messages to arrive
 
 
-def replay(folder, publish, wait, rate=1.0):
+def replay(
+    folder: Path,
+    publish: Callable[[bag.Item], None],
+    wait: Callable[[float], bool],
+    rate: float = 1.0,
+) -> None:
     """
-    Publish what a recording holds of the planner's topics; return how many iterations.
+    Publish what a recording holds of the planner's topics.
 
     :param publish: called with each bag Item when its time has come.
     :param wait: called with the seconds until then, at least once an iteration; False = stop.
     :param rate: how many times as fast as it was, above 0.
     :raise ValueError: it was recorded with other message definitions.
     """
-    began, first, iterations = time.monotonic(), None, 0
+    for topic in bag.topics(folder):
+        require_fields(topic, exact=topic.role in LIVE)
+    began, first = time.monotonic(), None
     for item in bag.read(folder, LIVE):
         first = item.time if first is None else first
         due = began + (item.time - first) * 1e-9 / rate
         if not wait(max(due - time.monotonic(), 0.0)):
             break
-        require_current(item.topic)
         publish(item)
-        iterations += item.topic.role == SEARCH
-    return iterations
 
 
-def count_iterations(folder) -> int:
+def count_iterations(folder: Path) -> int:
     """Return how many iterations a recording holds."""
     return sum(1 for _ in bag.read(folder, (SEARCH,)))
+
+
+def replay_by_command(folder: Path, rate: float, step: bool, settle: float) -> None:
+    """
+    Publish a recording on the topics that it was recorded from; print each iteration.
+
+    ROS is initialised. The end of the input stops it.
+
+    :param rate: times as fast as it was.
+    :param step: wait for Enter before each iteration instead of keeping time.
+    :param settle: time for subscribers to find the topics first [s].
+    """
+    node = rclpy.create_node('history')
+    try:
+        publishers = {
+            topic: _publisher(node, topic) for topic in bag.topics(folder) if topic.role in LIVE
+        }
+        time.sleep(settle)
+        with suppress(EOFError):
+            _replay(folder, publishers, rate, step)
+        for publisher in publishers.values():
+            publisher.wait_for_all_acked(DELIVERY)
+    finally:
+        node.destroy_node()
+
+
+def _replay(folder, publishers, rate, step):
+    iterations = 0
+    if step:
+        input('Enter for iteration 1 ')
+
+    def publish(item):
+        nonlocal iterations
+        if item.topic.role == SEARCH:
+            iterations += 1
+            if step and iterations > 1:
+                input(f'Enter for iteration {iterations} ')
+            print(f'iteration {iterations}', flush=True)
+        publishers[item.topic].publish(item.data)
+
+    def wait(delay):
+        time.sleep(0.0 if step else delay)
+        return True
+
+    replay(folder, publish, wait, rate)
+
+
+def _publisher(node, topic):
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE
+    return node.create_publisher(
+        TYPES[topic.role],
+        topic.name,
+        QoSProfile(depth=1 if topic.latched else 10, durability=durability),
+    )

@@ -8,27 +8,12 @@ import re
 
 from ament_index_python.packages import get_package_share_directory
 
-BUILT_IN = {
-    'bool',
-    'byte',
-    'char',
-    'float32',
-    'float64',
-    'int8',
-    'uint8',
-    'int16',
-    'uint16',
-    'int32',
-    'uint32',
-    'int64',
-    'uint64',
-    'string',
-    'wstring',
-}
+NUMBERS = (f'{kind}{bits}' for kind in ('int', 'uint', 'float') for bits in (8, 16, 32, 64))
+BUILT_IN = {'bool', 'byte', 'char', 'string', 'wstring', *NUMBERS}
 
 
 @cache
-def definition(name) -> str:
+def definition(name: str) -> str:
     """
     Return the definition of a message and of those in it, concatenated as `ros2msg` wants it.
 
@@ -37,29 +22,33 @@ def definition(name) -> str:
     package, _, kind = name.split('/')
     texts = {}
     _collect(package, kind, texts)
-    own, *others = texts.items()
-    return '\n'.join([own[1], *(f'{"=" * 80}\nMSG: {key}\n{text}' for key, text in others)])
+    (_, first), *others = texts.items()
+    return '\n'.join([first, *(f'{"=" * 80}\nMSG: {key}\n{text}' for key, text in others)])
 
 
 @lru_cache(maxsize=64)
-def require_current(topic):
-    """Raise ValueError, if a bag Topic was recorded with another definition of its message."""
-    if _fields(topic.definition) != _fields(definition(topic.kind)):
+def require_fields(topic, exact: bool = False) -> None:
+    """
+    Raise ValueError, if a bag Topic's message is not installed, or lacks a field that is.
+
+    :param exact: or if its fields are others, as for reading it without its own definition.
+    """
+    try:
+        installed = definition(topic.kind)
+    except (OSError, LookupError):
         raise ValueError(
-            f"topic '{topic.name}' was recorded with another definition of "
-            f'{topic.kind} than is installed: allowed: the same fields'
-        )
-
-
-@lru_cache(maxsize=64)
-def require_fields(topic):
-    """Raise ValueError, if a bag Topic's message lacked a field that is installed."""
-    missing = _members(definition(topic.kind)) - _members(topic.definition)
+            f"topic '{topic.name}' holds {topic.kind}, which is not installed: it was recorded by "
+            'another version'
+        ) from None
+    text = (
+        f"topic '{topic.name}' was recorded with another definition of {topic.kind} than is "
+        'installed'
+    )
+    missing = _members(installed) - _members(topic.definition)
     if missing:
-        raise ValueError(
-            f"topic '{topic.name}' was recorded with another definition of {topic.kind} than is "
-            f'installed: it has no {", ".join(sorted(name for *_, name in missing))}'
-        )
+        raise ValueError(f'{text}: it has no {", ".join(sorted(name for *_, name in missing))}')
+    if exact and _fields(installed) != _fields(topic.definition):
+        raise ValueError(f'{text}: allowed: the same fields')
 
 
 def _members(text):

@@ -14,7 +14,8 @@ from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.msg import LandscapeAxis
 
-from .searches import command_numbers, to_pose_message
+from .commands import command_numbers
+from .searches import to_pose_message
 from .times import to_duration
 from ..planning.actions import UNITS
 from ..planning.landscape import Grid, Landscape

@@ -1,20 +1,19 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the planner's action is asked with and answers with, as Python has it."""
+"""What the planner's action answers, as Python objects."""
 
-from array import array
+from __future__ import annotations
+
 from dataclasses import dataclass
-import io
-from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from vjepa2_interfaces.action import PlanAction
 
+from .commands import command_of
 from .error_codes import ErrorCode
 from .times import seconds
-from ..learning.datasets import read_picture
 
 # Of a command, with their units.
 AXES = (
@@ -55,11 +54,11 @@ class PlanResult:
     plan: np.ndarray  # [H, 7], the whole horizon
     stamp: Time  # of the frame planned from
     frame_id: str  # robot base frame
-    target_pose: PoseStamped  # where command leads, or None
+    target_pose: PoseStamped | None  # where command leads
     energy: float  # predicted after the plan
     start_energy: float  # predicted after doing nothing
     confidence: float  # 0..1
-    iteration_energies: tuple  # best so far after each iteration
+    iteration_energies: tuple[float, ...]  # best so far after each iteration
     iterations: int
     model: str
     plan_id: bytes
@@ -68,58 +67,16 @@ class PlanResult:
     optimization_time: float  # s
 
 
-def known_code(number) -> ErrorCode:
+def known_code(number: int) -> ErrorCode:
     """Return the ErrorCode of a number; UNKNOWN for one of a newer server."""
     return ErrorCode(number) if number in ErrorCode.__members__.values() else ErrorCode.UNKNOWN
 
 
-def goal_yaml(picture) -> str:
-    """Return a PlanAction goal with a picture, uint8 [H, W, 3] RGB, as YAML on one line."""
-    from PIL import Image as Picture
-
-    png = io.BytesIO()
-    Picture.fromarray(picture).save(png, 'PNG')
-    return f'{{goal_image_compressed: {{format: png, data: {list(png.getvalue())}}}}}'
-
-
-def picture_message(picture):
-    """Return the Image or CompressedImage of a message, an array or a file's path."""
-    if isinstance(picture, (Image, CompressedImage)):
-        return picture
-    if isinstance(picture, (str, Path)):
-        picture = read_picture(picture)
-    picture = np.ascontiguousarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(
-            f'picture = {picture.dtype} {picture.shape}: allowed: uint8 [H, W, 3] RGB'
-        )
-    height, width, _ = picture.shape
-    return Image(
-        height=height,
-        width=width,
-        encoding='rgb8',
-        step=3 * width,
-        data=array('B', picture.tobytes()),
-    )
-
-
-def to_result(result):
+def to_result(result: PlanAction.Result) -> PlanResult:
     """Return the PlanResult of a PlanAction Result."""
-    steps = [
-        (
-            step.translation.x,
-            step.translation.y,
-            step.translation.z,
-            step.rotation_rpy.x,
-            step.rotation_rpy.y,
-            step.rotation_rpy.z,
-            step.gripper,
-        )
-        for step in result.plan
-    ]
     return PlanResult(
         command=np.array(result.command),
-        plan=np.array(steps),
+        plan=np.array([command_of(step) for step in result.plan]),
         stamp=result.header.stamp,
         frame_id=result.header.frame_id,
         target_pose=result.target_pose if result.has_target_pose else None,

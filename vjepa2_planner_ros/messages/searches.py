@@ -1,36 +1,17 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Results, commands and iterations of the search as ROS messages."""
+"""Results and iterations of the search as ROS messages."""
 
 from array import array
 
-from geometry_msgs.msg import Point, Pose, PoseStamped, Vector3
+from geometry_msgs.msg import Point, Pose, PoseStamped
 import numpy as np
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import EndEffectorCommand, SearchCandidates, SearchIteration
+from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
+from .commands import command_numbers, to_command_message
 from .states import quaternion_of_rpy
 from .times import to_duration
-
-
-def command_numbers(command):
-    """Return a command as seven floats; ValueError unless it is seven finite numbers."""
-    numbers = [float(value) for value in command]
-    # rclpy does not check the length of fixed arrays: it would publish whatever is there.
-    if len(numbers) != 7 or not np.isfinite(numbers).all():
-        raise ValueError(f'command = {numbers}: allowed: seven finite numbers')
-    return numbers
-
-
-def to_command_message(command, header):
-    """Return the EndEffectorCommand of seven numbers (m, rad, gripper -1 close .. 1 open)."""
-    x, y, z, roll, pitch, yaw, gripper = command_numbers(command)
-    return EndEffectorCommand(
-        header=header,
-        translation=Vector3(x=x, y=y, z=z),
-        rotation_rpy=Vector3(x=roll, y=pitch, z=yaw),
-        gripper=gripper,
-    )
 
 
 def to_pose_message(state, header):

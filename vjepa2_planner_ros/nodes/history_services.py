@@ -22,7 +22,7 @@ from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 from .reporting import Topics
 from ..history import bag
 from ..history.replay import count_iterations, replay
-from ..history.schemas import require_current
+from ..history.schemas import require_fields
 from ..history.store import PlanNotFound, PlanStore
 from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, TYPES
 
@@ -165,5 +165,5 @@ class HistoryServices:
 
 def _message(item: bag.Item) -> Any:
     """Return the ROS message of an Item; ValueError if its definition has changed."""
-    require_current(item.topic)
+    require_fields(item.topic, exact=True)
     return deserialize_message(item.data, TYPES[item.topic.role])

@@ -40,18 +40,10 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     # Torch's threads spin while they wait for each other. Where cameras and drivers use the same
     # cores, that makes plans ten times slower. OpenMP reads this when torch is imported.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    # rclpy's handlers would shut the context down at once, before the client of the running goal
-    # has its result; so the signals are handled here.
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = make_node()
-    except Exception as error:
-        print(f'The node cannot start: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
+    started = start(make_node, args)
+    if started is None:
         return 1
+    node, asked = started
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     ended = threading.Event()
@@ -72,6 +64,28 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # the normal exit, which unloads torch module by module, takes longer than this
+
+
+def start(
+    make_node: Callable[[], Any], args: list[str] | None = None
+) -> tuple[Any, threading.Event] | None:
+    """
+    Initialise ROS and make a node; return it and an event that SIGINT and SIGTERM set.
+
+    None, with a line on stderr, if the node cannot be made.
+    """
+    # rclpy's handlers would shut the context down at once, before the client of the running goal
+    # has its result; so the signals are handled here.
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        return make_node(), asked
+    except Exception as error:
+        print(f'The node cannot start: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return None
 
 
 def spin_until(executor: Executor, node: Node, ended: threading.Event) -> None:

@@ -8,10 +8,7 @@ A command moves the targets of the joints over 60 % of step_time, in the physics
 behind, in the kinematic mode exactly; a newer command replaces the one under way.
 """
 
-from array import array
-import signal
 import sys
-import threading
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
@@ -20,13 +17,16 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vjepa2_interfaces.msg import EndEffectorCommand
+from vjepa2_planner_ros.messages.commands import command_of
+from vjepa2_planner_ros.messages.images import to_image
+from vjepa2_planner_ros.messages.searches import to_pose_message
+from vjepa2_planner_ros.nodes.process import start
 from vjepa2_planner_ros.planning.actions import to_action
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
-from vjepa2_planner_ros.simulation.kinematics import euler_to_matrix, matrix_to_quaternion
 from vjepa2_planner_ros.simulation.panda import FINGER_TRAVEL, MODES
 
 BASE_FRAME = 'panda_link0'
@@ -99,9 +99,9 @@ class SimulationNode(Node):
         self._sim.reset(self._seed)
         self._sim.set_state(episode.goal)
         stamp = self.get_clock().now().to_msg()
-        self._goal_image.publish(image_message(self._sim.render(), stamp, self._frame))
-        self._goal_pose.publish(pose_message(episode.goal, stamp))
-        self._goal_gripper.publish(gripper_message(episode.goal, stamp))
+        self._goal_image.publish(self._picture(stamp))
+        self._goal_pose.publish(to_pose_message(episode.goal, _header(stamp)))
+        self._goal_gripper.publish(gripper_message(episode.goal, _header(stamp)))
         self._sim.set_state(episode.start)
         self.get_logger().info(f'episode {self._seed}')
 
@@ -109,14 +109,17 @@ class SimulationNode(Node):
         self._sim.advance(self._period)
         stamp = self.get_clock().now().to_msg()
         state = self._sim.state()
-        self._pose.publish(pose_message(state, stamp))
-        self._gripper.publish(gripper_message(state, stamp))
+        self._pose.publish(to_pose_message(state, _header(stamp)))
+        self._gripper.publish(gripper_message(state, _header(stamp)))
         self._camera_info.publish(
             camera_info_message(
-                self._sim.camera_matrix(), self._sim.image_size, stamp, self._frame
+                self._sim.camera_matrix(), self._sim.image_size, _header(stamp, self._frame)
             )
         )
-        self._image.publish(image_message(self._sim.render(), stamp, self._frame))
+        self._image.publish(self._picture(stamp))
+
+    def _picture(self, stamp):
+        return to_image(self._sim.render(), _header(stamp, self._frame))
 
     def _on_command(self, message):
         if message.header.frame_id not in ('', BASE_FRAME):
@@ -124,18 +127,8 @@ class SimulationNode(Node):
                 f'command refused: its frame is {message.header.frame_id!r}, not {BASE_FRAME!r}'
             )
             return
-        command = np.array(
-            [
-                *(
-                    getattr(vector, axis)
-                    for vector in (message.translation, message.rotation_rpy)
-                    for axis in 'xyz'
-                ),
-                message.gripper,
-            ]
-        )
         try:
-            self._sim.command(to_action(command))
+            self._sim.command(to_action(command_of(message)))
         except ValueError as error:
             self.get_logger().error(f'command refused: {error}')
 
@@ -153,61 +146,37 @@ class SimulationNode(Node):
         super().destroy_node()
 
 
-def image_message(picture, stamp, frame):
-    """Return the Image of a picture, uint8 [H, W, 3] RGB."""
-    height, width = picture.shape[:2]
-    message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-    message.header.stamp = stamp
-    message.header.frame_id = frame
-    message.data = array('B', picture.tobytes())
-    return message
-
-
-def pose_message(state, stamp):
-    """Return the PoseStamped of a state [7] in the frame of the robot's base."""
-    message = PoseStamped()
-    message.header.stamp = stamp
-    message.header.frame_id = BASE_FRAME
-    position, orientation = message.pose.position, message.pose.orientation
-    position.x, position.y, position.z = (float(x) for x in state[:3])
-    orientation.x, orientation.y, orientation.z, orientation.w = (
-        float(x) for x in matrix_to_quaternion(euler_to_matrix(state[3:6]))
-    )
-    return message
-
-
-def gripper_message(state, stamp):
+def gripper_message(state, header):
     """Return the JointState of one finger: 0.04 m open .. 0 closed."""
-    message = JointState(name=[GRIPPER_JOINT], position=[FINGER_TRAVEL * (1 - float(state[6]))])
-    message.header.stamp = stamp
-    return message
+    position = FINGER_TRAVEL * (1.0 - float(state[6]))
+    return JointState(header=header, name=[GRIPPER_JOINT], position=[position])
 
 
-def camera_info_message(intrinsics, size, stamp, frame):
+def camera_info_message(intrinsics, size, header):
     """Return the CameraInfo of a pinhole camera with the intrinsics [3, 3] (pixels)."""
-    message = CameraInfo(height=size, width=size, distortion_model='plumb_bob')
-    message.header.stamp = stamp
-    message.header.frame_id = frame
-    message.d = [0.0] * 5
-    message.k = [float(x) for x in intrinsics.ravel()]
-    message.r = [float(x) for x in np.eye(3).ravel()]
-    message.p = [float(x) for x in np.hstack([intrinsics, np.zeros((3, 1))]).ravel()]
-    return message
+    return CameraInfo(
+        header=header,
+        height=size,
+        width=size,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=intrinsics.ravel().tolist(),
+        r=np.eye(3).ravel().tolist(),
+        p=np.hstack([intrinsics, np.zeros((3, 1))]).ravel().tolist(),
+    )
+
+
+def _header(stamp, frame=BASE_FRAME):
+    return Header(stamp=stamp, frame_id=frame)
 
 
 def main(args=None):
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    # rclpy's own handlers would end the context in the middle of a tick.
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = SimulationNode()
-    except Exception as error:
-        print(f'The simulation cannot start: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
+    started = start(SimulationNode, args)
+    if started is None:
         return 1
+    node, asked = started
+    # On the main thread, which made the renderer: OpenGL belongs to one thread.
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not asked.is_set():

@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command `plans`, on what the planner recorded."""
+"""The command `history`, on what the planner recorded."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import time
 
 from mcap.reader import make_reader
 import numpy as np
-from older_recording import to_older
+from older_recording import to_older, to_renamed
 from PIL import Image as Picture
 from planner_rig import closed_plans, eventually, START
 import pytest
@@ -217,19 +217,34 @@ def test_what_cannot_be_read_at_all_is_an_error(recorded, plans, tmp_path):
     assert not list(tmp_path.glob('*.*'))
 
 
-def test_a_recording_with_older_definitions_is_refused_by_name(recorded, plans, tmp_path):
-    to_older(recorded[2])
+@pytest.mark.parametrize(
+    'change, text',
+    (
+        (
+            to_older,
+            'another definition of vjepa2_interfaces/msg/PlanRecord than is installed: '
+            'it has no dropped\n',
+        ),
+        (
+            to_renamed,
+            'holds vjepa2_interfaces/msg/CemIteration, which is not installed: it was recorded '
+            'by another version\n',
+        ),
+    ),
+)
+def test_a_recording_of_an_older_version_is_refused_in_one_line(
+    recorded, plans, tmp_path, change, text
+):
+    change(recorded[2])
     for arguments in (
         ['show', 'latest'],
         ['report', 'latest', '-o', tmp_path / 'report.html'],
         ['export', 'latest', tmp_path / 'plan.json'],
+        ['replay', 'latest'],
     ):
         code, _, errors = plans(*arguments)
-        assert code == 1 and errors.endswith(
-            'another definition of vjepa2_interfaces/msg/PlanRecord than is installed: '
-            'it has no dropped\n'
-        )
-    assert 'it has no dropped' in plans('list')[1]
+        assert code == 1 and errors.endswith(text) and errors.count('\n') == 1
+    assert text in plans('list')[1]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +268,7 @@ def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
 
 
 def replaying(folder, *options):
-    """Start `plans replay` as a process."""
+    """Start `history replay` as a process."""
     return subprocess.Popen(
         [sys.executable, '-m', 'vjepa2_planner_ros.cli.history', 'replay', str(folder), *options],
         env=dict(os.environ),

@@ -1,0 +1,56 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Pages in the Chromium that is installed, headless, driven by Playwright."""
+
+import shutil
+
+import pytest
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'google-chrome', 'chromium-browser'))), None
+)
+OPTIONS = (
+    '--no-sandbox',
+    '--disable-background-networking',
+    '--use-angle=swiftshader',  # WebGL without a GPU
+    '--enable-unsafe-swiftshader',
+)
+PATIENCE = 120_000  # ms; a browser is slow on a busy machine
+
+
+@pytest.fixture
+def page():
+    """
+    Return an empty Page of Playwright; nothing may go wrong in it.
+
+    Its attribute requests holds the URLs of everything that it has fetched.
+    """
+    if CHROMIUM is None:
+        pytest.skip('no Chromium here: apt-get install chromium')
+    sync_api = pytest.importorskip('playwright.sync_api')
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = browser.new_page(viewport={'width': 1200, 'height': 900})
+        page.set_default_timeout(PATIENCE)
+        page.requests, faults = [], []
+        page.on('request', lambda request: page.requests.append(request.url))
+        page.on('pageerror', lambda error: faults.append(str(error)))
+        page.on('console', lambda line: line.type == 'error' and faults.append(line.text))
+        yield page
+        browser.close()
+    assert not faults
+
+
+def press(page, selector, start, end=None):
+    """Press the mouse in an element and release it elsewhere there (shares of its size)."""
+    element = page.locator(selector)
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
+
+    def move(across, down):
+        page.mouse.move(box['x'] + across * box['width'], box['y'] + down * box['height'])
+
+    move(*start)
+    page.mouse.down()
+    move(*(end or start))
+    page.mouse.up()
