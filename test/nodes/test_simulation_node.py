@@ -3,7 +3,9 @@
 
 """The simulation node as a process, over real DDS."""
 
+import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -23,7 +25,9 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
+import yaml
 
+CONFIG = Path(__file__).resolve().parent.parent.parent / 'config'
 SEED = 2_000_005
 SIZE = 96
 # A namespace of its own keeps the test apart from any other node.
@@ -235,6 +239,24 @@ def test_joints_are_those_of_the_description_and_fit_the_pose(listener):
     with PandaSim(SEED, image_size=64) as sim:
         sim.set_state(sample_episode(SEED).start)
         np.testing.assert_allclose(message.position, sim.joint_positions(), atol=1e-9)
+
+
+def test_rviz_and_foxglove_show_this_robot(listener):
+    manager = yaml.safe_load((CONFIG / 'planner.rviz').read_text())['Visualization Manager']
+    [arm] = [d for d in manager['Displays'] if d['Class'] == 'rviz_default_plugins/RobotModel']
+    topic = arm['Description Topic']
+    [publisher] = listener.node.get_publishers_info_by_topic(NAMESPACE + topic['Value'])
+    assert publisher.topic_type == 'std_msgs/msg/String'
+    assert publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert topic['Durability Policy'] == 'Transient Local'
+    assert arm['Enabled'] and arm['Description Source'] == 'Topic'
+    robot = ElementTree.fromstring(listener.last['robot_description'].data)
+    assert manager['Global Options']['Fixed Frame'] in {
+        link.get('name') for link in robot.findall('link')
+    }
+    panels = json.loads((CONFIG / 'foxglove_layout.json').read_text())['configById']
+    layer = panels['3D!candidates']['layers']['arm']
+    assert layer['sourceType'] == 'topic' and layer['topic'] == topic['Value']
 
 
 def test_command_moves_the_arm_and_closes_the_gripper(listener):
