@@ -3,11 +3,14 @@
 
 """The simulation node as a process, over real DDS."""
 
+import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 from geometry_msgs.msg import PoseStamped
 import numpy as np
@@ -17,10 +20,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
+import yaml
 
+CONFIG = Path(__file__).resolve().parent.parent.parent / 'config'
 SEED = 2_000_005
 SIZE = 96
 # A namespace of its own keeps the test apart from any other node.
@@ -34,10 +41,14 @@ TOPICS = {
     'goal_image': (Image, LATCHED),
     'goal_pose': (PoseStamped, LATCHED),
     'goal_gripper': (JointState, LATCHED),
+    'joint_states': (JointState, 10),
+    'robot_description': (String, LATCHED),
+    '/tf': (TFMessage, 100),  # where tf2 listens, whatever the namespace
+    '/tf_static': (TFMessage, LATCHED),
 }
 
 
-def start_node(**parameters):
+def start_node(namespace=NAMESPACE, environment=None, **parameters):
     arguments = [word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')]
     return subprocess.Popen(
         [
@@ -46,11 +57,12 @@ def start_node(**parameters):
             'vjepa2_planner_ros.nodes.simulation_node',
             '--ros-args',
             '-r',
-            f'__ns:={NAMESPACE}',
+            f'__ns:={namespace}',
             *arguments,
         ],
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **(environment or {})},
     )
 
 
@@ -150,7 +162,8 @@ def test_one_stamp_a_tick_from_the_nodes_clock(listener):
                 {
                     (m.header.stamp.sec, m.header.stamp.nanosec)
                     for m in (
-                        listener.last[name] for name in ('image', 'camera_info', 'pose', 'gripper')
+                        listener.last[name]
+                        for name in ('image', 'camera_info', 'pose', 'gripper', 'joint_states')
                     )
                 }
             )
@@ -168,6 +181,82 @@ def test_camera_info_is_that_of_the_picture(listener):
     matrix = np.reshape(info.k, (3, 3))
     np.testing.assert_allclose(matrix[:2, 2], (SIZE - 1) / 2)
     np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3], matrix)
+
+
+def chain(listener, child):
+    """Return position and Rotation of a frame in panda_link0, by what is on /tf and /tf_static."""
+    parents = {
+        message.child_frame_id: message
+        for topic in ('/tf', '/tf_static')
+        for message in listener.last[topic].transforms
+    }
+    position, rotation = np.zeros(3), Rotation.identity()
+    while child != 'panda_link0':
+        message = parents[child]
+        move, turn = message.transform.translation, message.transform.rotation
+        step = Rotation.from_quat((turn.x, turn.y, turn.z, turn.w))
+        position = step.apply(position) + (move.x, move.y, move.z)
+        rotation = step * rotation
+        child = message.header.frame_id
+    return position, rotation
+
+
+def test_frames_lead_from_the_base_to_the_pose(listener):
+    listener.until(
+        lambda: listener.last['/tf'].transforms[0].header == listener.last['pose'].header
+    )
+    position, rotation = chain(listener, 'panda_hand_tcp')
+    pose = listener.last['pose'].pose
+    np.testing.assert_allclose(
+        position, (pose.position.x, pose.position.y, pose.position.z), atol=1e-6
+    )
+    turn = pose.orientation
+    error = rotation.inv() * Rotation.from_quat((turn.x, turn.y, turn.z, turn.w))
+    assert error.magnitude() < 1e-6
+    for frame in ('panda_leftfinger', 'panda_rightfinger', 'fixed_camera', 'wrist_camera'):
+        chain(listener, frame)
+    moving = {message.child_frame_id for message in listener.last['/tf'].transforms}
+    fixed = {message.child_frame_id for message in listener.last['/tf_static'].transforms}
+    assert not moving & fixed and len(moving) == 9
+
+
+def test_joints_are_those_of_the_description_and_fit_the_pose(listener):
+    robot = ElementTree.fromstring(listener.last['robot_description'].data)
+    links = {link.get('name') for link in robot.findall('link')}
+    frames = [
+        message.child_frame_id
+        for topic in ('/tf', '/tf_static')
+        for message in listener.last[topic].transforms
+    ]
+    assert links == {'panda_link0', *frames}
+    joints = {
+        joint.get('name') for joint in robot.findall('joint') if joint.find('axis') is not None
+    }
+    message = listener.last['joint_states']
+    assert set(message.name) == joints and len(message.position) == len(joints) == 9
+    positions = dict(zip(message.name, message.position))
+    assert positions['panda_finger_joint1'] == listener.last['gripper'].position[0]
+    with PandaSim(SEED, image_size=64) as sim:
+        sim.set_state(sample_episode(SEED).start)
+        np.testing.assert_allclose(message.position, sim.joint_positions(), atol=1e-9)
+
+
+def test_rviz_and_foxglove_show_this_robot(listener):
+    manager = yaml.safe_load((CONFIG / 'planner.rviz').read_text())['Visualization Manager']
+    [arm] = [d for d in manager['Displays'] if d['Class'] == 'rviz_default_plugins/RobotModel']
+    topic = arm['Description Topic']
+    [publisher] = listener.node.get_publishers_info_by_topic(NAMESPACE + topic['Value'])
+    assert publisher.topic_type == 'std_msgs/msg/String'
+    assert publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert topic['Durability Policy'] == 'Transient Local'
+    assert arm['Enabled'] and arm['Description Source'] == 'Topic'
+    robot = ElementTree.fromstring(listener.last['robot_description'].data)
+    assert manager['Global Options']['Fixed Frame'] in {
+        link.get('name') for link in robot.findall('link')
+    }
+    panels = json.loads((CONFIG / 'foxglove_layout.json').read_text())['configById']
+    layer = panels['3D!candidates']['layers']['arm']
+    assert layer['sourceType'] == 'topic' and layer['topic'] == topic['Value']
 
 
 def test_command_moves_the_arm_and_closes_the_gripper(listener):
@@ -203,6 +292,22 @@ def test_next_episode_is_that_of_the_next_seed(listener):
     np.testing.assert_allclose(listener.state(), episode.start[[0, 1, 2, 6]], atol=1e-6)
 
 
+def test_after_the_last_seed_there_is_no_next_episode(listener):
+    process = start_node(f'{NAMESPACE}_last', seed=2**32 - 1, image_size=64)
+    last = listener.node.create_client(Trigger, f'{NAMESPACE}_last/next_episode')
+    try:
+        for _ in range(2):  # and the node lives on
+            listener.until(last.service_is_ready)
+            future = last.call_async(Trigger.Request())
+            listener.until(future.done)
+            assert not future.result().success
+            assert 'seed = 4294967296: allowed: 0 to 4294967295' in future.result().message
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
 def test_sigint_ends_the_node_with_code_0(listener):
     process = start_node(seed=1, mode='physics', image_size=64)
     for line in process.stderr:
@@ -218,5 +323,21 @@ def test_wrong_parameter_ends_the_node_with_its_name():
     process = start_node(mode='dynamic')
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "mode must be one of ('kinematic', 'physics'), got 'dynamic'" in errors
+    assert "mode = 'dynamic': allowed: kinematic or physics" in errors
+    assert 'Traceback' not in errors
+
+
+def test_seed_that_the_generators_do_not_take_ends_the_node_with_its_name():
+    process = start_node(seed=2**62)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert 'seed' in errors and '4294967295' in errors
+    assert 'Traceback' not in errors
+
+
+def test_opengl_that_cannot_render_ends_the_node_with_the_variable():
+    process = start_node(environment={'MUJOCO_GL': 'vulkan'})
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "MUJOCO_GL = 'vulkan': allowed" in errors
     assert 'Traceback' not in errors

@@ -4,6 +4,7 @@
 """What the drawn episodes have in common."""
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode, WORKSPACE
@@ -50,6 +51,18 @@ def test_same_seed_same_episode():
     np.testing.assert_array_equal(again.start, EPISODES[3].start)
     np.testing.assert_array_equal(again.goal, EPISODES[3].goal)
     assert not np.array_equal(EPISODES[3].start, EPISODES[4].start)
+
+
+def test_seeds_that_would_share_their_numbers_are_refused():
+    largest = 2**32 - 1
+    assert sample_episode(largest).seed == largest
+    # NumPy splits a longer seed into words of 32 bits: the scene of this one would be drawn from
+    # the numbers that draw start and goal of episode 5.
+    twin = 5 + 2**32
+    assert np.random.default_rng(twin).random() == np.random.default_rng([5, 1]).random()
+    for seed in (-1, twin, 2**62):
+        with pytest.raises(ValueError, match=f'seed = {seed}: allowed: 0 to {largest}'):
+            sample_episode(seed)
 
 
 def test_every_start_and_goal_can_be_reached():

@@ -98,24 +98,25 @@ def test_every_step_of_a_long_random_walk_is_possible(sim):
 def test_numbers_that_are_not_finite_are_refused(sim, bad):
     sim.set_state(CENTRE)
     before = sim.state()
-    with pytest.raises(ValueError, match='action must be finite'):
+    with pytest.raises(ValueError, match='action = .*: allowed: seven finite'):
         sim.step([0, 0, bad, 0, 0, 0, 0])
-    with pytest.raises(ValueError, match='state must be finite'):
+    with pytest.raises(ValueError, match='state = .*: allowed: seven finite'):
         sim.set_state([bad, 0, 0.2, np.pi, 0, 0, 0])
     sim.advance(1.0)
     np.testing.assert_array_equal(sim.state(), before)
 
 
 def test_wrong_arguments_are_named(sim):
-    with pytest.raises(ValueError, match='mode'):
+    with pytest.raises(ValueError, match="mode = 'dynamic': allowed: kinematic or physics"):
         PandaSim(mode='dynamic')
-    with pytest.raises(ValueError, match='image_size'):
+    with pytest.raises(ValueError, match='image_size = 0: allowed: 16 to 2048'):
         PandaSim(image_size=0)
-    with pytest.raises(ValueError, match='seed'):
-        sim.reset(-1)
+    for seed in (-1, 2**32, 2**62):
+        with pytest.raises(ValueError, match=f'seed = {seed}: allowed: 0 to 4294967295'):
+            sim.reset(seed)
     with pytest.raises(ValueError, match='closedness'):
         sim.set_state([0.47, 0, 0.2, np.pi, 0, 0, 0.04 * 100])
-    with pytest.raises(ValueError, match='7 entries'):
+    with pytest.raises(ValueError, match=r'action = \[0.0, 0.0, 0.1\]: allowed: seven'):
         sim.step([0, 0, 0.1])
 
 
@@ -244,18 +245,67 @@ def test_fingers_hold_and_lift_a_cube(physics):
     assert upper.qpos[2] - before == pytest.approx(0.2, abs=0.02)
 
 
-def test_without_opengl_the_error_names_what_to_install():
-    code = (
-        'from vjepa2_planner_ros.simulation import PandaSim\n'
-        'sim = PandaSim(0)\n'
-        'sim.step([0.01, 0, 0, 0, 0, 0, 0])\n'
-        'sim.render()'
-    )
+RENDER = """
+from vjepa2_planner_ros.simulation import PandaSim
+sim = PandaSim(0, image_size=64)
+sim.step([0.01, 0, 0, 0, 0, 0, 0])
+try:
+    sim.render()
+except RuntimeError as error:
+    print('refused', error)
+else:
+    print('rendered')
+"""
+BROKEN = """
+import ctypes
+class Without(ctypes.CDLL):
+    def __init__(self, name, *args, **kwargs):
+        if name and name.startswith(('libEGL', 'libOSMesa')):
+            raise OSError(f'{name}: cannot open shared object file')
+        super().__init__(name, *args, **kwargs)
+ctypes.CDLL = Without
+"""
+
+
+def rendered(code, **variables):
+    """Return what a fresh process prints that sets variables, runs code and then renders."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ('MUJOCO_GL', 'PYOPENGL_PLATFORM', 'DISPLAY', 'WAYLAND_DISPLAY')
+    }
     result = subprocess.run(
-        [sys.executable, '-c', code],
+        [sys.executable, '-c', code + RENDER],
         capture_output=True,
         text=True,
-        env={**os.environ, 'MUJOCO_GL': 'disable'},
+        env={**clean, **variables},
     )
-    assert result.returncode == 1
-    assert 'apt-get install -y libosmesa6' in result.stderr
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_a_working_opengl_is_found_where_none_is_named():
+    assert rendered('') == 'rendered'
+
+
+@pytest.mark.parametrize('name', ('disable', 'glfw', 'vulkan'))
+def test_value_that_cannot_render_is_named_when_a_picture_is_asked_for(name):
+    text = rendered('', MUJOCO_GL=name)
+    assert text.startswith(f"refused rendering failed: MUJOCO_GL = '{name}': allowed")
+    assert 'egl' in text or 'osmesa' in text
+
+
+@pytest.mark.parametrize('name', ('egl', 'osmesa'))
+def test_missing_library_is_no_traceback_but_what_to_install(name):
+    text = rendered(BROKEN, MUJOCO_GL=name)
+    assert text.startswith(f"refused rendering failed: MUJOCO_GL = '{name}': allowed")
+    assert 'apt-get install -y libosmesa6' in text
+    assert 'apt-get install -y libosmesa6' in rendered(BROKEN)
+
+
+def test_mujoco_imported_first_works_or_says_what_to_set():
+    text = rendered('import mujoco')
+    assert text.startswith("refused rendering failed: MUJOCO_GL = '': allowed")
+    assert 'before mujoco is imported' in text
+    working = 'egl' if 'egl' in text else 'osmesa'
+    assert rendered('import mujoco', MUJOCO_GL=working) == 'rendered'

@@ -8,9 +8,11 @@ A command moves the targets of the joints over 60 % of step_time, in the physics
 behind, in the kinematic mode exactly; a newer command replaces the one under way.
 """
 
+from collections.abc import Sequence
 import sys
 
-from geometry_msgs.msg import PoseStamped
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped, TransformStamped
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -18,33 +20,37 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
-from vjepa2_planner_ros.messages.commands import command_of
-from vjepa2_planner_ros.messages.images import to_image
-from vjepa2_planner_ros.messages.searches import to_pose_message
-from vjepa2_planner_ros.nodes.process import start
-from vjepa2_planner_ros.planning.actions import to_action
-from vjepa2_planner_ros.simulation import PandaSim, sample_episode
-from vjepa2_planner_ros.simulation.panda import FINGER_TRAVEL, MODES
 
-BASE_FRAME = 'panda_link0'
+from .process import start
+from ..messages.commands import command_of
+from ..messages.images import to_image
+from ..messages.searches import to_pose_message
+from ..planning.actions import to_action
+from ..simulation import PandaSim, sample_episode
+from ..simulation.description import BASE_FRAME, JOINTS, Transform
+from ..simulation.episodes import LARGEST_SEED
+from ..simulation.kinematics import matrix_to_quaternion
+from ..simulation.panda import FINGER_TRAVEL, MODES
+
 GRIPPER_JOINT = 'panda_finger_joint1'
 
 
 class SimulationNode(Node):
-    """Publish picture, pose and gripper of a PandaSim at a fixed rate; follow its commands."""
+    """Publish picture, state and frames of a PandaSim at a fixed rate; follow its commands."""
 
     def __init__(self):
         """Read the parameters, build the scene and begin the episode of the seed."""
         self._sim = None
         super().__init__('simulation')
-        self._seed = self._declare(
+        seed = self._declare(
             'seed',
             2_000_000,
             'Seed of the first episode: scene, start and goal.',
-            integer_range=[IntegerRange(from_value=0, to_value=2**62)],
+            integer_range=[IntegerRange(from_value=0, to_value=LARGEST_SEED)],
         )
         rate = self._declare(
             'rate',
@@ -54,7 +60,7 @@ class SimulationNode(Node):
         )
         self._period = 1.0 / rate
         self._sim = PandaSim(
-            self._seed,
+            seed,
             mode=self._declare('mode', 'kinematic', f'How commands are followed: {MODES}.'),
             image_size=self._declare(
                 'image_size',
@@ -72,7 +78,8 @@ class SimulationNode(Node):
         )
         self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
-        self._begin_episode()
+        self._describe()
+        self._begin_episode(seed)
         self._timer = self.create_timer(self._period, self._tick)
 
     def _declare(self, name, default, description, **ranges):
@@ -87,39 +94,51 @@ class SimulationNode(Node):
         )
         self._pose = self.create_publisher(PoseStamped, 'pose', 10)
         self._gripper = self.create_publisher(JointState, 'gripper', 10)
+        self._joints = self.create_publisher(JointState, 'joint_states', 10)
+        self._tf = self.create_publisher(TFMessage, '/tf', 100)
+        self._fixed_tf = self.create_publisher(TFMessage, '/tf_static', latched)
+        self._description = self.create_publisher(String, 'robot_description', latched)
         self._goal_image = self.create_publisher(Image, 'goal_image', latched)
         self._goal_pose = self.create_publisher(PoseStamped, 'goal_pose', latched)
         self._goal_gripper = self.create_publisher(JointState, 'goal_gripper', latched)
         self.create_subscription(EndEffectorCommand, 'command', self._on_command, 10)
         self.create_service(Trigger, 'next_episode', self._on_next_episode)
 
-    def _begin_episode(self):
-        """Make the scene of the seed, photograph the goal, then put the arm at the start."""
-        episode = sample_episode(self._seed)
-        self._sim.reset(self._seed)
+    def _describe(self):
+        """Publish once what never changes: the URDF and the frames that no joint moves."""
+        base, _ = self._headers()
+        self._description.publish(String(data=self._sim.description()))
+        self._fixed_tf.publish(tf_message(self._sim.fixed_transforms(), base.stamp))
+
+    def _begin_episode(self, seed):
+        """Make the scene of a seed, photograph the goal, then put the arm at the start."""
+        episode = sample_episode(seed)
+        self._seed = seed
+        self._sim.reset(seed)
         self._sim.set_state(episode.goal)
-        stamp = self.get_clock().now().to_msg()
-        self._goal_image.publish(self._picture(stamp))
-        self._goal_pose.publish(to_pose_message(episode.goal, _header(stamp)))
-        self._goal_gripper.publish(gripper_message(episode.goal, _header(stamp)))
+        base, camera = self._headers()
+        self._goal_image.publish(to_image(self._sim.render(), camera))
+        self._goal_pose.publish(to_pose_message(episode.goal, base))
+        self._goal_gripper.publish(gripper_message(episode.goal, base.stamp))
         self._sim.set_state(episode.start)
         self.get_logger().info(f'episode {self._seed}')
 
     def _tick(self):
-        self._sim.advance(self._period)
-        stamp = self.get_clock().now().to_msg()
-        state = self._sim.state()
-        self._pose.publish(to_pose_message(state, _header(stamp)))
-        self._gripper.publish(gripper_message(state, _header(stamp)))
-        self._camera_info.publish(
-            camera_info_message(
-                self._sim.camera_matrix(), self._sim.image_size, _header(stamp, self._frame)
-            )
-        )
-        self._image.publish(self._picture(stamp))
+        sim = self._sim
+        sim.advance(self._period)
+        base, camera = self._headers()
+        state = sim.state()
+        self._pose.publish(to_pose_message(state, base))
+        self._gripper.publish(gripper_message(state, base.stamp))
+        self._joints.publish(joint_message(JOINTS, sim.joint_positions(), base.stamp))
+        self._tf.publish(tf_message(sim.transforms(), base.stamp))
+        self._camera_info.publish(camera_info_message(sim.camera_matrix(), sim.image_size, camera))
+        self._image.publish(to_image(sim.render(), camera))
 
-    def _picture(self, stamp):
-        return to_image(self._sim.render(), _header(stamp, self._frame))
+    def _headers(self):
+        """Return two headers of this moment: in the frame of the base and in the camera's."""
+        stamp = self.get_clock().now().to_msg()
+        return (Header(stamp=stamp, frame_id=frame) for frame in (BASE_FRAME, self._frame))
 
     def _on_command(self, message):
         if message.header.frame_id not in ('', BASE_FRAME):
@@ -133,11 +152,11 @@ class SimulationNode(Node):
             self.get_logger().error(f'command refused: {error}')
 
     def _on_next_episode(self, request, response):
-        self._seed += 1
-        self._begin_episode()
-        response.success = True
-        response.message = f'episode {self._seed}'
-        return response
+        try:
+            self._begin_episode(self._seed + 1)
+        except ValueError as error:  # the last seed was reached
+            return Trigger.Response(success=False, message=str(error))
+        return Trigger.Response(success=True, message=f'episode {self._seed}')
 
     def destroy_node(self):
         """Free the renderer and the node."""
@@ -146,28 +165,42 @@ class SimulationNode(Node):
         super().destroy_node()
 
 
-def gripper_message(state, header):
+def gripper_message(state: np.ndarray, stamp: Time) -> JointState:
     """Return the JointState of one finger: 0.04 m open .. 0 closed."""
-    position = FINGER_TRAVEL * (1.0 - float(state[6]))
-    return JointState(header=header, name=[GRIPPER_JOINT], position=[position])
+    return joint_message([GRIPPER_JOINT], [FINGER_TRAVEL * (1 - float(state[6]))], stamp)
 
 
-def camera_info_message(intrinsics, size, header):
-    """Return the CameraInfo of a pinhole camera with the intrinsics [3, 3] (pixels)."""
+def joint_message(names: Sequence[str], positions: list[float], stamp: Time) -> JointState:
+    """Return the JointState of positions (rad, m)."""
+    return JointState(header=Header(stamp=stamp), name=names, position=positions)
+
+
+def camera_info_message(intrinsics: np.ndarray, size: int, header: Header) -> CameraInfo:
+    """Return the CameraInfo of a square picture (size, pixels) with the intrinsics [3, 3]."""
     return CameraInfo(
         header=header,
         height=size,
         width=size,
         distortion_model='plumb_bob',
-        d=[0.0] * 5,
-        k=intrinsics.ravel().tolist(),
-        r=np.eye(3).ravel().tolist(),
-        p=np.hstack([intrinsics, np.zeros((3, 1))]).ravel().tolist(),
+        d=np.zeros(5),
+        k=intrinsics.ravel(),
+        r=np.eye(3).ravel(),
+        p=np.hstack([intrinsics, np.zeros((3, 1))]).ravel(),
     )
 
 
-def _header(stamp, frame=BASE_FRAME):
-    return Header(stamp=stamp, frame_id=frame)
+def tf_message(transforms: list[Transform], stamp: Time) -> TFMessage:
+    """Return the TFMessage of poses of frames in their parents."""
+    messages = []
+    for (parent, child, _), position, rotation in transforms:
+        message = TransformStamped(child_frame_id=child)
+        message.header = Header(stamp=stamp, frame_id=parent)
+        fields = message.transform
+        fields.translation.x, fields.translation.y, fields.translation.z = position.tolist()
+        turn = fields.rotation
+        turn.x, turn.y, turn.z, turn.w = matrix_to_quaternion(rotation).tolist()
+        messages.append(message)
+    return TFMessage(transforms=messages)
 
 
 def main(args=None):

@@ -3,12 +3,12 @@
 
 """A simulated Franka Panda at a table, seen by a camera (MuJoCo, no ROS)."""
 
-from vjepa2_planner_ros.simulation.rendering import choose_opengl
+from .rendering import import_mujoco
 
-choose_opengl()  # mujoco reads the choice once, when it is imported
+import_mujoco()  # before the modules below do
 
-from vjepa2_planner_ros.simulation.episodes import Episode, sample_episode  # noqa: E402, I100
-from vjepa2_planner_ros.simulation.panda import ACTION_BOUNDS, PandaSim  # noqa: E402
-from vjepa2_planner_ros.simulation.scene import WORKSPACE  # noqa: E402
+from .episodes import Episode, sample_episode  # noqa: E402, I100
+from .panda import ACTION_BOUNDS, PandaSim  # noqa: E402
+from .scene import WORKSPACE  # noqa: E402
 
 __all__ = ['ACTION_BOUNDS', 'Episode', 'PandaSim', 'WORKSPACE', 'sample_episode']

@@ -6,12 +6,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from vjepa2_planner_ros.simulation.kinematics import DOWN, euler_to_matrix, matrix_to_euler
-from vjepa2_planner_ros.simulation.scene import WORKSPACE
 
-DISTANCE = (0.10, 0.25)
-LARGEST_TILT = 0.1
-LARGEST_YAW = 0.4
+from .kinematics import DOWN, euler_to_matrix, matrix_to_euler
+from .scene import WORKSPACE
+
+DISTANCE = (0.10, 0.25)  # m
+# 32 bits. With longer seeds a scene would be drawn from the same numbers as the start and goal of
+# another episode: NumPy splits s + 2**32 into the words [s, 1], which sample_episode uses.
+LARGEST_SEED = 2**32 - 1
+LARGEST_TILT = 0.1  # rad
+LARGEST_YAW = 0.4  # rad
 
 
 @dataclass(frozen=True)
@@ -23,15 +27,22 @@ class Episode:
     goal: np.ndarray
 
 
-def sample_episode(seed, distance=DISTANCE):
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless a seed is one of 0 to LARGEST_SEED."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f'seed = {seed}: allowed: 0 to {LARGEST_SEED}')
+
+
+def sample_episode(seed: int, distance: tuple[float, float] = DISTANCE) -> Episode:
     """
     Return the episode of a seed.
 
-    Start and goal lie in the workspace, 10 to 25 cm apart in a random direction; distance (m) is
-    another pair of least and largest. They share the
-    orientation: tool down, turned by up to 0.4 rad about the vertical after a tilt of up to
-    0.1 rad about x and y. The closedness of each is uniform in 0..1.
+    Start and goal lie in the workspace, at least distance[0] and at most distance[1] (m) apart in
+    a random direction. They share the orientation: tool down, turned by up to 0.4 rad about the
+    vertical after a tilt of up to 0.1 rad about x and y. The closedness is uniform in 0..1.
+    ValueError: the seed is out of range.
     """
+    check_seed(seed)
     rng = np.random.default_rng([seed, 1])
     low, high = np.transpose(WORKSPACE)
     while True:

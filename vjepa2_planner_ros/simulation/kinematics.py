@@ -5,6 +5,7 @@
 
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 ARM_JOINTS = 7
 FREE_JOINTS = np.array([0, 1, 3, 4, 5, 6])
@@ -18,7 +19,7 @@ MAX_YAW = 0.6  # rad, of the tool about the vertical
 DOWN = np.diag([1.0, -1.0, -1.0])
 
 
-def euler_to_matrix(rpy):
+def euler_to_matrix(rpy: ArrayLike) -> np.ndarray:
     """Return R = Rz(yaw) Ry(pitch) Rx(roll) [3, 3] of fixed-axis angles rpy (rad)."""
     (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
     return np.array(
@@ -30,7 +31,7 @@ def euler_to_matrix(rpy):
     )
 
 
-def matrix_to_euler(matrix):
+def matrix_to_euler(matrix: np.ndarray) -> np.ndarray:
     """Return roll, pitch, yaw (rad) of a rotation [3, 3]; the pitch of this arm stays < pi / 2."""
     return np.array(
         [
@@ -41,14 +42,14 @@ def matrix_to_euler(matrix):
     )
 
 
-def matrix_to_quaternion(matrix):
+def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
     """Return x, y, z, w of a rotation [3, 3]."""
     wxyz = np.empty(4)
     mujoco.mju_mat2Quat(wxyz, np.ascontiguousarray(matrix).ravel())
     return np.roll(wxyz, -1)
 
 
-def limit_tilt(matrix):
+def limit_tilt(matrix: np.ndarray) -> np.ndarray:
     """Return the rotation with the tool's tilt and yaw limited to MAX_TILT and MAX_YAW."""
     turn = np.empty(4)
     mujoco.mju_mat2Quat(turn, (matrix @ DOWN).ravel())
@@ -81,7 +82,7 @@ class ArmKinematics:
     the pose alone.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: mujoco.MjModel) -> None:
         """Keep the compiled mujoco.MjModel, whose first seven joints are the arm's."""
         self._model = model
         self._data = mujoco.MjData(model)
@@ -92,7 +93,7 @@ class ArmKinematics:
         self._limits = model.jnt_range[first.id : first.id + ARM_JOINTS].copy()
         self._jacobian = np.zeros((6, model.nv))
 
-    def forward(self, joints):
+    def forward(self, joints: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Return position [3] (m) and rotation [3, 3] of the end effector in the base frame."""
         self._data.qpos[self._qpos] = joints
         mujoco.mj_kinematics(self._model, self._data)
@@ -101,7 +102,7 @@ class ArmKinematics:
             self._data.site_xmat[self._site].reshape(3, 3).copy(),
         )
 
-    def inverse(self, position, rotation):
+    def inverse(self, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
         """
         Return the seven joint angles (rad) that bring the end effector to a pose.
 

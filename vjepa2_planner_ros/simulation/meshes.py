@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 import tempfile
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,18 +33,18 @@ class Mesh:
     """A part of one link in one colour: vertices [V, 3] m in the link frame, faces [F, 3]."""
 
     link: str
-    colour: tuple
+    colour: tuple[int, ...]
     vertices: np.ndarray
     faces: np.ndarray
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Return the folder of this package inside the user's XDG cache."""
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(base) / 'vjepa2_planner_ros'
 
 
-def panda_meshes():
+def panda_meshes() -> list[Mesh]:
     """
     Return the list of Mesh of the arm and the hand, from the cache or, at first use, the wheel.
 
@@ -64,7 +65,7 @@ def panda_meshes():
     return meshes
 
 
-def _wheel_assets():
+def _wheel_assets() -> Path:
     try:
         files = importlib.metadata.files(WHEEL) or ()
     except importlib.metadata.PackageNotFoundError:
@@ -78,7 +79,7 @@ def _wheel_assets():
     )
 
 
-def _read_link(assets, link):
+def _read_link(assets: Path, link: str) -> list[Mesh]:
     """Return the meshes of one OBJ file, one for each colour."""
     vertices, faces, uv = _parse_obj(assets / f'{link}.obj')
     if link in PLAIN_WHITE_LINKS:
@@ -100,7 +101,7 @@ def _read_link(assets, link):
     return meshes
 
 
-def _parse_obj(path):
+def _parse_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return vertices [V, 3], triangles [F, 3] and the mean texture coordinate [F, 2] of each."""
     vertices, texture, corners = [], [], []
     with open(path) as lines:
@@ -112,11 +113,13 @@ def _parse_obj(path):
                 texture.append([float(x) for x in rest.split()[:2]])
             elif kind == 'f':
                 corners.append([[int(i) for i in c.split('/')[:2]] for c in rest.split()])
-    corners = np.asarray(corners) - 1
-    return np.asarray(vertices), corners[:, :, 0], np.asarray(texture)[corners[:, :, 1]].mean(1)
+    point, coordinate = np.moveaxis(np.array(corners) - 1, 2, 0)
+    return np.array(vertices), point, np.array(texture)[coordinate].mean(1)
 
 
-def decimate(vertices, faces, size):
+def decimate(
+    vertices: np.ndarray, faces: np.ndarray, size: float
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Merge all vertices [V, 3] within one cube of edge size (m) into their mean.
 
@@ -137,7 +140,7 @@ def decimate(vertices, faces, size):
     return merged[used], faces.reshape(-1, 3)
 
 
-def _load(path):
+def _load(path: Path) -> list[Mesh]:
     meshes = []
     with np.load(path, allow_pickle=False) as data:
         for i in range(int(data['count'])):
@@ -152,10 +155,10 @@ def _load(path):
     return meshes
 
 
-def _save(path, meshes, notice):
+def _save(path: Path, meshes: list[Mesh], notice: str) -> None:
     """Write the meshes and their notice; each file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {'count': len(meshes)}
+    arrays: dict[str, Any] = {'count': len(meshes)}
     for i, mesh in enumerate(meshes):
         arrays[f'{i}.link'] = mesh.link
         arrays[f'{i}.colour'] = mesh.colour

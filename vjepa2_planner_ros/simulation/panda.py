@@ -5,16 +5,14 @@
 
 import mujoco
 import numpy as np
-from vjepa2_planner_ros.simulation.kinematics import (
-    ARM_JOINTS,
-    ArmKinematics,
-    euler_to_matrix,
-    limit_tilt,
-    matrix_to_euler,
-)
-from vjepa2_planner_ros.simulation.rendering import require_opengl
-from vjepa2_planner_ros.simulation.scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
-from vjepa2_planner_ros.simulation.variation import vary_scene
+from numpy.typing import ArrayLike
+
+from .description import JOINTS, robot_description, Transform, transforms, transforms_at_rest
+from .episodes import check_seed
+from .kinematics import ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler
+from .rendering import make_renderer
+from .scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
+from .variation import vary_scene
 
 SLEEP = int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # objects at rest cost no time
 MODES = ('kinematic', 'physics')
@@ -44,23 +42,25 @@ class PandaSim:
     """
 
     def __init__(
-        self, seed=0, *, mode='kinematic', image_size=256, step_time=STEP_TIME, camera='fixed'
-    ):
+        self,
+        seed: int = 0,
+        *,
+        mode: str = 'kinematic',
+        image_size: int = 256,
+        step_time: float = STEP_TIME,
+        camera: str = 'fixed',
+    ) -> None:
         """
         Build the scene of a seed.
 
         image_size is the edge of the square picture in pixels, step_time the duration (s) of a
         step, camera the one that render() looks through: 'fixed', or 'wrist', which sits on the
-        hand at scene.WRIST_MOUNT.
+        hand at scene.WRIST_MOUNT. ValueError: an argument is out of range.
         """
-        if mode not in MODES:
-            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
-        if not 16 <= image_size <= 2048:
-            raise ValueError(f'image_size must be 16..2048 pixels, got {image_size}')
-        if not 0.05 <= step_time <= 10:
-            raise ValueError(f'step_time must be 0.05..10 s, got {step_time}')
-        if camera not in FIELDS_OF_VIEW:
-            raise ValueError(f'camera must be one of {tuple(FIELDS_OF_VIEW)}, got {camera!r}')
+        _require(mode in MODES, 'mode', mode, ' or '.join(MODES))
+        _require(16 <= image_size <= 2048, 'image_size', image_size, '16 to 2048 pixels')
+        _require(0.05 <= step_time <= 10, 'step_time', step_time, '0.05 to 10 s')
+        _require(camera in FIELDS_OF_VIEW, 'camera', camera, ' or '.join(FIELDS_OF_VIEW))
         self.camera = camera
         # The painted shadow is made to be seen from afar; from the hand it is a hard black disc
         # that follows the camera, as no shadow of a hand is.
@@ -72,7 +72,7 @@ class PandaSim:
         self._model = build_model(self.image_size)
         self._data = mujoco.MjData(self._model)
         self._kinematics = ArmKinematics(self._model)
-        self._renderer = None
+        self._renderer: mujoco.Renderer | None = None
         first = self._model.joint('panda_joint1')
         self._arm = first.qposadr[0] + np.arange(ARM_JOINTS)
         self._fingers = np.array(
@@ -86,28 +86,27 @@ class PandaSim:
         self._shadow = self._model.geom('hand_shadow').id
         self.reset(seed)
 
-    def __enter__(self):
+    def __enter__(self) -> 'PandaSim':
         """Return the simulator itself."""
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         """Free the renderer."""
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Free the renderer; the state can still be read."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
 
-    def reset(self, seed):
-        """Make the scene of a seed (an integer >= 0) and put the arm at its home state."""
-        if seed < 0:
-            raise ValueError(f'seed must be >= 0, got {seed}')
+    def reset(self, seed: int) -> None:
+        """Make the scene of a seed, 0 to LARGEST_SEED, and put the arm at its home state."""
+        check_seed(seed)
         vary_scene(self._model, self._data, seed)
         self.set_state(HOME_STATE)
 
-    def set_state(self, state):
+    def set_state(self, state: ArrayLike) -> None:
         """
         Put the arm at a state [7] at once and at rest; the objects stay.
 
@@ -115,8 +114,7 @@ class PandaSim:
         reach.
         """
         state = _finite(state, 'state')
-        if not 0 <= state[6] <= 1:
-            raise ValueError(f'closedness must be in 0..1 (0 open), got {state[6]}')
+        _require(0 <= state[6] <= 1, 'closedness', state[6], '0 (open) to 1 (closed)')
         joints = self._kinematics.inverse(state[:3], euler_to_matrix(state[3:6]))
         finger = FINGER_TRAVEL * (1 - state[6])
         data = self._data
@@ -130,7 +128,7 @@ class PandaSim:
         if self.mode == 'physics':
             self._model.opt.enableflags |= SLEEP
 
-    def state(self):
+    def state(self) -> np.ndarray:
         """Return the measured state, float64 [7]."""
         data = self._data
         opening = data.qpos[self._fingers].mean() / FINGER_TRAVEL
@@ -142,7 +140,7 @@ class PandaSim:
             ]
         )
 
-    def step(self, action):
+    def step(self, action: ArrayLike) -> None:
         """
         Do one action [7] to its end, which takes step_time.
 
@@ -151,7 +149,7 @@ class PandaSim:
         self.command(action)
         self.advance(self._step_time)
 
-    def command(self, action):
+    def command(self, action: ArrayLike) -> None:
         """
         Set the target to the measured state composed with an action [7], replacing any other.
 
@@ -168,7 +166,7 @@ class PandaSim:
             target[7] = FINGER_TRAVEL * (1 - np.clip(state[6] + action[6], 0, 1))
         self._origin, self._target, self._elapsed = self._data.ctrl.copy(), target, 0.0
 
-    def _joints_after(self, action):
+    def _joints_after(self, action: np.ndarray) -> np.ndarray:
         """Return the joint angles for the displacement and the turn of an action."""
         low, high = np.transpose(WORKSPACE)
         position = np.clip(self._data.site_xpos[self._site] + action[:3], low, high)
@@ -180,7 +178,7 @@ class PandaSim:
                 pass
         return self._target[:7]
 
-    def advance(self, duration):
+    def advance(self, duration: float) -> None:
         """Let time pass (s): the targets of the joints move to those of the last command."""
         model, data = self._model, self._data
         if self.mode == 'kinematic':
@@ -197,27 +195,26 @@ class PandaSim:
             mujoco.mj_step(model, data)
         mujoco.mj_kinematics(model, data)
 
-    def _reference(self):
+    def _reference(self) -> np.ndarray:
         """Return the targets of the seven joints (rad) and the fingers (m) at this moment."""
         if self._elapsed >= self._motion_time:
             return self._target
         return self._origin + self._elapsed / self._motion_time * (self._target - self._origin)
 
-    def render(self):
+    def render(self) -> np.ndarray:
         """
         Return the picture of the camera, uint8 [image_size, image_size, 3] RGB.
 
-        RuntimeError: this machine has no OpenGL for rendering without a screen.
+        RuntimeError: there is no OpenGL for rendering without a screen.
         """
         if self._renderer is None:
-            require_opengl()
-            self._renderer = mujoco.Renderer(self._model, self.image_size, self.image_size)
+            self._renderer = make_renderer(self._model, self.image_size)
         self._cast_shadow()
         mujoco.mj_camlight(self._model, self._data)  # the wrist camera is where the hand is now
         self._renderer.update_scene(self._data, self.camera)
         return self._renderer.render()
 
-    def _cast_shadow(self):
+    def _cast_shadow(self) -> None:
         """Lay a blurred patch on the table where the key light throws the hand's shadow."""
         model, data = self._model, self._data
         light = model.light('key').dir
@@ -231,7 +228,7 @@ class PandaSim:
         model.geom_rgba[self._shadow, 3] = darkness * max(0, 1 - hand[2] / SHADOW_REACH)
         mujoco.mj_kinematics(model, data)
 
-    def finger_tips(self):
+    def finger_tips(self) -> np.ndarray:
         """Return where both finger tips are in the picture, [2, 2] x (right), y (down), 0..1."""
         data = self._data
         tips = data.xpos[self._finger_bodies] + (
@@ -241,7 +238,23 @@ class PandaSim:
         focal = self.camera_matrix()[0, 0] / self.image_size
         return 0.5 + focal * seen[:, :2] * (1, -1) / -seen[:, 2:]
 
-    def camera_matrix(self):
+    def joint_positions(self) -> list[float]:
+        """Return the angles (rad) and travels (m) of description.JOINTS."""
+        return [float(self._data.joint(name).qpos[0]) for name in JOINTS]
+
+    def transforms(self) -> list[Transform]:
+        """Return the pose in its parent of every frame that a joint moves."""
+        return [found for found in transforms(self._data) if found.frame.joint]
+
+    def fixed_transforms(self) -> list[Transform]:
+        """Return the pose in its parent of every frame that no joint moves, cameras included."""
+        return [found for found in transforms_at_rest(self._model) if not found.frame.joint]
+
+    def description(self) -> str:
+        """Return the URDF of the robot and its cameras."""
+        return robot_description(self._model)
+
+    def camera_matrix(self) -> np.ndarray:
         """
         Return the intrinsics [3, 3] (pixels) of the camera, which has no distortion.
 
@@ -252,10 +265,13 @@ class PandaSim:
         return np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]])
 
 
-def _finite(values, name):
-    values = np.asarray(values, dtype=np.float64)
-    if values.shape != (7,):
-        raise ValueError(f'{name} must have 7 entries, got the shape {values.shape}')
-    if not np.isfinite(values).all():
-        raise ValueError(f'{name} must be finite, got {values.tolist()}')
-    return values
+def _finite(values: ArrayLike, name: str) -> np.ndarray:
+    numbers = np.asarray(values, dtype=np.float64)
+    usable = numbers.shape == (7,) and bool(np.isfinite(numbers).all())
+    _require(usable, name, numbers.tolist(), 'seven finite numbers')
+    return numbers
+
+
+def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise ValueError(f'{name} = {value!r}: allowed: {allowed}')

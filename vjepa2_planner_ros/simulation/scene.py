@@ -5,13 +5,16 @@
 The scene: a Panda on a table with a cup and cubes, a fixed camera and one on the hand.
 
 World frame = panda_link0, the foot of the robot, whose mounting plane is the table top (z = 0).
-The model is compiled once; randomise() changes what varies with the seed in place.
+The model is compiled once; variation.vary_scene() changes what depends on the seed in place.
 """
+
+from collections.abc import Iterable
 
 import mujoco
 import numpy as np
-from vjepa2_planner_ros.simulation.meshes import panda_meshes
-from vjepa2_planner_ros.simulation.textures import TEXTURES
+
+from .meshes import Mesh, panda_meshes
+from .textures import TEXTURES
 
 WORKSPACE = ((0.32, 0.62), (-0.25, 0.25), (0.08, 0.40))
 CUBES = 5
@@ -25,71 +28,24 @@ TOOL_LENGTH = 0.1034  # m, from the flange of the hand to the point between the 
 WRIST_MOUNT = (0.07, 0.0, -0.08, 0.0, 0.0, np.pi / 2)
 WRIST_FOV = 70.0  # degrees
 # Joint frames, limits (rad), torques (N m) and identified inertias of the arm, as in the model
-# the meshes come with: offset, quaternion, range, torque, mass, centre, full inertia.
-ARM = (
-    (
-        '0 0 0.333',
-        '1 0 0 0',
-        (-2.897, 2.897),
-        87,
-        4.970684,
-        '0.003875 0.002081 -0.04762',
-        '0.70337 0.70661 0.009117 -0.000139 0.006772 0.019169',
-    ),
-    (
-        '0 0 0',
-        '1 -1 0 0',
-        (-1.7627, 1.7627),
-        87,
-        0.646926,
-        '-0.003141 -0.02872 0.003495',
-        '0.007962 0.02811 0.025995 -0.003925 0.010254 0.000704',
-    ),
-    (
-        '0 -0.316 0',
-        '1 1 0 0',
-        (-2.897, 2.897),
-        87,
-        3.228604,
-        '0.027518 0.039252 -0.066502',
-        '0.037242 0.036155 0.01083 -0.004761 -0.011396 -0.012805',
-    ),
-    (
-        '0.0825 0 0',
-        '1 1 0 0',
-        (-3.0717, -0.0698),
-        87,
-        3.587895,
-        '-0.05317 0.104419 0.027454',
-        '0.025853 0.019552 0.028323 0.007796 -0.001332 0.008641',
-    ),
-    (
-        '-0.0825 0.384 0',
-        '1 -1 0 0',
-        (-2.897, 2.897),
-        12,
-        1.225946,
-        '-0.011953 0.041065 -0.038437',
-        '0.035549 0.029474 0.008627 -0.002117 -0.004037 0.000229',
-    ),
-    (
-        '0 0 0',
-        '1 1 0 0',
-        (-0.0174, 3.7524),
-        12,
-        1.666555,
-        '0.060149 -0.014117 -0.010517',
-        '0.001964 0.004354 0.005433 0.000109 -0.001158 0.000341',
-    ),
-    (
-        '0.088 0 0',
-        '1 1 0 0',
-        (-2.897, 2.897),
-        12,
-        0.735522,
-        '0.010517 -0.004252 0.061597',
-        '0.012516 0.010027 0.004815 -0.000428 -0.001196 -0.000741',
-    ),
+# the meshes come with.
+JOINTS = (  # offset, quaternion, range, torque, mass (kg)
+    ('0 0 0.333', '1 0 0 0', (-2.897, 2.897), 87, 4.970684),
+    ('0 0 0', '1 -1 0 0', (-1.7627, 1.7627), 87, 0.646926),
+    ('0 -0.316 0', '1 1 0 0', (-2.897, 2.897), 87, 3.228604),
+    ('0.0825 0 0', '1 1 0 0', (-3.0717, -0.0698), 87, 3.587895),
+    ('-0.0825 0.384 0', '1 -1 0 0', (-2.897, 2.897), 12, 1.225946),
+    ('0 0 0', '1 1 0 0', (-0.0174, 3.7524), 12, 1.666555),
+    ('0.088 0 0', '1 1 0 0', (-2.897, 2.897), 12, 0.735522),
+)
+INERTIAS = (  # centre of mass (m), full inertia (kg m2)
+    ('0.003875 0.002081 -0.04762', '0.70337 0.70661 0.009117 -0.000139 0.006772 0.019169'),
+    ('-0.003141 -0.02872 0.003495', '0.007962 0.02811 0.025995 -0.003925 0.010254 0.000704'),
+    ('0.027518 0.039252 -0.066502', '0.037242 0.036155 0.01083 -0.004761 -0.011396 -0.012805'),
+    ('-0.05317 0.104419 0.027454', '0.025853 0.019552 0.028323 0.007796 -0.001332 0.008641'),
+    ('-0.011953 0.041065 -0.038437', '0.035549 0.029474 0.008627 -0.002117 -0.004037 0.000229'),
+    ('0.060149 -0.014117 -0.010517', '0.001964 0.004354 0.005433 0.000109 -0.001158 0.000341'),
+    ('0.010517 -0.004252 0.061597', '0.012516 0.010027 0.004815 -0.000428 -0.001196 -0.000741'),
 )
 SERVO_STIFFNESS = (4500, 4500, 3500, 3500, 2000, 2000, 2000)
 SERVO_DAMPING = (180, 180, 150, 150, 40, 40, 40)
@@ -155,7 +111,7 @@ SCENE = """
 """
 
 
-def build_model(image_size):
+def build_model(image_size: int) -> mujoco.MjModel:
     """Return the compiled mujoco.MjModel; image_size (pixels) is the largest picture."""
     meshes = panda_meshes()
     forward = np.subtract(CAMERA_TARGET, CAMERA_POSITION)
@@ -190,11 +146,11 @@ def build_model(image_size):
     return spec.compile()
 
 
-def _text(numbers):
+def _text(numbers: Iterable[float]) -> str:
     return ' '.join(f'{x:.9g}' for x in numbers)
 
 
-def _materials():
+def _materials() -> str:
     """Return one material a texture and use: table0.., wall0.."""
     return '\n'.join(
         f'<material name="{use}{i}" texture="{name}" texuniform="true" texrepeat="{r} {r}" '
@@ -204,14 +160,14 @@ def _materials():
     )
 
 
-def _visuals(meshes, link):
+def _visuals(meshes: list[Mesh], link: str) -> str:
     geoms = []
     for i, mesh in enumerate(meshes):
         if mesh.link == link:
-            colour = np.asarray(mesh.colour) / 255
+            colour: tuple[float, ...] = tuple(level / 255 for level in mesh.colour)
             if link == 'finger':  # the fingers must stand out in a small picture
                 colour = (0.95, 0.42, 0.08) if colour[0] > 0.5 else (0.12, 0.12, 0.12)
-            elif colour.min() == 1:
+            elif min(colour) == 1:
                 colour = (0.93, 0.93, 0.91)
             geoms.append(
                 f'<geom class="visual" type="mesh" mesh="mesh{i}" rgba="{_text(colour)} 1"/>'
@@ -219,7 +175,7 @@ def _visuals(meshes, link):
     return '\n'.join(geoms)
 
 
-def _arm(meshes):
+def _arm(meshes: list[Mesh]) -> str:
     """Return the nested bodies from link0 to the fingers."""
     fingers = ''.join(
         FINGER.format(i=i, quat=quat, meshes=_visuals(meshes, 'finger'))
@@ -233,7 +189,8 @@ def _arm(meshes):
         fov=WRIST_FOV,
     )
     for i in range(7, 0, -1):
-        offset, quat, limits, _, mass, centre, inertia = ARM[i - 1]
+        offset, quat, limits, _, mass = JOINTS[i - 1]
+        centre, inertia = INERTIAS[i - 1]
         body = f"""
 <body name="link{i}" pos="{offset}" quat="{quat}" gravcomp="1">
   <inertial pos="{centre}" mass="{mass}" fullinertia="{inertia}"/>
@@ -244,10 +201,10 @@ def _arm(meshes):
     return f'<body name="link0">{_visuals(meshes, "link0")}{body}</body>'
 
 
-def _actuators():
+def _actuators() -> str:
     arm = ''.join(
         f'<position joint="panda_joint{i}" kp="{SERVO_STIFFNESS[i - 1]}" '
-        f'kv="{SERVO_DAMPING[i - 1]}" forcerange="-{ARM[i - 1][3]} {ARM[i - 1][3]}"/>'
+        f'kv="{SERVO_DAMPING[i - 1]}" forcerange="-{JOINTS[i - 1][3]} {JOINTS[i - 1][3]}"/>'
         for i in range(1, 8)
     )
     return arm + (
@@ -256,7 +213,7 @@ def _actuators():
     )
 
 
-def _objects():
+def _objects() -> str:
     cubes = ''.join(
         f'<body name="cube{i}" pos="{i} 0 0"><freejoint/>'
         f'<geom name="cube{i}" type="box" size="0.02 0.02 0.02" density="300" '
@@ -273,7 +230,7 @@ def _objects():
     )
 
 
-def _cup_surface(sides=24):
+def _cup_surface(sides: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """Return vertices and triangles of an open, thick-walled cup centred at the origin."""
     half, wall = CUP_HEIGHT / 2, 0.004
     profile = np.array(

@@ -8,7 +8,7 @@ import numpy as np
 SIZE = 256
 
 
-def _noise(rng, cells):
+def _noise(rng: np.random.Generator, cells: tuple[int, int]) -> np.ndarray:
     """Return smooth periodic noise [SIZE, SIZE] in 0..1; cells (rows, columns) set its grain."""
     rows, columns = cells
     grid = rng.random((rows, columns))
@@ -23,7 +23,7 @@ def _noise(rng, cells):
     return grid
 
 
-def _make():
+def _make() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     row, column = np.mgrid[:SIZE, :SIZE]
     grain = 0.5 * _noise(rng, (64, 2)) + 0.3 * _noise(rng, (128, 4)) + 0.2 * _noise(rng, (16, 2))

@@ -7,9 +7,12 @@ import colorsys
 
 import mujoco
 import numpy as np
-from vjepa2_planner_ros.simulation.scene import CUBES, CUP_HEIGHT, CUP_RADIUS, WORKSPACE
-from vjepa2_planner_ros.simulation.textures import TEXTURES
+from numpy.random import Generator
 
+from .scene import CUBES, CUP_HEIGHT, CUP_RADIUS, WORKSPACE
+from .textures import TEXTURES
+
+Range = tuple[float, float]
 OBJECT_AREA = ((0.18, 0.78), (-0.48, 0.42))
 CUBE_HALF_SIZE = (0.015, 0.025)
 CUBE_DENSITY = 300.0
@@ -17,7 +20,7 @@ CUP_CLEARANCE = 0.13  # m, of the cup's axis from the workspace, so that the han
 BASE_CLEARANCE = 0.16
 
 
-def vary_scene(model, data, seed):
+def vary_scene(model: mujoco.MjModel, data: mujoco.MjData, seed: int) -> None:
     """Set everything in model and data that depends on the seed; nothing is recompiled."""
     rng = np.random.default_rng(seed)
     mujoco.mj_resetData(model, data)
@@ -27,11 +30,11 @@ def vary_scene(model, data, seed):
     _vary_light(model, rng)
 
 
-def _colour(rng, saturation, value):
+def _colour(rng: Generator, saturation: Range, value: Range) -> tuple[float, float, float]:
     return colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
 
 
-def _vary_cubes(model, rng):
+def _vary_cubes(model: mujoco.MjModel, rng: Generator) -> None:
     for i in range(CUBES):
         geom, body = model.geom(f'cube{i}'), model.body(f'cube{i}').id
         half = rng.uniform(*CUBE_HALF_SIZE)
@@ -46,9 +49,9 @@ def _vary_cubes(model, rng):
     mujoco.mj_setConst(model, mujoco.MjData(model))
 
 
-def _place_objects(model, data, rng):
+def _place_objects(model: mujoco.MjModel, data: mujoco.MjData, rng: Generator) -> None:
     """Put the objects upright on the table, apart from each other and from the robot's foot."""
-    placed = []
+    placed: list[tuple[float, float, float]] = []
     for name in ('cup', *(f'cube{i}' for i in range(CUBES))):
         is_cup = name == 'cup'
         radius = CUP_RADIUS if is_cup else model.geom(name).rbound[0]
@@ -62,24 +65,17 @@ def _place_objects(model, data, rng):
                 break
         placed.append((x, y, radius))
         yaw = rng.uniform(-np.pi, np.pi)
-        data.joint(model.body(name).jntadr[0]).qpos[:] = (
-            x,
-            y,
-            height,
-            np.cos(yaw / 2),
-            0,
-            0,
-            np.sin(yaw / 2),
-        )
+        pose = x, y, height, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
+        data.joint(model.body(name).jntadr[0]).qpos[:] = pose
 
 
-def _in_workspace(x, y, margin):
+def _in_workspace(x: float, y: float, margin: float) -> bool:
     return all(
         low - margin < value < high + margin for value, (low, high) in zip((x, y), WORKSPACE)
     )
 
 
-def _vary_surfaces(model, rng):
+def _vary_surfaces(model: mujoco.MjModel, rng: Generator) -> None:
     for use, geoms, saturation, value in (
         ('table', ('table',), (0.0, 0.45), (0.35, 0.85)),
         ('wall', ('wall_side', 'wall_back'), (0.0, 0.3), (0.45, 0.9)),
@@ -90,7 +86,7 @@ def _vary_surfaces(model, rng):
             model.geom(name).matid[:] = material
 
 
-def _vary_light(model, rng):
+def _vary_light(model: mujoco.MjModel, rng: Generator) -> None:
     key, fill = model.light('key'), model.light('fill')
     azimuth, slope = rng.uniform(-np.pi, np.pi), rng.uniform(0.05, 0.45)
     direction = np.array([slope * np.cos(azimuth), slope * np.sin(azimuth), -1.0])
