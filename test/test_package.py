@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package as its users meet it: imports, commands, manifests, shipped files."""
 
-import ast
 from importlib import import_module
 import os
 from pathlib import Path
@@ -11,10 +10,11 @@ import subprocess
 import sys
 
 import pytest
+from tools import rooms
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / 'README.md').read_text()
+PACKAGE = ROOT / 'vjepa2_planner_ros'
 
 # Refuses every import of what the package must not need for that, and prints what was imported.
 IMPORT_WITHOUT = """
@@ -78,30 +78,15 @@ def console_scripts():
     return re.findall(r"'(\w+) = ([\w.]+):(\w+)'", text)
 
 
-def test_the_commands_are_the_documented_ones():
-    assert {command for command, _, _ in console_scripts()} == {
-        'planner_node',
-        'simulation_node',
-        'plan',
-        'history',
-        'demo',
-        'landscape',
-        'models',
-        'encode',
-        'energy',
-    }
-
-
 @pytest.mark.parametrize('command, module, function', console_scripts())
 def test_every_command_leads_to_a_function(command, module, function):
     assert callable(getattr(import_module(module), function))
 
 
 @pytest.mark.parametrize(
-    'command', ('plan', 'history', 'demo', 'landscape', 'models', 'encode', 'energy')
+    'command, module', [row[:2] for row in console_scripts() if not row[0].endswith('_node')]
 )
-def test_a_command_explains_itself(command):
-    module = {name: module for name, module, _ in console_scripts()}[command]
+def test_a_command_explains_itself(command, module):
     done = subprocess.run(
         [sys.executable, '-m', module, '--help'], capture_output=True, text=True, timeout=60
     )
@@ -109,20 +94,43 @@ def test_a_command_explains_itself(command):
     assert done.stdout.startswith(f'usage: {command}')
 
 
-def test_every_command_of_the_readme_exists():
-    commands = set(re.findall(r'scripts/\w+', README))
-    assert {'scripts/demo', 'scripts/test'} <= commands
-    for command in commands:
-        assert os.access(ROOT / command, os.X_OK), command
-    modules = set(re.findall(r'python\s+-m (vjepa2_planner_ros[\w.]*)', README))
-    for module in modules:
+DOCUMENTS = [
+    ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
+    *sorted(ROOT.glob('docs/*.md')),
+    *sorted(ROOT.glob('vjepa2_planner_ros/weights/*.md')),
+]
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_a_document_exists(document):
+    text = document.read_text()
+    for script in re.findall(r'(?<!/)\bscripts/\w+', text):
+        assert os.access(ROOT / script, os.X_OK), script
+    commands = {command for command, _, _ in console_scripts()}
+    ran = re.findall(r'(?:scripts/run|ros2 run vjepa2_planner_ros) ([a-z]\w+)', text)
+    assert set(ran) <= commands | {'python', 'ros2', 'rqt', 'rviz2', 'mypy', 'ruff'}
+    for module in re.findall(r'python -m ((?:vjepa2_planner_ros|tools)[\w.]*)', text):
         path = ROOT / module.replace('.', '/')
         assert path.with_suffix('.py').is_file() or (path / '__main__.py').is_file(), module
+    for launch_file in re.findall(r'\w+\.launch\.py', text):
+        assert (ROOT / 'launch' / launch_file).is_file(), launch_file
 
 
-def test_every_link_of_the_readme_leads_somewhere():
-    for target in re.findall(r'\]\(([^)#]+)\)', README):
-        assert target.startswith('https://') or (ROOT / target).exists(), target
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_of_a_document_leads_somewhere(document):
+    for target, anchor in re.findall(r'\]\(([^)#]*)(?:#([^)]*))?\)', document.read_text()):
+        if target.startswith('https://'):
+            continue
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f'{target}#{anchor}'
+
+
+def anchors(document):
+    """Return the anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r'^#+ (.+)$', document.read_text(), re.M)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
 def test_error_codes_are_those_of_the_action():
@@ -134,70 +142,55 @@ def test_error_codes_are_those_of_the_action():
     assert set(re.findall(r'^uint16 (\w+)=', text, re.M)) == {code.name for code in ErrorCode}
 
 
-def python_files():
-    """Return the package's own Python files."""
-    return sorted(
-        [
-            *ROOT.glob('vjepa2_planner_ros/**/*.py'),
-            *ROOT.glob('test/**/*.py'),
-            *ROOT.glob('launch/*.py'),
-            ROOT / 'setup.py',
-        ]
-    )
-
-
 def test_every_file_names_its_licence():
-    for file in python_files():
-        assert file.read_text().splitlines()[:2] == [
-            '# Copyright 2026 The vjepa2_planner_ros authors',
-            '# SPDX-License-Identifier: Apache-2.0',
-        ], file
+    for folder in ('vjepa2_planner_ros', 'test', 'tools', 'launch'):
+        for file in ROOT.glob(f'{folder}/**/*.py'):
+            assert file.read_text().splitlines()[:2] == [
+                '# Copyright 2026 The vjepa2_planner_ros authors',
+                '# SPDX-License-Identifier: Apache-2.0',
+            ], file
 
 
-def imported_modules(file):
-    """Return the absolute names of what a file of the package imports, wherever in the file."""
-    package = file.relative_to(ROOT).with_suffix('').parts[:-1]
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            yield '.'.join(
-                [*package[: len(package) - node.level + 1], *filter(None, [node.module])]
-            )
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
+# What each room may import of the others, as docs/architecture.md draws it: arrows go down only.
+CORE = {'world_model', 'planning', 'control', 'learning', 'simulation'}
+MIDDLE = CORE | {'messages', 'history'}
+ROOMS = {
+    'world_model': set(),
+    'simulation': set(),
+    'control': set(),
+    'planning': {'world_model'},
+    'learning': {'planning', 'world_model', 'control', 'simulation', 'messages'},
+    'messages': {'planning', 'world_model'},
+    'history': {'messages', 'planning'},
+    'client': {'messages', 'planning'},
+    'nodes': MIDDLE,
+    'web': MIDDLE | {'client'},
+    'cli': MIDDLE | {'client', 'nodes', 'web'},
+}
+ROS = {'rclpy', 'launch', 'launch_ros', 'vjepa2_interfaces'}
 
 
-@pytest.mark.parametrize(
-    'folder, forbidden',
-    (
-        (
-            'world_model',
-            (
-                'rclpy',
-                'vjepa2_interfaces',
-                'vjepa2_planner_ros.planning',
-                'vjepa2_planner_ros.nodes',
-                'vjepa2_planner_ros.simulation',
-            ),
-        ),
-        (
-            'planning',
-            (
-                'rclpy',
-                'vjepa2_interfaces',
-                'vjepa2_planner_ros.nodes',
-                'vjepa2_planner_ros.simulation',
-            ),
-        ),
-        ('learning', ('rclpy', 'vjepa2_interfaces', 'vjepa2_planner_ros.nodes')),
-    ),
-)
-def test_dependencies_point_one_way(folder, forbidden):
-    for file in ROOT.glob(f'vjepa2_planner_ros/{folder}/**/*.py'):
-        for name in imported_modules(file):
-            for refused in forbidden:
-                assert name != refused and not name.startswith(refused + '.'), (file, name)
+def test_architecture_shows_the_rooms_as_they_are():
+    page = (ROOT / 'docs' / 'architecture.md').read_text()
+    assert rooms.PICTURE.search(page)[0] == rooms.picture()  # python -m tools.rooms writes it
+
+
+def test_the_root_has_only_the_client():
+    assert {file.name for file in PACKAGE.glob('*.py')} == {'__init__.py', 'client.py'}
+    folders = {file.relative_to(PACKAGE).parts[0] for file in PACKAGE.glob('*/**/*.py')}
+    assert folders <= set(ROOMS)
+
+
+@pytest.mark.parametrize('name', ROOMS)
+def test_arrows_go_down_only(name):
+    files = [*PACKAGE.glob(f'{name}.py'), *PACKAGE.glob(f'{name}/**/*.py')]
+    assert files or name == 'web'
+    for file in files:
+        for imported in rooms.imported_names(file):
+            assert rooms.room(imported) in {None, name} | ROOMS[name], (file, imported)
+            if name in CORE:
+                root = imported.partition('.')[0]
+                assert root not in ROS and not root.endswith('_msgs'), (file, imported)
 
 
 # Prints the bytes of each file in shared memory that a node has mapped.

@@ -1,9 +1,9 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write config/planner.yaml and the table in README.md from the table of parameters.
+Write config/planner.yaml and docs/parameters.md from the fields that describe the parameters.
 
-Run it in the repository after a change of settings.py:
+Run it in the repository after a change of one of them:
 scripts/run python -m tools.parameter_docs
 """
 
@@ -17,7 +17,6 @@ from vjepa2_planner_ros.nodes.settings import CameraSettings, Settings
 from vjepa2_planner_ros.planning.config import described
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = '<!-- parameters: begin -->\n', '<!-- parameters: end -->\n'
 WIDTH = 92  # columns of the YAML file
 HEADER = """\
 # Copyright 2026 The vjepa2_planner_ros authors
@@ -28,6 +27,17 @@ HEADER = """\
 # Written by: python -m tools.parameter_docs
 /**:
   ros__parameters:
+"""
+PAGE = """\
+# Parameters of the planner
+
+<!-- Written by: python -m tools.parameter_docs -->
+
+A wrong value is refused, and the message names the parameter and what is allowed. A change takes
+effect with the next goal, unless the table says otherwise. `config/planner.yaml` has every
+parameter with its default: copy what you want to change, into a file keyed `/**:`, which works
+in every namespace. `1.0` and `1` are different types: write `1.0` where a default has a dot.
+
 """
 TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 
@@ -70,8 +80,8 @@ def yaml_text():
     return HEADER + '\n'.join(lines) + '\n'
 
 
-def markdown_table():
-    """Return the table of README.md."""
+def markdown_text():
+    """Return the content of docs/parameters.md."""
     lines = ['| parameter | type | default | |', '|---|---|---|---|']
     for name, row in rows('NAME'):
         text = ' '.join(
@@ -85,20 +95,13 @@ def markdown_table():
             if part
         )
         lines.append(f'| `{name}` | {_type(row)} | `{_default(row)}` | {text} |')
-    return '\n'.join(lines) + '\n'
-
-
-def with_table(readme):
-    """Return the text of README.md with its table as it should be."""
-    before, rest = readme.split(BEGIN)
-    return before + BEGIN + markdown_table() + END + rest.split(END)[1]
+    return PAGE + '\n'.join(lines) + '\n'
 
 
 def main():
     """Write both files."""
     (ROOT / 'config' / 'planner.yaml').write_text(yaml_text())
-    readme = ROOT / 'README.md'
-    readme.write_text(with_table(readme.read_text()))
+    (ROOT / 'docs' / 'parameters.md').write_text(markdown_text())
 
 
 def _indent(level):
