@@ -30,7 +30,7 @@ class Optimizer(Protocol):
 
     @property
     def answers(self) -> Tensor:
-        """Return what may be the plan; plan() evaluates them and takes the best."""
+        """Return one or more plans [:, H, A]; plan() evaluates them and takes the best."""
 
     def ask(self) -> Tensor:
         """Return the next candidates [S, H, A]."""
