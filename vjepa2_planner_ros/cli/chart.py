@@ -10,7 +10,7 @@ from typing import TextIO
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchIteration
 
-from ..messages.results import AXES
+from ..planning.actions import AXES
 
 WIDTH, HEIGHT = 78, 12  # columns and lines of the chart; a terminal has 80 and 24
 
@@ -81,7 +81,7 @@ def chart(iterations: Sequence[SearchIteration]) -> list[str]:
 
 def _narrowing(iterations):
     last = iterations[-1]
-    for axis, (name, _) in enumerate(AXES):
+    for axis, name in enumerate(AXES):
         widest = max(item.std[axis] for item in iterations)
         if widest > 0.0:
             yield (

@@ -19,8 +19,9 @@ from .chart import FollowChart
 from .goal_picture import add_goal_options, goal_picture
 from ..client import PlanFailed, PlannerClient, PlanResult
 from ..learning.datasets import write_picture
+from ..messages.commands import UNITS
 from ..messages.goals import goal_yaml
-from ..messages.results import AXES
+from ..planning.actions import AXES
 
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
@@ -37,7 +38,7 @@ def iteration_line(iteration: SearchIteration) -> str:
 
 def command_lines(command: Iterable[float]) -> list[str]:
     """Return a command [7] as lines with units."""
-    return [f'  {name:8} {value:+9.4f}  {unit}' for (name, unit), value in zip(AXES, command)]
+    return [f'  {axis:8} {value:+9.4f}  {UNITS[axis]}' for axis, value in zip(AXES, command)]
 
 
 def command_table(result: PlanResult) -> str:
@@ -87,7 +88,7 @@ def _plan(client, goal, options):
 
 def _plan_on(client, goal, options):
     """Plan again and again from the newest frame; print each command, then rate and latency."""
-    print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name, _ in AXES), flush=True)
+    print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name in AXES), flush=True)
     latencies, began, chart = [], time.monotonic(), FollowChart(sys.stdout)
     results = client.plan_continuously(
         goal, on_feedback=chart.on_feedback if options.follow else None, **_goal_fields(options)
