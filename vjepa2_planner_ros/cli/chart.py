@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+import plotext
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchIteration
 
@@ -56,8 +57,6 @@ def chart(iterations: Sequence[SearchIteration]) -> list[str]:
     Below the energies a line for each axis that is searched: mean and standard deviation of the
     distribution, and how wide that is of the widest so far.
     """
-    import plotext  # only where a chart is drawn
-
     last = iterations[-1]
     numbers = [item.iteration for item in iterations]
     plotext.clear_figure()
