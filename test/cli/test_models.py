@@ -13,16 +13,10 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
     (tmp_path / 'vitl.pt').touch()
     assert main(['list', '--cache', str(tmp_path)]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert rows.keys() == {
-        'model',
-        'sim-panda',
-        'sim-panda-ac',
-        'vit-giant-ac',
-        'vit-large',
-        'vit-huge',
-        'vit-giant',
-        'vit-giant-384',
-    }
+    assert rows.keys() == set(
+        'model sim-panda sim-panda-ac vit-giant-ac vit-large vit-huge vit-giant '
+        'vit-giant-384'.split()
+    )
     assert f'{tmp_path}/vitl.pt' in rows['vit-large'] and '3 DOF' in rows['vit-large']
     assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']
     assert '5.270 GB' in rows['vit-giant-ac'] and '2.635 GB' in rows['vit-giant-ac']
@@ -53,20 +47,10 @@ def test_load_check_finds_weights_that_are_not_finite(tmp_path, capsys):
 
     weights = load_file(model_spec('sim-panda-ac').weights)
     weights['encoder.norm.weight'] = torch.full_like(weights['encoder.norm.weight'], torch.nan)
-    save_file(weights, tmp_path / 'damaged.safetensors')
-    assert (
-        main(
-            [
-                'load-check',
-                'sim-panda-ac',
-                '--device',
-                'cpu',
-                '--checkpoint',
-                str(tmp_path / 'damaged.safetensors'),
-            ]
-        )
-        == 1
-    )
+    damaged = tmp_path / 'damaged.safetensors'
+    save_file(weights, damaged)
+    options = ['--device', 'cpu', '--checkpoint', str(damaged)]
+    assert main(['load-check', 'sim-panda-ac', *options]) == 1
     assert 'not finite' in capsys.readouterr().err
 
 

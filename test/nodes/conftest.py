@@ -84,7 +84,7 @@ def start_command(robot):
     """Return a function that starts a module of the package against the shared planner."""
     processes = []
 
-    def start(module, *arguments):
+    def start(module, *arguments, stdout=subprocess.PIPE):
         processes.append(
             subprocess.Popen(
                 [
@@ -96,7 +96,7 @@ def start_command(robot):
                     '-r',
                     f'__ns:={robot.node.get_namespace()}',
                 ],
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=subprocess.PIPE,
                 text=True,
             )

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 from mcap.reader import make_reader
@@ -18,7 +17,6 @@ from PIL import Image as Picture
 from planner_rig import closed_plans, eventually, START
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
@@ -26,7 +24,8 @@ from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_planner_ros.cli.history import main
 from vjepa2_planner_ros.cli.plan import HEADING
 from vjepa2_planner_ros.history.bag import MCAP
-from vjepa2_planner_ros.nodes.process import spin_until
+from vjepa2_planner_ros.nodes.process import spinning
+from vjepa2_planner_ros.planning.actions import AXES
 
 
 @pytest.fixture
@@ -36,6 +35,22 @@ def recorded(robot, plans_folder, listen):
     result = robot.plan(iterations=3, samples=25, horizon=2, seed=7, time_allowance=30.0)
     eventually(lambda: len(heard) == 3)
     return result, heard, closed_plans(plans_folder)[0]
+
+
+def start(*arguments, stdout=subprocess.PIPE):
+    """Start the command as a process."""
+    return subprocess.Popen(
+        [sys.executable, '-m', 'vjepa2_planner_ros.cli.history', *arguments],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+
+
+def replaying(folder, options):
+    """Start a replay as a process."""
+    return start('replay', str(folder), *options.split())
 
 
 @pytest.fixture
@@ -76,34 +91,17 @@ def test_list_says_that_there_is_no_such_folder(tmp_path, capsys):
 def test_list_is_quiet_when_nobody_reads_on(recorded, plans_folder):
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'vjepa2_planner_ros.cli.history',
-            '--folder',
-            str(plans_folder),
-            'list',
-        ],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start('--folder', str(plans_folder), 'list', stdout=writer)
     os.close(writer)
-    assert (process.returncode, process.stderr) == (0, '')
+    assert process.communicate(timeout=60)[1] == '' and process.returncode == 0
 
 
 def test_show_prints_iterations_and_command(recorded, plans):
     result = recorded[0]
     code, output, _ = plans('show', result.plan_id.hex()[:8], '--settings')
     assert code == 0
-    assert (
-        sum(
-            line.split()[:2] in (['1', '/'], ['2', '/'], ['3', '/'])
-            for line in output.splitlines()
-        )
-        == 3
-    )
+    rows = [line.split()[:2] for line in output.splitlines()]
+    assert [row for row in rows if row[1:] == ['/']] == [['1', '/'], ['2', '/'], ['3', '/']]
     for axis, value in zip(('x', 'y', 'z'), result.command):
         assert f'  {axis:8} {value:+9.4f}  m' in output
     assert 'cem.samples: 25' in output and 'goal_image: 32 x 32' in output
@@ -116,16 +114,13 @@ def test_csv_has_every_candidate(recorded, plans, tmp_path):
     assert len(rows) == 3 * 25 * 2
     for message in recorded[1]:
         actions = np.array(message.actions).reshape(25, 2, 7)
-        own = [row for row in rows if int(row['iteration']) == message.iteration]
-        table = np.array(
-            [
-                [float(row[axis]) for axis in ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')]
-                for row in own
-            ]
+        found = [row for row in rows if int(row['iteration']) == message.iteration]
+        table = [[float(row[axis]) for axis in AXES] for row in found]
+        assert np.array_equal(np.reshape(table, (25, 2, 7)), actions)
+        assert [float(row['energy']) for row in found[::2]] == list(message.energies)
+        assert {int(row['candidate']) for row in found if row['elite'] == '1'} == set(
+            message.elites
         )
-        assert np.array_equal(table.reshape(25, 2, 7), actions)
-        assert [float(row['energy']) for row in own[::2]] == list(message.energies)
-        assert {int(row['candidate']) for row in own if row['elite'] == '1'} == set(message.elites)
 
 
 def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
@@ -136,16 +131,11 @@ def test_json_says_what_was_asked_and_found(recorded, plans, tmp_path):
     assert read['result']['command'] == list(result.command)
     assert read['result']['energy'] == result.energy
     assert read['result']['plan'] == result.plan.tolist() and len(result.plan) == 2
-    pose = result.target_pose.pose
-    assert read['result']['target_pose'] == {
-        'position': [pose.position.x, pose.position.y, pose.position.z],
-        'orientation_xyzw': [
-            pose.orientation.x,
-            pose.orientation.y,
-            pose.orientation.z,
-            pose.orientation.w,
-        ],
-    }
+    for part, name in (('position', 'position'), ('orientation', 'orientation_xyzw')):
+        field = getattr(result.target_pose.pose, part)
+        assert read['result']['target_pose'][name] == [
+            getattr(field, axis) for axis in 'xyzw' if hasattr(field, axis)
+        ]
     (state,) = read['states']
     assert np.allclose([*state['position'], state['gripper']], START[[0, 1, 2, 6]], atol=1e-9)
     assert read['time_allowance'] == 30.0
@@ -267,28 +257,12 @@ def test_what_cannot_be_done_is_said(recorded, plans, arguments, text):
     assert code == 1 and text in errors and 'Traceback' not in errors
 
 
-def replaying(folder, *options):
-    """Start `history replay` as a process."""
-    return subprocess.Popen(
-        [sys.executable, '-m', 'vjepa2_planner_ros.cli.history', 'replay', str(folder), *options],
-        env=dict(os.environ),
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
 @pytest.fixture
 def stranger(robot):
     """Return a function that keeps what arrives on a topic, like listen, but as a newcomer."""
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node('stranger', context=context, namespace=robot.node.get_namespace())
-    executor, ended = SingleThreadedExecutor(context=context), threading.Event()
-    executor.add_node(node)
-    thread = threading.Thread(target=spin_until, args=(executor, node, ended))
-    thread.start()
 
     def start(kind, topic):
         messages = []
@@ -296,10 +270,8 @@ def stranger(robot):
         return messages
 
     start.node = node
-    yield start
-    ended.set()
-    thread.join()
-    executor.shutdown()
+    with spinning(node):
+        yield start
     node.destroy_node()
     rclpy.shutdown(context=context)
 
@@ -311,7 +283,7 @@ def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
         'planner/search/candidates': SearchCandidates,
     }
     heard, pictures, candidates = (stranger(kind, topic) for topic, kind in topics.items())
-    process = replaying(recorded[2], '--step', '--wait', '3')
+    process = replaying(recorded[2], '--step --wait 3')
     try:
         for topic in topics:  # it is found beside the planner
             name = stranger.node.resolve_topic_name(topic)
@@ -338,7 +310,7 @@ def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
 
 
 def test_the_end_of_the_input_stops_a_replay(recorded):
-    process = replaying(recorded[2], '--step', '--wait', '0')
+    process = replaying(recorded[2], '--step --wait 0')
     output, errors = process.communicate('\n\n', timeout=60)
     assert process.returncode == 0 and not errors
     assert output.count('iteration 2\n') == 1 and 'iteration 3\n' not in output
@@ -347,7 +319,7 @@ def test_the_end_of_the_input_stops_a_replay(recorded):
 def test_replay_keeps_time(robot, plans_folder):
     robot.model.delay = 0.1
     robot.plan(iterations=4)
-    process = replaying(closed_plans(plans_folder)[0], '--rate', '0.5', '--wait', '0')
+    process = replaying(closed_plans(plans_folder)[0], '--rate 0.5 --wait 0')
     times = [time.monotonic() for line in process.stdout if line.startswith('iteration')]
     assert process.wait(60) == 0, (times, process.stderr.read())
     assert len(times) == 4 and times[-1] - times[0] >= 0.9 * 3 * 0.1 / 0.5

@@ -23,28 +23,9 @@ def command(start_command):
 
 def test_writes_picture_and_numbers_and_prints_where_it_is_lowest(command, goal_file, tmp_path):
     files = [str(tmp_path / f'found.{suffix}') for suffix in ('png', 'json', 'npz')]
-    process = command(
-        '--goal',
-        goal_file,
-        '--axes',
-        'x',
-        'gripper',
-        '--lowest',
-        '-0.02',
-        '-0.5',
-        '--highest',
-        '0.04',
-        '0.5',
-        '--resolution',
-        '3',
-        '3',
-        '-o',
-        files[0],
-        '-o',
-        files[1],
-        '-o',
-        files[2],
-    )
+    options = '--axes x gripper --lowest -0.02 -0.5 --highest 0.04 0.5 --resolution 3 3'
+    outputs = [word for file in files for word in ('-o', file)]
+    process = command('--goal', goal_file, *options.split(), *outputs)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     x, gripper = np.linspace(-0.02, 0.04, 3), np.array([-0.5, 0.0, 0.5])
@@ -77,20 +58,20 @@ def test_the_last_plan(command, robot):
 @pytest.mark.parametrize(
     'arguments, code, text',
     (
-        (['--axes', 'x', 'y', '--lowest', '-1.0', '0.0'], 1, 'INVALID_SETTINGS: lowest of x'),
-        (['--camera', 'left'], 1, "INVALID_SETTINGS: camera = 'left'"),
-        (['--action', 'nowhere', '--wait', '0.2'], 1, "no planner on action 'nowhere'"),
-        (['-o', 'landscape.txt'], 2, 'landscape.txt: allowed: .png'),
-        (['-o', '/nowhere/x.png'], 2, '/nowhere/x.png: allowed: a file in a folder that exists'),
-        (['-o', '/'], 2, 'output: /: allowed: .png'),
-        (['--resolution', '-1', '5'], 2, '--resolution: -1: allowed: 2 to 65536'),
-        (['--resolution', '4294967296', '3'], 2, '--resolution: 4294967296: allowed: 2 to 65536'),
-        (['--resolution', '3.5', '3'], 2, '--resolution: 3.5: allowed: 2 to 65536'),
-        (['--resolution', '60000', '3'], 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
+        ('--axes x y --lowest -1.0 0.0', 1, 'INVALID_SETTINGS: lowest of x'),
+        ('--camera left', 1, "INVALID_SETTINGS: camera = 'left'"),
+        ('--action nowhere --wait 0.2', 1, "no planner on action 'nowhere'"),
+        ('-o landscape.txt', 2, 'landscape.txt: allowed: .png'),
+        ('-o /nowhere/x.png', 2, '/nowhere/x.png: allowed: a file in a folder that exists'),
+        ('-o /', 2, 'output: /: allowed: .png'),
+        ('--resolution -1 5', 2, '--resolution: -1: allowed: 2 to 65536'),
+        ('--resolution 4294967296 3', 2, '--resolution: 4294967296: allowed: 2 to 65536'),
+        ('--resolution 3.5 3', 2, '--resolution: 3.5: allowed: 2 to 65536'),
+        ('--resolution 60000 3', 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
     ),
 )
 def test_what_cannot_be_is_said_with_an_exit_code(command, goal_file, arguments, code, text):
-    process = command('--goal', goal_file, *arguments)
+    process = command('--goal', goal_file, *arguments.split())
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code and text in errors and 'Traceback' not in errors
 

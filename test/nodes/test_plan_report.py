@@ -17,6 +17,7 @@ from vjepa2_planner_ros.history import figures
 from vjepa2_planner_ros.history.bag import MCAP
 from vjepa2_planner_ros.history.recorded import load
 from vjepa2_planner_ros.history.report import page as report
+from vjepa2_planner_ros.planning.actions import AXES
 
 # Where the points of the replay are, and what its slider says.
 POINTS = (
@@ -115,8 +116,8 @@ def test_a_report_says_what_was_found(robot, plans_folder):
         ('confidence', f'{result.confidence:.2f}'),
         (
             'time',
-            f'{result.planning_time:.3f} s, of which encoding '
-            f'{result.encoding_time:.3f} s, search {result.optimization_time:.3f} s',
+            f'{result.planning_time:.3f} s, of which encoding {result.encoding_time:.3f} s, '
+            f'search {result.optimization_time:.3f} s',
         ),
     ):
         assert f'<tr><th>{name}</th><td>{text}</td></tr>' in html
@@ -173,8 +174,7 @@ def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):
 
 
 def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
-    names = [name for name, _ in figures.AXES]
-    robot.planner.set_parameters([Parameter('search.axes', value=names)])
+    robot.planner.set_parameters([Parameter('search.axes', value=AXES)])
     robot.plan(iterations=60, samples=400)
     robot.planner.set_parameters([Parameter('search.axes', value=['x', 'y', 'z', 'gripper'])])
     html = report(load(closed_plans(plans_folder)[0]))
@@ -224,7 +224,7 @@ def test_any_choice_of_axes_can_be_drawn(robot, plans_folder, search):
     robot.plan(iterations=2, samples=30)
     robot.planner.set_parameters([Parameter('search.axes', value=['x', 'y', 'z', 'gripper'])])
     plan = load(closed_plans(plans_folder)[0])
-    names = [figures.AXES[axis][0] for axis in figures.searched_axes(plan)]
+    names = [AXES[axis] for axis in figures.searched_axes(plan)]
     assert names == search
     html = report(plan)
     assert ('id="replay"' in html) == (len(search) > 1)

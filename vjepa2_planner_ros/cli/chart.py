@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+import plotext
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchIteration
 
-from ..messages.results import AXES
+from ..planning.actions import AXES
 
 WIDTH, HEIGHT = 78, 12  # columns and lines of the chart; a terminal has 80 and 24
 
@@ -56,8 +57,6 @@ def chart(iterations: Sequence[SearchIteration]) -> list[str]:
     Below the energies a line for each axis that is searched: mean and standard deviation of the
     distribution, and how wide that is of the widest so far.
     """
-    import plotext  # only where a chart is drawn
-
     last = iterations[-1]
     numbers = [item.iteration for item in iterations]
     plotext.clear_figure()
@@ -81,7 +80,7 @@ def chart(iterations: Sequence[SearchIteration]) -> list[str]:
 
 def _narrowing(iterations):
     last = iterations[-1]
-    for axis, (name, _) in enumerate(AXES):
+    for axis, name in enumerate(AXES):
         widest = max(item.std[axis] for item in iterations)
         if widest > 0.0:
             yield (

@@ -24,9 +24,10 @@ def run(
     :param command: returns an exit code, None = 0.
     :param errors: exceptions that are reported by their text alone, beside OSError and ValueError.
     """
+    caught: tuple[type[Exception], ...] = (OSError, ValueError, *errors)
     try:
         return command(options) or 0
-    except (OSError, ValueError, *errors) as error:
+    except caught as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

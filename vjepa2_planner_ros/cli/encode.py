@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn pictures into a model's latents and write them to a NumPy file."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 import sys
 
@@ -14,12 +17,12 @@ from ..learning.datasets import read_picture
 from ..world_model import WorldModelError
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if the latents were written."""
     return commands.run(encode, _parser().parse_args(args), (WorldModelError,))
 
 
-def encode(options) -> None:
+def encode(options: argparse.Namespace) -> None:
     """
     Write latents [T, N, D], float32, with the files' names and what encoded them.
 

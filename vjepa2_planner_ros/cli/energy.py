@@ -8,7 +8,10 @@ picture. Over a folder of pictures or a bag it should fall while the scene comes
 goal; where it does not, planning with this camera and goal has little to go by.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Mapping, Sequence
 import csv
 from itertools import tee
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import common as commands
-from ..learning.datasets import open_frames, read_picture
+from ..learning.datasets import BagFrames, FolderFrames, open_frames, read_picture
 from ..planning.search import goal_energy
 from ..world_model import WorldModelError
 
@@ -32,7 +35,7 @@ class Moment(NamedTuple):
     picture: np.ndarray  # uint8 [H, W, 3] RGB
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if the energy could be told."""
     parser = _parser()
     options = parser.parse_args(args)
@@ -44,7 +47,7 @@ def main(args=None) -> int:
     return commands.run(measured, options, (WorldModelError,))
 
 
-def energy_of_pair(options) -> None:
+def energy_of_pair(options: argparse.Namespace) -> None:
     """Print the energy between two pictures."""
     pictures = [read_picture(file) for file in options.pictures]
     model = commands.load(options.model, options)
@@ -52,7 +55,7 @@ def energy_of_pair(options) -> None:
     print(f'{goal_energy(latents, goal[0]).item():.6f}')
 
 
-def energy_over(options) -> None:
+def energy_over(options: argparse.Namespace) -> None:
     """Print where the energy of a sequence begins, is lowest and ends; write all of it."""
     goal, frames = read_picture(options.pictures[0]), open_frames(options.over, options.every)
     model = commands.load(options.model, options)
@@ -73,7 +76,9 @@ def energy_over(options) -> None:
         plot.savefig(options.save, dpi=120)
 
 
-def measure(model, frames, goal):
+def measure(
+    model, frames: FolderFrames | BagFrames, goal: np.ndarray
+) -> tuple[list[tuple[float, float]], dict[str, Moment]]:
     """
     Return [(position, energy)] of frames, and the first, lowest and last as {name: Moment}.
 
@@ -83,7 +88,8 @@ def measure(model, frames, goal):
     target = model.encode(goal[None])[0]
     frames_of_latents, ahead = tee(tqdm(frames, unit='picture', disable=None))
     latents = model.encode_each(picture for _, picture in ahead)
-    points, moments = [], {}
+    points: list[tuple[float, float]] = []
+    moments: dict[str, Moment] = {}
     for (position, picture), latent in zip(frames_of_latents, latents):
         now = Moment(position, goal_energy(latent[None], target).item(), picture)
         points.append((position, now.energy))
@@ -92,7 +98,12 @@ def measure(model, frames, goal):
     return points, moments
 
 
-def draw(axis, points, moments, pictures):
+def draw(
+    axis: str,
+    points: Sequence[tuple[float, float]],
+    moments: Mapping[str, Moment],
+    pictures: Mapping[str, np.ndarray],
+):
     """
     Return a Figure: pictures {name: uint8 [H, W, 3] RGB} above the energies.
 

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """List, show, delete, export, report and replay recorded plans; no planner has to run."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 import math
 import os
 from pathlib import Path
@@ -15,7 +18,7 @@ from ..history.store import PlanNotFound, PlanStore, size_of
 from ..messages.times import seconds
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
     return commands.run(_run, options, (PlanNotFound, bag.BagInUse, ImportError))
@@ -29,7 +32,7 @@ def _run(options):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def list_plans(options) -> None:
+def list_plans(options: argparse.Namespace) -> None:
     """Print a line for each recording, newest first."""
     if options.limit < 0:
         raise ValueError(f'limit = {options.limit}: allowed: 0 or more')
@@ -44,7 +47,7 @@ def list_plans(options) -> None:
         print(_line(path))
 
 
-def show(options) -> None:
+def show(options: argparse.Namespace) -> None:
     """Print what a plan was asked, each iteration and how it ended."""
     from .plan import command_lines, HEADING, iteration_line
 
@@ -65,14 +68,14 @@ def show(options) -> None:
         print('\n'.join(f'{name}: {value}' for name, value in plan.settings.items()))
 
 
-def delete(options) -> None:
+def delete(options: argparse.Namespace) -> None:
     """Delete recordings of the folder for good."""
     store = PlanStore(options.folder)
     for plan in options.plans:
         print('deleted', store.delete(store.name_of(plan) if _is_bag(plan) else plan))
 
 
-def export(options) -> None:
+def export(options: argparse.Namespace) -> None:
     """Write a recording as the kind of file that the suffix names."""
     from ..history.export import WRITERS
 
@@ -84,14 +87,14 @@ def export(options) -> None:
     WRITERS[suffix](_load(options), options.file)
 
 
-def report(options) -> None:
+def report(options: argparse.Namespace) -> None:
     """Write a recording as one HTML page."""
     from ..history.report import page
 
     Path(options.output).write_text(page(_load(options)))
 
 
-def replay_plan(options) -> None:
+def replay_plan(options: argparse.Namespace) -> None:
     """Publish a recording's iterations on the topics they were published on."""
     if not options.rate > 0.0:
         raise ValueError(f'rate = {options.rate}: allowed: above 0')

@@ -109,30 +109,14 @@ def _parser():
     parser.add_argument(
         '--axes', nargs='+', default=[], choices=AXES, help='two or three axes (default: x y)'
     )
-    parser.add_argument(
-        '--lowest',
-        nargs='+',
-        type=float,
-        default=[],
-        metavar='VALUE',
-        help="first point on each axis [m, rad] (default: the model's bounds)",
-    )
-    parser.add_argument(
-        '--highest',
-        nargs='+',
-        type=float,
-        default=[],
-        metavar='VALUE',
-        help='last point on each axis',
-    )
-    parser.add_argument(
-        '--resolution',
-        nargs='+',
-        type=_points,
-        default=[],
-        metavar='POINTS',
-        help='points on each axis (default: 21 on two, 11 on three)',
-    )
+    for name, kind, metavar, text in (
+        ('lowest', float, 'VALUE', 'first point on each axis [m, rad] (default: the bounds)'),
+        ('highest', float, 'VALUE', 'last point on each axis'),
+        ('resolution', _points, 'POINTS', 'points on each axis (default: 21 on two, 11 on three)'),
+    ):
+        parser.add_argument(
+            f'--{name}', nargs='+', type=kind, default=[], metavar=metavar, help=text
+        )
     parser.add_argument(
         '--offset',
         nargs=len(AXES),

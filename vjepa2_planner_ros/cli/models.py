@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import sys
 from time import perf_counter
 
@@ -29,20 +30,20 @@ from ..world_model.devices import DTYPES, peak_host_memory, used_memory
 GB = 1e9
 
 
-def main(args=None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
     return commands.run(options.run, options, (WorldModelError,))
 
 
-def list_models(options) -> None:
+def list_models(options: argparse.Namespace) -> None:
     """Print the catalogue and which weights are on this machine."""
     sizes = ''.join(f'{name:>10}' for name in DTYPES)
     print(f'{"model":15}{"plans":>6}{"image":>7}{sizes}  {"licence":11} weights')
     for spec in MODELS.values():
         memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.3f} GB' for dtype in DTYPES.values())
         try:
-            weights = find_weights(spec, cache=options.cache)
+            weights = str(find_weights(spec, cache=options.cache))
         except WeightsNotFoundError:
             weights = f'not here; {spec.url}'
         print(
@@ -51,14 +52,14 @@ def list_models(options) -> None:
         )
 
 
-def download(options) -> None:
+def download(options: argparse.Namespace) -> None:
     """Download the weights of a model, unless they are on this machine."""
     with commands.ByteBar() as bar:
         path = download_weights(model_spec(options.name), options.cache, progress=bar)
     print(path)
 
 
-def load_check(options) -> None:
+def load_check(options: argparse.Namespace) -> None:
     """Load a model, use it once, and print what that took."""
     spec = model_spec(options.name)
     path = find_weights(spec, options.checkpoint, options.cache)
@@ -77,8 +78,8 @@ def load_check(options) -> None:
         f'({peak / size:.2f} x), {(peak - before) / GB:.3f} GB ({(peak - before) / size:.2f} x) '
         'above the peak before'
     )
-    if used_memory(model.device) is not None:
-        print(f'{model.device} holds {used_memory(model.device) / GB:.3f} GB')
+    if (used := used_memory(model.device)) is not None:
+        print(f'{model.device} holds {used / GB:.3f} GB')
     _use(model)
 
 

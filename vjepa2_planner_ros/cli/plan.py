@@ -15,13 +15,18 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchIteration
 
 from . import common as commands
-from .chart import FollowChart
 from .goal_picture import add_goal_options, goal_picture
 from ..client import PlanFailed, PlannerClient, PlanResult
 from ..learning.datasets import write_picture
+from ..messages.commands import UNITS
 from ..messages.goals import goal_yaml
-from ..messages.results import AXES
+from ..planning.actions import AXES
 
+# Options that are fields of the goal.
+FIELDS = (
+    *('camera', 'model', 'optimizer', 'samples', 'iterations', 'horizon', 'seed'),
+    *('time_allowance', 'best_effort'),
+)
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
 
@@ -37,7 +42,7 @@ def iteration_line(iteration: SearchIteration) -> str:
 
 def command_lines(command: Iterable[float]) -> list[str]:
     """Return a command [7] as lines with units."""
-    return [f'  {name:8} {value:+9.4f}  {unit}' for (name, unit), value in zip(AXES, command)]
+    return [f'  {axis:8} {value:+9.4f}  {UNITS[axis]}' for axis, value in zip(AXES, command)]
 
 
 def command_table(result: PlanResult) -> str:
@@ -55,7 +60,7 @@ def command_table(result: PlanResult) -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Plan once, or keep the goal for later; return 0 only if that was possible."""
-    return commands.run_with_ros(_run, _parser(), args, (PlanFailed,))
+    return commands.run_with_ros(_run, _parser(), args, (PlanFailed, ImportError))
 
 
 def _run(options):
@@ -71,30 +76,29 @@ def _run(options):
 
 
 def _plan(client, goal, options):
-    if not options.follow:
+    chart = _chart(options)
+    if chart is None:
         print(HEADING, flush=True)
-    chart = FollowChart(sys.stdout)
     try:
-        result = client.plan(
-            goal,
-            on_feedback=chart.on_feedback if options.follow else print_iteration,
-            **_goal_fields(options),
-        )
+        on_feedback = print_iteration if chart is None else chart.on_feedback
+        result = client.plan(goal, on_feedback=on_feedback, **_goal_fields(options))
     finally:
-        chart.close()
+        if chart is not None:
+            chart.close()
     print(command_table(result))
 
 
 def _plan_on(client, goal, options):
     """Plan again and again from the newest frame; print each command, then rate and latency."""
-    print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name, _ in AXES), flush=True)
-    latencies, began, chart = [], time.monotonic(), FollowChart(sys.stdout)
+    print(' plan    latency    energy   ' + ' '.join(f'{name:>8}' for name in AXES), flush=True)
+    latencies, began, chart = [], time.monotonic(), _chart(options)
     results = client.plan_continuously(
-        goal, on_feedback=chart.on_feedback if options.follow else None, **_goal_fields(options)
+        goal, on_feedback=chart and chart.on_feedback, **_goal_fields(options)
     )
     for number, result in enumerate(islice(results, options.plans), 1):
         latencies.append(client.age(result.stamp))
-        chart.close()
+        if chart is not None:
+            chart.close()
         print(
             f'{number:5d} {latencies[-1]:8.3f} s {result.energy:9.5f}   '
             + ' '.join(f'{value:+8.4f}' for value in result.command),
@@ -108,21 +112,17 @@ def _plan_on(client, goal, options):
     )
 
 
+def _chart(options):
+    """Return a FollowChart, None unless it is asked for."""
+    if not options.follow:
+        return None
+    from .chart import FollowChart  # nothing else needs plotext
+
+    return FollowChart(sys.stdout)
+
+
 def _goal_fields(options):
-    return {
-        name: getattr(options, name)
-        for name in (
-            'camera',
-            'model',
-            'optimizer',
-            'samples',
-            'iterations',
-            'horizon',
-            'seed',
-            'time_allowance',
-            'best_effort',
-        )
-    }
+    return {name: getattr(options, name) for name in FIELDS}
 
 
 def print_iteration(feedback: PlanAction.Feedback) -> None:
@@ -151,35 +151,23 @@ def _parser():
         action='store_true',
         help='print the goal for `ros2 action send_goal --stdin`, do not plan',
     )
-    parser.add_argument(
-        '--follow',
-        action='store_true',
-        help='draw the search as a chart instead of printing a table',
-    )
+    parser.add_argument('--follow', action='store_true', help='draw a chart, not a table')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
     parser.add_argument('--model', default='', help='a model to load first (default: as it is)')
     parser.add_argument('--optimizer', default='', help='cem or trust_region')
-    parser.add_argument('--samples', type=int, default=0, help='candidates an iteration')
-    parser.add_argument('--iterations', type=int, default=0, help='iterations')
-    parser.add_argument('--horizon', type=int, default=0, help='actions in the plan')
-    parser.add_argument('--seed', type=int, help='seed of the candidates')
-    parser.add_argument(
-        '--time-allowance',
-        type=float,
-        default=0.0,
-        metavar='S',
-        help='longest planning time [s] (default: no limit)',
-    )
-    parser.add_argument(
-        '--best-effort', action='store_true', help='when that is over, take the plan found so far'
-    )
-    parser.add_argument(
-        '--plans',
-        type=_positive,
-        default=1,
-        metavar='N',
-        help='plan N times in a row, each from the newest frame; print how fast',
-    )
+    for name, text in (
+        ('samples', 'candidates an iteration'),
+        ('iterations', 'iterations'),
+        ('horizon', 'actions in the plan'),
+    ):
+        parser.add_argument(f'--{name}', type=int, default=0, metavar='N', help=text)
+    parser.add_argument('--seed', type=int, metavar='N', help='seed of the candidates')
+    text = 'longest planning time [s] (default: no limit)'
+    parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S', help=text)
+    text = 'when that is over, take the plan found so far'
+    parser.add_argument('--best-effort', action='store_true', help=text)
+    text = 'plan N times in a row, each from the newest frame; print how fast'
+    parser.add_argument('--plans', type=_positive, default=1, metavar='N', help=text)
     parser.add_argument('--action', default='plan', help="the planner's action (default: plan)")
     return parser
 

@@ -7,13 +7,17 @@ The file grows message by message and is complete up to the last one at any mome
 appears when it is closed. A folder without it was left by a process that was killed.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 import fcntl
 from functools import lru_cache
 import os
 from pathlib import Path
 import shutil
+from typing import Any
 
 import yaml
 
@@ -52,7 +56,7 @@ class Item:
     time: int  # ns, ROS time at which it was published
     data: bytes  # CDR
 
-    def decode(self):
+    def decode(self) -> Any:
         """Return the message, with the fields that it had when it was recorded."""
         types = _types(self.topic.kind, self.topic.definition)
         return types.deserialize_cdr(self.data, self.topic.kind)
@@ -61,7 +65,7 @@ class Item:
 class BagWriter:
     """Writes one bag into a folder that does not exist yet; locked against other processes."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         from mcap.writer import CompressionType, Writer
 
         self._folder = Path(folder)
@@ -70,10 +74,10 @@ class BagWriter:
         _lock(self._file)
         self._mcap = Writer(self._file, compression=CompressionType.LZ4)  # quicker than zstd
         self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
-        self._channels = {}  # Topic: id
+        self._channels: dict[Topic, int] = {}
         self._summary = Summary()
 
-    def write(self, *items: Item):
+    def write(self, *items: Item) -> None:
         """Write messages; they are in the file when this returns."""
         for item in items:
             channel = self._channels.get(item.topic) or self._add(item.topic)
@@ -81,7 +85,7 @@ class BagWriter:
             self._summary.add(item)
         self._mcap.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Write what comes at the end: the index, and metadata.yaml."""
         self._mcap.finish()
         self._file.flush()
@@ -89,7 +93,7 @@ class BagWriter:
         self._file.close()
         write_metadata(self._folder, self._summary)
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Leave the bag as it is, readable up to its last message."""
         self._file.close()
 
@@ -108,17 +112,17 @@ class Summary:
     """What metadata.yaml says of a bag."""
 
     def __init__(self):
-        self.counts = Counter()  # of messages, by Topic
+        self.counts: Counter[Topic] = Counter()  # of messages
         self.begin = self.end = 0
 
-    def add(self, item):
+    def add(self, item: Item) -> None:
         """Count a message."""
         self.begin = min(self.begin, item.time) if self.counts else item.time
         self.end = max(self.end, item.time)
         self.counts[item.topic] += 1
 
 
-def write_metadata(folder, summary):
+def write_metadata(folder: str | Path, summary: Summary) -> None:
     """Write metadata.yaml as rosbag2 does."""
     total = sum(summary.counts.values())
     times = {
@@ -158,7 +162,7 @@ def write_metadata(folder, summary):
 
 
 @lru_cache
-def qos_text(latched):
+def qos_text(latched: bool) -> str:
     """Return the offered QoS as rosbag2 writes it: keep last and reliable are 1."""
     return _yaml(
         [
@@ -182,12 +186,16 @@ def _yaml(data):
     return yaml.dump(data, Dumper=getattr(yaml, 'CSafeDumper', yaml.SafeDumper), sort_keys=False)
 
 
-def is_complete(folder) -> bool:
+def is_complete(folder: str | Path) -> bool:
     """Return whether a bag was closed."""
     return Path(folder, METADATA).is_file()
 
 
-def read(folder, roles=None, on_damage=None):
+def read(
+    folder: str | Path,
+    roles: Collection[str] | None = None,
+    on_damage: Callable[[str], None] = lambda text: None,
+) -> Iterator[Item]:
     """
     Yield the Items of a bag in the order of its file; those of some roles, None = all.
 
@@ -196,7 +204,6 @@ def read(folder, roles=None, on_damage=None):
 
     :param on_damage: called with a text for each damage of a bag that was closed.
     """
-    on_damage = on_damage or (lambda text: None)
     with open(Path(folder, MCAP), 'rb') as file:
         index = _index(folder, file)
         if index is None and is_complete(folder):
@@ -212,7 +219,7 @@ def read(folder, roles=None, on_damage=None):
                 yield item
 
 
-def topics(folder) -> set[Topic]:
+def topics(folder: str | Path) -> set[Topic]:
     """Return the topics of a bag, as far as it can be read."""
     with open(Path(folder, MCAP), 'rb') as file:
         index = _index(folder, file)
@@ -228,7 +235,7 @@ def _index(folder, file):
     return mcap_file.summary(file) if is_complete(folder) else None
 
 
-def recover(folder) -> int:
+def recover(folder: str | Path) -> int:
     """
     Make a bag that was not closed a closed one; return how many messages it has.
 
@@ -250,7 +257,7 @@ def recover(folder) -> int:
     return count
 
 
-def is_in_use(folder) -> bool:
+def is_in_use(folder: str | Path) -> bool:
     """Return whether somebody is writing a bag."""
     try:
         with open(Path(folder, MCAP), 'rb') as file:

@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded plans as CSV, JSON and PNG."""
 
+from __future__ import annotations
+
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
-from .recorded import began
+from .recorded import began, RecordedPlan
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..messages.commands import command_of
-from ..messages.results import AXES
 from ..messages.times import seconds
+from ..planning.actions import AXES
 
 SCALARS = (
     'iteration',
@@ -24,13 +27,11 @@ SCALARS = (
 )
 
 
-def write_csv(plan, path):
+def write_csv(plan: RecordedPlan, path: str | Path) -> None:
     """Write every candidate: a row for each of its steps, in command convention."""
     with open(path, 'w', newline='') as file:
         rows = csv.writer(file)
-        rows.writerow(
-            ['iteration', 'candidate', 'step', 'energy', 'elite', *(name for name, _ in AXES)]
-        )
+        rows.writerow(['iteration', 'candidate', 'step', 'energy', 'elite', *AXES])
         for iteration, found in plan.candidates.items():
             elites = set(found.elites.tolist())
             for candidate, steps in enumerate(found.actions):
@@ -47,12 +48,12 @@ def write_csv(plan, path):
                 )
 
 
-def write_json(plan, path):
+def write_json(plan: RecordedPlan, path: str | Path) -> None:
     """Write what was asked, how it ended, and what each iteration found."""
     Path(path).write_text(json.dumps(to_dict(plan), indent=2) + '\n')
 
 
-def to_dict(plan):
+def to_dict(plan: RecordedPlan) -> dict[str, Any]:
     """Return the same as plain Python; times in seconds."""
     record, result = plan.record, {}
     if record.outcome == 'succeeded':
@@ -109,7 +110,7 @@ def _pose(pose):
     }
 
 
-def write_png(plan, path):
+def write_png(plan: RecordedPlan, path: str | Path) -> None:
     """Draw start, what the model saw, goal, and the energies over the iterations."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
     from matplotlib.ticker import MaxNLocator

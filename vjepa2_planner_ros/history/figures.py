@@ -6,14 +6,18 @@ The plots of a report.
 Of a plan over several steps they show the first action, which is the one to be executed.
 """
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from plotly import graph_objects
+from plotly.graph_objects import Figure, Frame, Scatter
 from plotly.subplots import make_subplots
 
-from ..messages.results import AXES
+from .recorded import RecordedPlan
+from ..planning.actions import AXES, UNITS
 
 # Candidates drawn at most, of an iteration and of all; the elites are always among them.
 POINTS, ALL_POINTS = 2000, 8000
@@ -28,28 +32,23 @@ LAYOUT = {
 }
 
 
-def axis_title(axis):
+def axis_title(axis: int) -> str:
     """Return the name and unit of an axis of the command, 0 to 6."""
-    name, unit = AXES[axis]
-    return f'{name} [{unit}]' if axis < 6 else f'{name} (+1 = open)'
+    name = AXES[axis]
+    return f'{name} [{UNITS[name]}]' if UNITS[name] else f'{name} (+1 = open)'
 
 
-def searched_axes(plan):
+def searched_axes(plan: RecordedPlan) -> list[int]:
     """Return which axes, 0 to 6, any candidate of a RecordedPlan moves along."""
     moved = [np.abs(found.actions).max(axis=(0, 1)) for found in plan.candidates.values()]
     return np.flatnonzero(np.max(moved, axis=0) > 0.0).tolist() if moved else []
 
 
-def energies(plan):
+def energies(plan: RecordedPlan) -> Figure:
     """Plot energies over the iterations: best, elites with their spread, all with theirs."""
-    figure = graph_objects.Figure(
-        layout={
-            **LAYOUT,
-            'height': 420,
-            'xaxis': _iterations(plan, 20),
-            'yaxis': {'title': 'energy (lower is better)'},
-        }
-    )
+    figure = Figure(layout={**LAYOUT, 'height': 420})
+    figure.update_xaxes(_iterations(plan, 20))
+    figure.update_yaxes(title='energy (lower is better)')
     steps = [step.iteration for step in plan.iterations]
 
     def of(name):
@@ -62,69 +61,62 @@ def energies(plan):
     _line(figure, steps, mean, BLUE, 'elites, mean')
     _line(figure, steps, of('energy_best'), GREEN, 'best so far')
     if plan.record.outcome == 'succeeded':
-        figure.add_hline(
-            plan.record.start_energy,
-            line={'color': ORANGE, 'dash': 'dash'},
-            annotation_text='doing nothing',
-        )
-        figure.add_hline(
-            plan.record.energy,
-            line={'color': RED, 'dash': 'dot'},
-            annotation_text='the plan',
-            annotation_position='bottom right',
-        )
+        for energy, colour, dash, name, place in (
+            (plan.record.start_energy, ORANGE, 'dash', 'doing nothing', 'top right'),
+            (plan.record.energy, RED, 'dot', 'the plan', 'bottom right'),
+        ):
+            line = {'color': colour, 'dash': dash}
+            figure.add_hline(energy, line=line, annotation_text=name, annotation_position=place)
     return figure
 
 
-def narrowing(plan, axes):
+def narrowing(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
     """Plot the search distribution, mean and standard deviation, axis by axis."""
-    rows = -(-len(axes) // 4)
-    figure = make_subplots(
-        cols=min(len(axes), 4),
-        rows=rows,
-        horizontal_spacing=0.07,
-        subplot_titles=[axis_title(axis) for axis in axes],
-    )
+    rows, titles = -(-len(axes) // 4), [axis_title(axis) for axis in axes]
+    figure = make_subplots(rows, min(len(axes), 4), horizontal_spacing=0.07, subplot_titles=titles)
     figure.update_layout(**LAYOUT, height=330 * rows, showlegend=False)
     steps = [step.iteration for step in plan.iterations]
     for number, axis in enumerate(axes):
-        mean = np.array([step.mean[axis] for step in plan.iterations])
-        std = np.array([step.std[axis] for step in plan.iterations])
+        mean, std = (
+            np.array([getattr(step, name)[axis] for step in plan.iterations])
+            for name in ('mean', 'std')
+        )
         place = {'row': number // 4 + 1, 'col': number % 4 + 1}
         _band(figure, steps, mean - std, mean + std, PALE_BLUE, '+- std', **place)
         _line(figure, steps, mean, BLUE, 'mean', **place)
         if plan.record.outcome == 'succeeded':
-            figure.add_hline(
-                plan.record.command[axis], line={'color': RED, 'dash': 'dot'}, **place
-            )
+            line = {'color': RED, 'dash': 'dot'}
+            figure.add_hline(plan.record.command[axis], line=line, **place)
         figure.update_xaxes(_iterations(plan, 6), **place)
     return figure
 
 
-def landscape_2d(plan, axes):
+def landscape_2d(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
     """Plot candidates by two axes, their energy as colour, over a field; a menu chooses axes."""
     actions, values = samples(plan)
     pairs = list(combinations(axes, 2))
     fields = {pair: field(actions[:, pair], values) for pair in pairs}
-    colours = _coloured(values, 5)
+    colours, marked = _coloured(values, 5), marks(plan)
 
     def data(a, b):
+        """Return what the traces show by two axes: field, candidates, marks."""
         x, y, z = fields[a, b]
         return {
-            'x': [x, actions[:, a], *marks(plan)[:, a, None]],
-            'y': [y, actions[:, b], *marks(plan)[:, b, None]],
-            'z': [z, *[None] * (1 + len(marks(plan)))],
+            'x': [x, actions[:, a], *marked[:, a, None]],
+            'y': [y, actions[:, b], *marked[:, b, None]],
+            'z': [z, *[None] * (1 + len(marked))],
         }
 
+    def titles(a, b):
+        return {'xaxis.title.text': axis_title(a), 'yaxis.title.text': axis_title(b)}
+
     first = data(*pairs[0])
-    figure = graph_objects.Figure(
-        layout={
-            **LAYOUT,
-            'height': 600,
-            'legend': {'orientation': 'h', 'y': 1.08, 'x': 0.25},
-            'xaxis': {'title': axis_title(pairs[0][0])},
-            'yaxis': {'title': axis_title(pairs[0][1])},
-        }
+    figure = Figure(layout={**LAYOUT, 'height': 600, 'legend': {'orientation': 'h'}})
+    figure.update_layout(
+        legend_y=1.08,
+        legend_x=0.25,
+        xaxis_title=axis_title(pairs[0][0]),
+        yaxis_title=axis_title(pairs[0][1]),
     )
     figure.add_contour(
         x=first['x'][0],
@@ -132,8 +124,8 @@ def landscape_2d(plan, axes):
         z=first['z'][0],
         name='interpolated',
         opacity=0.6,
-        contours={'coloring': 'heatmap'},
-        line={'width': 0.5},
+        contours_coloring='heatmap',
+        line_width=0.5,
         colorscale=SCALE,
         showscale=False,
         zmin=colours['cmin'],
@@ -141,46 +133,30 @@ def landscape_2d(plan, axes):
         hoverinfo='skip',
         showlegend=True,
     )
+    outlined = {**colours, 'line': {'color': 'white', 'width': 0.4}}
     figure.add_scatter(
-        x=first['x'][1],
-        y=first['y'][1],
-        mode='markers',
-        name='candidates',
-        marker={**colours, 'line': {'color': 'white', 'width': 0.4}},
+        x=first['x'][1], y=first['y'][1], mode='markers', name='candidates', marker=outlined
     )
     for x, y, mark in zip(first['x'][2:], first['y'][2:], _marks(plan, 15)):
         figure.add_scatter(x=x, y=y, **mark)
     if len(pairs) > 1:
-        figure.update_layout(
-            updatemenus=[
-                {
-                    'x': 0.0,
-                    'y': 1.13,
-                    'xanchor': 'left',
-                    'buttons': [
-                        {
-                            'label': f'{AXES[a][0]}, {AXES[b][0]}',
-                            'method': 'update',
-                            'args': [
-                                {
-                                    key: list(map(_packed, parts))
-                                    for key, parts in data(a, b).items()
-                                },
-                                {
-                                    'xaxis.title.text': axis_title(a),
-                                    'yaxis.title.text': axis_title(b),
-                                },
-                            ],
-                        }
-                        for a, b in pairs
-                    ],
-                }
-            ]
-        )
+        buttons = [
+            {
+                'label': f'{AXES[a]}, {AXES[b]}',
+                'method': 'update',
+                'args': [
+                    {key: list(map(_packed, parts)) for key, parts in data(a, b).items()},
+                    titles(a, b),
+                ],
+            }
+            for a, b in pairs
+        ]
+        menu = {'x': 0.0, 'y': 1.13, 'xanchor': 'left', 'buttons': buttons}
+        figure.update_layout(updatemenus=[menu])
     return figure
 
 
-def field(places, values):
+def field(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Return x [N], y [N] and the mean energy [N, N] of the candidates near each cell of a grid.
 
@@ -202,16 +178,17 @@ def field(places, values):
     return x.astype(np.float32), y.astype(np.float32), mean.T.astype(np.float32)
 
 
-def landscape_3d(plan, axes):
+def landscape_3d(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
     """Plot candidates by three axes, or two and their energy, with their energy as colour."""
     actions, values = samples(plan)
     marked = marks(plan)
-    figure = graph_objects.Figure(layout={**LAYOUT, 'height': 620, 'showlegend': False})
+    figure = Figure(layout={**LAYOUT, 'height': 620, 'showlegend': False})
+    x, y = axes[:2]
     if len(axes) >= 3:
-        x, y, z = axes[:3]
+        z = axes[2]
         depth, marked_depth, title = actions[:, z], marked[:, z], axis_title(z)
     else:
-        (x, y), depth, title = axes, values, 'energy'
+        depth, title = values, 'energy'
         marked_depth = [plan.record.start_energy, plan.record.energy][: len(marked)]
     figure.add_scatter3d(
         x=actions[:, x],
@@ -225,110 +202,80 @@ def landscape_3d(plan, axes):
     for place, height, mark in zip(marked, marked_depth, _marks(plan, 8)):
         figure.add_scatter3d(x=[place[x]], y=[place[y]], z=[height], **mark)
         # Points may hide a mark, but not its label.
-        notes.append(
-            {
-                'x': place[x],
-                'y': place[y],
-                'z': height,
-                'text': mark['name'],
-                'bgcolor': 'rgba(255, 255, 255, 0.85)',
-                'ax': 60,
-                'ay': -60,
-            }
-        )
+        label = {'text': mark['name'], 'bgcolor': 'rgba(255, 255, 255, 0.85)', 'ax': 60, 'ay': -60}
+        notes.append({'x': place[x], 'y': place[y], 'z': height, **label})
     figure.update_scenes(
         xaxis_title=axis_title(x), yaxis_title=axis_title(y), zaxis_title=title, annotations=notes
     )
     return figure
 
 
-def replay(plan, axes):
+def replay(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
     """Plot the candidates of one iteration by pairs of axes; a slider chooses the iteration."""
     pairs = [axes[:2], axes[2:4] if len(axes) >= 4 else [axes[0], axes[-1]]]
-    pairs = pairs[:1] if len(axes) < 3 else pairs
+    pairs = pairs[: 1 if len(axes) < 3 else 2]
     figure = make_subplots(rows=1, cols=len(pairs))
     values = samples(plan)[1]
     limits = float(values.min()), float(np.percentile(values, 95.0))
-    steps = [step for step in plan.iterations if step.iteration in plan.candidates]
-    for trace, column in _step_traces(plan, steps[0], pairs, limits):
+    frames = {
+        str(step.iteration): _step_traces(plan, step, pairs, limits)
+        for step in plan.iterations
+        if step.iteration in plan.candidates
+    }
+    for trace, column in next(iter(frames.values())):
         figure.add_trace(trace, row=1, col=column)
     figure.frames = [
-        graph_objects.Frame(
-            name=str(step.iteration),
-            data=[trace for trace, _ in _step_traces(plan, step, pairs, limits)],
-        )
-        for step in steps
+        Frame(name=name, data=[trace for trace, _ in traces]) for name, traces in frames.items()
     ]
-    for column, (a, b) in enumerate(pairs, 1):  # last, and in no frame: they stay, above all else
-        for place, mark in zip(marks(plan), _marks(plan, 13)):
-            figure.add_scatter(
-                x=place[[a]], y=place[[b]], **mark, showlegend=column == 1, row=1, col=column
-            )
     reach = np.abs(samples(plan)[0]).max(axis=0) * 1.05
     for column, (a, b) in enumerate(pairs, 1):
-        figure.update_xaxes(title=axis_title(a), range=[-reach[a], reach[a]], row=1, col=column)
-        figure.update_yaxes(title=axis_title(b), range=[-reach[b], reach[b]], row=1, col=column)
-    still = {'mode': 'immediate', 'frame': {'duration': 0}, 'transition': {'duration': 0}}
-    figure.update_layout(
-        **LAYOUT,
-        height=560,
-        legend={'orientation': 'h', 'y': 1.08},
-        updatemenus=[
-            {
-                'type': 'buttons',
-                'x': 0.0,
-                'y': -0.17,
-                'buttons': [
-                    {
-                        'label': 'Play',
-                        'method': 'animate',
-                        'args': [None, {**still, 'frame': {'duration': 700}, 'fromcurrent': True}],
-                    }
-                ],
-            }
-        ],
-        sliders=[
-            {
-                'currentvalue': {'prefix': 'iteration '},
-                'x': 0.1,
-                'len': 0.9,
-                'y': -0.08,
-                'steps': [
-                    {'label': frame.name, 'method': 'animate', 'args': [[frame.name], still]}
-                    for frame in figure.frames
-                ],
-            }
-        ],
-    )
+        cell = {'row': 1, 'col': column}
+        # The marks come last and are in no frame: they stay, above all else.
+        for place, mark in zip(marks(plan), _marks(plan, 13)):
+            figure.add_scatter(x=place[[a]], y=place[[b]], **mark, showlegend=column == 1, **cell)
+        figure.update_xaxes(title=axis_title(a), range=[-reach[a], reach[a]], **cell)
+        figure.update_yaxes(title=axis_title(b), range=[-reach[b], reach[b]], **cell)
+    figure.update_layout(**LAYOUT, height=560, legend={'orientation': 'h', 'y': 1.08})
+    _add_player(figure, list(frames))
     return figure
 
 
-def samples(plan):
+def _add_player(figure, names):
+    """Add a button that plays the frames, and a slider that chooses one."""
+    still = {'mode': 'immediate', 'frame': {'duration': 0}, 'transition': {'duration': 0}}
+    running = {**still, 'frame': {'duration': 700}, 'fromcurrent': True}
+    play = {'label': 'Play', 'method': 'animate', 'args': [None, running]}
+    steps = [{'label': name, 'method': 'animate', 'args': [[name], still]} for name in names]
+    place = {'x': 0.1, 'len': 0.9, 'y': -0.08, 'currentvalue': {'prefix': 'iteration '}}
+    figure.update_layout(
+        updatemenus=[{'type': 'buttons', 'x': 0.0, 'y': -0.17, 'buttons': [play]}],
+        sliders=[{**place, 'steps': steps}],
+    )
+
+
+def samples(plan: RecordedPlan) -> tuple[np.ndarray, np.ndarray]:
     """Return first actions [N, 7] and finite energies [N] of the candidates that are drawn."""
-    parts = [_drawn(found, _share(plan)) for found in plan.candidates.values()]
-    return tuple(np.concatenate(part) for part in zip(*parts))
+    parts = [_drawn(plan, found) for found in plan.candidates.values()]
+    actions, values = (np.concatenate(part) for part in zip(*parts))
+    return actions, values
 
 
-def marks(plan):
+def marks(plan: RecordedPlan) -> np.ndarray:
     """Return the actions [M, 7] that are marked: doing nothing, and the command."""
     command = [plan.record.command] if plan.record.outcome == 'succeeded' else []
     return np.array([np.zeros(len(AXES)), *command])
 
 
-def _share(plan):
-    """Return how many candidates are drawn of an iteration at most."""
-    return min(POINTS, ALL_POINTS // len(plan.candidates))
-
-
-def _drawn(found, most):
+def _drawn(plan, found):
+    """Return first actions and energies of the Candidates of an iteration, thinned."""
+    most = min(POINTS, ALL_POINTS // len(plan.candidates))
     actions, values = found.actions[:, 0], found.energies
     chosen = np.arange(len(values))
     if len(values) > most:
         others = np.setdiff1d(chosen, found.elites)
-        some = np.random.default_rng(0).choice(
-            others, max(most - len(found.elites), 0), replace=False
-        )
-        chosen = np.concatenate([found.elites, some])
+        count = max(most - len(found.elites), 0)
+        thinned = np.random.default_rng(0).choice(others, count, replace=False)
+        chosen = np.concatenate([found.elites, thinned])
     chosen = chosen[np.isfinite(values[chosen])]
     return actions[chosen].astype(np.float32), values[chosen].astype(np.float32)
 
@@ -336,48 +283,31 @@ def _drawn(found, most):
 def _step_traces(plan, step, pairs, limits):
     """Return (trace, column) of an iteration: candidates, elites, distribution."""
     found = plan.candidates[step.iteration]
-    actions, values = _drawn(found, _share(plan))
+    actions, values = _drawn(plan, found)
     elites = found.actions[found.elites, 0].astype(np.float32)
-    angle = np.linspace(0.0, 2.0 * np.pi, 60)
+    circle = np.linspace(0.0, 2.0 * np.pi, 60)
     traces = []
     for column, (a, b) in enumerate(pairs, 1):
-        colours = {
-            **_coloured(values, 6),
-            'cmin': limits[0],
-            'cmax': limits[1],
-            'showscale': column == len(pairs),
+        colours = {**_coloured(values, 6), 'cmin': limits[0], 'cmax': limits[1]}
+        colours['showscale'] = column == len(pairs)
+        ring = {'symbol': 'circle-open', 'size': 10, 'color': RED}
+        ellipse = {
+            'x': step.mean[a] + step.std[a] * np.cos(circle),
+            'y': step.mean[b] + step.std[b] * np.sin(circle),
+            'line': {'color': 'black'},
         }
-        shown = {'showlegend': column == 1}
-        traces += [
-            (trace, column)
-            for trace in (
-                graph_objects.Scatter(
-                    x=actions[:, a],
-                    y=actions[:, b],
-                    mode='markers',
-                    marker=colours,
-                    name='candidates',
-                    **shown,
-                ),
-                graph_objects.Scatter(
-                    x=elites[:, a],
-                    y=elites[:, b],
-                    mode='markers',
-                    name='elites',
-                    marker={'symbol': 'circle-open', 'size': 10, 'color': RED},
-                    **shown,
-                ),
-                graph_objects.Scatter(
-                    x=step.mean[a] + step.std[a] * np.cos(angle),
-                    y=step.mean[b] + step.std[b] * np.sin(angle),
-                    mode='lines',
-                    line={'color': 'black'},
-                    name='distribution after it, 1 std',
-                    **shown,
-                ),
-            )
-        ]
+        for name, mode, parts in (
+            ('candidates', 'markers', {**_xy(actions, a, b), 'marker': colours}),
+            ('elites', 'markers', {**_xy(elites, a, b), 'marker': ring}),
+            ('distribution after it, 1 std', 'lines', ellipse),
+        ):
+            trace = Scatter(name=name, mode=mode, showlegend=column == 1, **parts)
+            traces.append((trace, column))
     return traces
+
+
+def _xy(actions, a, b):
+    return {'x': actions[:, a], 'y': actions[:, b]}
 
 
 def _coloured(values, size):
@@ -395,17 +325,9 @@ def _coloured(values, size):
 
 def _marks(plan, size):
     """Return what the traces of marks have in common."""
+    marker = {'symbol': 'diamond', 'size': size, 'line': {'color': 'white', 'width': 2}}
     return [
-        {
-            'name': name,
-            'mode': 'markers',
-            'marker': {
-                'symbol': 'diamond',
-                'size': size,
-                'color': colour,
-                'line': {'color': 'white', 'width': 2},
-            },
-        }
+        {'name': name, 'mode': 'markers', 'marker': {**marker, 'color': colour}}
         for name, colour in (('doing nothing', ORANGE), ('command', RED))[: len(marks(plan))]
     ]
 
@@ -413,45 +335,32 @@ def _marks(plan, size):
 def _iterations(plan, ticks):
     """Return the layout of an axis of iterations with so many ticks at most."""
     count = plan.iterations[-1].iteration
-    return {
-        'title': {'text': 'iteration'},
-        'range': [0.5, count + 0.5],
-        'dtick': -(-count // ticks),
-        'tick0': 0,
-    }
+    span = {'range': [0.5, count + 0.5], 'dtick': -(-count // ticks), 'tick0': 0}
+    return {'title': {'text': 'iteration'}, **span}
 
 
 def _packed(array):
     """Return an array as plotly packs those of traces: within a menu it leaves them as text."""
-    return (
-        array
-        if array is None
-        else {
-            'dtype': 'f4',
-            'bdata': base64.b64encode(array.astype('<f4').tobytes()).decode(),
-            'shape': ', '.join(map(str, array.shape)),
-        }
-    )
+    if array is None:
+        return None
+    data = base64.b64encode(array.astype('<f4').tobytes()).decode()
+    return {'dtype': 'f4', 'bdata': data, 'shape': ', '.join(map(str, array.shape))}
 
 
 def _line(figure, x, y, colour, name, **place):
-    figure.add_trace(
-        graph_objects.Scatter(x=x, y=y, name=name, mode='lines+markers', line={'color': colour}),
-        **place,
-    )
+    line = {'color': colour}
+    figure.add_trace(Scatter(x=x, y=y, name=name, mode='lines+markers', line=line), **place)
 
 
 def _band(figure, x, low, high, colour, name, **place):
-    figure.add_trace(
-        graph_objects.Scatter(
-            x=[*x, *x[::-1]],
-            y=[*high, *low[::-1]],
-            fill='toself',
-            fillcolor=colour,
-            mode='lines',
-            line={'width': 0},
-            name=name,
-            hoverinfo='skip',
-        ),
-        **place,
+    band = Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        fill='toself',
+        fillcolor=colour,
+        mode='lines',
+        line_width=0,
+        name=name,
+        hoverinfo='skip',
     )
+    figure.add_trace(band, **place)

@@ -1,10 +1,14 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A recorded plan as Python has it."""
+"""A recorded plan as Python objects."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +16,7 @@ from . import bag
 from .schemas import require_fields
 from .store import NAME, TIME_FORMAT
 from .topics import CANDIDATES, IMAGES, RECORD, SEARCH
-from ..messages.results import AXES
+from ..planning.actions import AXES
 
 
 @dataclass(frozen=True)
@@ -29,32 +33,33 @@ class RecordedPlan:
     """What was recorded; messages have the fields of their .msg files."""
 
     folder: Path
-    record: object  # PlanRecord
-    iterations: tuple  # of SearchIteration
-    candidates: dict  # Candidates by iteration number
-    images: dict  # uint8 [H, W, 3] by role
+    record: Any  # PlanRecord
+    iterations: tuple[Any, ...]  # of SearchIteration
+    candidates: dict[int, Candidates]  # by iteration number
+    images: dict[str, np.ndarray]  # uint8 [H, W, 3] by role
     complete: bool  # False: the planner was killed before the plan ended
-    damage: tuple  # of texts; what is damaged is left out
+    damage: tuple[str, ...]  # what is damaged is left out
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, str]:
         """Return the planner's parameters for this plan, {name: text}."""
         return {item.key: item.value for item in self.record.settings}
 
     @property
-    def short_id(self):
+    def short_id(self) -> str:
         """Return the beginning of the plan's id, as in the planner's log."""
         return bytes(self.record.plan_id.uuid).hex()[:8]
 
 
-def load(folder) -> RecordedPlan:
+def load(folder: Path) -> RecordedPlan:
     """
     Return a recording, as far as it can be read.
 
     :raise ValueError: not even its PlanRecord can, or the definitions of messages have changed.
     """
     _require_definitions(folder)
-    record, iterations, candidates, images, damage = None, [], {}, {}, []
+    record, iterations, candidates, images = None, [], {}, {}
+    damage: list[str] = []
     for item in bag.read(folder, (RECORD, SEARCH, CANDIDATES, *IMAGES), damage.append):
         role, message = item.topic.role, item.decode()
         if role == RECORD:
@@ -67,7 +72,8 @@ def load(folder) -> RecordedPlan:
             images[role] = np.frombuffer(message.data, np.uint8).reshape(
                 message.height, message.width, 3
             )
-    _require(record, folder, damage)
+    if record is None:
+        raise _unreadable(folder, damage)
     return RecordedPlan(
         Path(folder),
         record,
@@ -79,16 +85,17 @@ def load(folder) -> RecordedPlan:
     )
 
 
-def load_record(folder):
+def load_record(folder: Path) -> tuple[Any, list[str]]:
     """Return the last PlanRecord of a recording, and texts about damage; raise as load does."""
     _require_definitions(folder)
-    damage = []
+    damage: list[str] = []
     item = next(iter([*bag.read(folder, (RECORD,), damage.append)][-1:]), None)
-    _require(item, folder, damage)
+    if item is None:
+        raise _unreadable(folder, damage)
     return item.decode(), damage
 
 
-def to_candidates(message) -> Candidates:
+def to_candidates(message: Any) -> Candidates:
     """Return a SearchCandidates message as arrays."""
     return Candidates(
         np.asarray(message.actions, float).reshape(message.samples, message.horizon, len(AXES)),
@@ -97,17 +104,17 @@ def to_candidates(message) -> Candidates:
     )
 
 
-def outcome_of(record, damage) -> str:
+def outcome_of(record: Any, damage: Sequence[str]) -> str:
     """Return how a plan ended, as far as its PlanRecord and the damage of the recording say."""
     return record.outcome or ('damaged' if damage else 'not ended')
 
 
-def short_id(folder) -> str:
+def short_id(folder: Path) -> str:
     """Return the beginning of the plan's id, as in the planner's log."""
     return Path(folder).name.partition('_')[2][:8]
 
 
-def began(folder) -> datetime:
+def began(folder: Path) -> datetime:
     """Return when the plan was recorded, UTC: by the folder's name, or else its first message."""
     name = Path(folder).name
     if NAME.fullmatch(name):
@@ -116,9 +123,8 @@ def began(folder) -> datetime:
     return datetime.fromtimestamp(next(bag.read(folder)).time * 1e-9, timezone.utc)
 
 
-def _require(record, folder, damage):
-    if record is None:
-        raise ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
+def _unreadable(folder, damage):
+    return ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
 
 
 def _require_definitions(folder):

@@ -11,9 +11,9 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from . import figures
-from .recorded import began, outcome_of
+from .recorded import began, outcome_of, RecordedPlan
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
-from ..messages.results import AXES
+from ..messages.commands import UNITS
 from ..messages.times import seconds
 
 PICTURES = (
@@ -38,7 +38,7 @@ details { margin-top: 2em; }
 """
 
 
-def page(plan) -> str:
+def page(plan: RecordedPlan) -> str:
     """Return the report of a RecordedPlan as HTML."""
     title = f'Plan {plan.short_id}, {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC'
     parts = (f'<h1>{title}</h1>', _summary(plan), _pictures(plan), *_plots(plan), _settings(plan))
@@ -82,7 +82,7 @@ def _command(record):
         return ''
     rows = ''.join(
         f'<tr><td>{name}</td><td class="number">{value:+.4f}</td><td>{unit}</td></tr>'
-        for (name, unit), value in zip(AXES, record.command)
+        for (name, unit), value in zip(UNITS.items(), record.command)
     )
     note = f'Relative to {record.header.frame_id}.'
     if len(record.plan) > 1:

@@ -20,7 +20,7 @@ def definition(name: str) -> str:
     :param name: package/msg/Type of an installed message.
     """
     package, _, kind = name.split('/')
-    texts = {}
+    texts: dict[str, str] = {}
     _collect(package, kind, texts)
     (_, first), *others = texts.items()
     return '\n'.join([first, *(f'{"=" * 80}\nMSG: {key}\n{text}' for key, text in others)])

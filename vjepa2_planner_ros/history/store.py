@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of recorded plans: one rosbag2 folder a plan, named by time (UTC) and plan id."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 import os
 from pathlib import Path
@@ -21,16 +23,16 @@ class PlanNotFound(LookupError):  # noqa: N818
 class PlanStore:
     """Finds, deletes and bounds the recordings in a folder; touches nothing else in it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path):
         self.folder = Path(folder).expanduser()
-        self._sizes = {}  # of closed recordings [bytes], by path
+        self._sizes: dict[Path, int] = {}  # of closed recordings [bytes], by path
 
     def new(self, plan_id: bytes) -> Path:
         """Return the folder for a plan that begins now; it does not exist yet."""
         now = datetime.now(timezone.utc)
         return self.folder / f'{now:{TIME_FORMAT}}_{plan_id.hex()}'
 
-    def plans(self):
+    def plans(self) -> list[Path]:
         """Return the folders of all recordings, oldest first."""
         if not self.folder.is_dir():
             return []
@@ -41,7 +43,7 @@ class PlanStore:
             if os.path.isfile(f'{self.folder}/{name}/{bag.MCAP}')
         ]
 
-    def find(self, plan) -> Path:
+    def find(self, plan: str) -> Path:
         """
         Return the folder of one recording.
 
@@ -67,7 +69,7 @@ class PlanStore:
             )
         return matches[0]
 
-    def name_of(self, path) -> str:
+    def name_of(self, path: str | Path) -> str:
         """
         Return the name by which a recording of this folder is found.
 
@@ -81,7 +83,7 @@ class PlanStore:
             )
         return path.name
 
-    def delete(self, plan) -> Path:
+    def delete(self, plan: str) -> Path:
         """
         Delete one recording for good; return where it was.
 
@@ -94,7 +96,7 @@ class PlanStore:
         shutil.rmtree(path)
         return path
 
-    def prune(self, max_plans, max_bytes) -> list:
+    def prune(self, max_plans: int, max_bytes: int) -> list[Path]:
         """Delete the oldest recordings beyond a count and a size; return what is gone."""
         plans = self.plans()
         # A closed recording stays as it is: with many of them a look at each would take long.
@@ -104,7 +106,8 @@ class PlanStore:
             for path, size in sizes.items()
             if path in self._sizes or bag.is_complete(path)
         }
-        total, gone = sum(sizes.values()), []
+        gone: list[Path] = []
+        total = sum(sizes.values())
         for path in plans[:-1]:  # the newest stays, however big it is
             if len(plans) - len(gone) <= max_plans and total <= max_bytes:
                 break
@@ -114,7 +117,7 @@ class PlanStore:
                 gone.append(path)
         return gone
 
-    def recover(self) -> list:
+    def recover(self) -> list[Path]:
         """Close the recordings that a killed process left open; return them."""
         recovered = []
         for path in self.plans():
@@ -128,6 +131,6 @@ class PlanStore:
         return recovered
 
 
-def size_of(path) -> int:
+def size_of(path: Path) -> int:
     """Return the bytes of a recording."""
     return sum(file.stat().st_size for file in path.iterdir())

@@ -29,7 +29,7 @@ LATCHED = (GOAL_IMAGE, MODEL_INPUT)
 IMAGES = (CURRENT_IMAGE, MODEL_INPUT, GOAL_IMAGE)
 
 
-def type_name(role) -> str:
+def type_name(role: str) -> str:
     """Return the message type of a role as package/msg/Type."""
     kind = TYPES[role]
     return f'{kind.__module__.partition(".")[0]}/msg/{kind.__name__}'

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture files, and the pictures of a folder or a bag; pictures are uint8 [H, W, 3] RGB."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -13,7 +16,7 @@ from PIL import Image, ImageOps
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
 
-def read_picture(path) -> np.ndarray:
+def read_picture(path: str | Path) -> np.ndarray:
     """
     Return a picture file, anything that Pillow opens; OSError or ValueError if it cannot.
 
@@ -34,12 +37,12 @@ def read_picture(path) -> np.ndarray:
         raise ValueError(f'{path}: {error}') from error
 
 
-def write_picture(path, picture) -> None:
+def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """Write a picture to a file of any format that Pillow writes, by its suffix."""
     Image.fromarray(picture).save(Path(path))
 
 
-def open_frames(source, every=1):
+def open_frames(source: str | Path, every: int = 1) -> FolderFrames | BagFrames:
     """
     Return the Frames of a folder of pictures or of a bag; OSError or ValueError if there are none.
 
@@ -51,8 +54,8 @@ def open_frames(source, every=1):
         raise ValueError(f'every = {every}: allowed: 1 or more')
     path, topic = Path(source), ''
     if not path.exists():
-        path, _, topic = str(source).rpartition(':')
-        path = Path(path or topic)
+        name, _, topic = str(source).rpartition(':')
+        path = Path(name or topic)
     if not path.exists():
         raise FileNotFoundError(f'{source}: there is no such folder or bag')
     if path.is_file() or (path / 'metadata.yaml').exists():
@@ -65,7 +68,7 @@ class FolderFrames:
 
     axis = 'picture'
 
-    def __init__(self, folder, every=1):
+    def __init__(self, folder: Path, every: int = 1):
         suffixes = Image.registered_extensions()
         files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
         if not files:
@@ -73,10 +76,10 @@ class FolderFrames:
         self._files = sorted(files, key=_natural)[::every]
         self._every = every
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._files)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (number, picture)."""
         for index, file in enumerate(self._files):
             yield 1 + index * self._every, read_picture(file)
@@ -87,7 +90,7 @@ class BagFrames:
 
     axis = 'time [s]'
 
-    def __init__(self, bag, topic='', every=1):
+    def __init__(self, bag: Path, topic: str = '', every: int = 1):
         self._bag, self._every = bag, every
         with _reader(bag) as reader:
             counts = {
@@ -103,10 +106,10 @@ class BagFrames:
         self._topic = topic or next(iter(counts))
         self._count = counts[self._topic]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self._count // self._every)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (time, picture)."""
         with _reader(self._bag) as reader:
             chosen = [item for item in reader.connections if item.topic == self._topic]

@@ -13,6 +13,10 @@ import numpy as np
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import EndEffectorCommand
 
+from ..planning import actions
+
+UNITS = {**actions.UNITS, 'gripper': '-1 close .. +1 open'}  # of a command, by axis
+
 
 def command_numbers(command) -> list[float]:
     """Return a command as seven floats; ValueError unless it is seven finite numbers."""

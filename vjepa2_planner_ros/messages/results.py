@@ -15,17 +15,6 @@ from .commands import command_of
 from .error_codes import ErrorCode
 from .times import seconds
 
-# Of a command, with their units.
-AXES = (
-    ('x', 'm'),
-    ('y', 'm'),
-    ('z', 'm'),
-    ('roll', 'rad'),
-    ('pitch', 'rad'),
-    ('yaw', 'rad'),
-    ('gripper', '-1 close .. +1 open'),
-)
-
 
 class PlanFailed(RuntimeError):  # noqa: N818
     """
