@@ -142,6 +142,7 @@ class Screen:
                 self.lines[row] = part
 
 
+@pytest.mark.slow
 def test_goal_from_a_latched_topic(command, robot):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     publisher = robot.node.create_publisher(Image, 'wanted', latched)
@@ -160,6 +161,7 @@ def test_failure_is_named_and_the_exit_code_is_not_0(command, goal_file):
     assert 'Traceback' not in errors
 
 
+@pytest.mark.slow
 def test_goal_is_kept_for_later(command, goal_file, tmp_path):
     pixels, saved = np.asarray(Picture.open(goal_file)), tmp_path / 'saved.png'
     keeping = command('--goal', goal_file, '--save', str(saved))
@@ -179,6 +181,7 @@ def test_goal_is_kept_for_later(command, goal_file, tmp_path):
         (['--goal-topic', 'silence', '--wait', '0.2'], "'silence'"),
     ],
 )
+@pytest.mark.slow
 def test_goal_that_cannot_be_had(command, arguments, text):
     process = command(*arguments)
     errors = process.communicate(timeout=60)[1]
@@ -186,6 +189,7 @@ def test_goal_that_cannot_be_had(command, arguments, text):
     assert text in errors and 'Traceback' not in errors
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     robot.model.delay = 0.3  # half a minute in all: time to be stopped
     cancelled = robot.planner._plans.outcomes['cancelled']
