@@ -12,6 +12,7 @@ import time
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is part of ROS 2, not of its wheels')
+pytestmark = pytest.mark.slow
 LAUNCH_FOLDER = Path(__file__).resolve().parent.parent / 'launch'
 # Like `ros2 launch`, whose package may be missing where launch_ros is not.
 RUN = """

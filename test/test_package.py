@@ -68,6 +68,7 @@ def test_the_package_imports_alone_and_silently():
         'learning.recipes.collect',
     ),
 )
+@pytest.mark.slow
 def test_the_core_imports_without_ros(module):
     import_without(f'vjepa2_planner_ros.{module}', ('rclpy', 'vjepa2_interfaces', 'launch'))
 

@@ -127,6 +127,7 @@ def test_energy_is_0_for_the_same_picture_and_symmetric(folder, capsys):
     assert there == back > 0.1
 
 
+@pytest.mark.slow
 def test_energy_falls_while_the_arm_comes_nearer(folder, tmp_path, capsys):
     plot = tmp_path / 'plot.png'
     head, numbers = over(folder / 'frames', folder / 'goal.png', tmp_path, '--save', str(plot))

@@ -17,6 +17,7 @@ def small_reference(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_trust_region_is_as_good_as_a_cem_of_many_more(tmp_path, small_reference):
     """Four problems of the shipped model, in both precisions."""
     kept, table = tmp_path / 'references.json', tmp_path / 'table.json'

@@ -77,6 +77,7 @@ def test_candidates_stay_inside_the_bounds():
     assert near[:, 1:].abs().max() <= 0.005
 
 
+@pytest.mark.slow
 def test_command_trains_weights_that_load(monkeypatch, tmp_path):
     monkeypatch.setitem(MODELS, TINY.name, TINY)
     monkeypatch.setattr(hand_encoder, 'HELD_OUT', 1)

@@ -150,6 +150,7 @@ def run_training(data, out, steps):
     )
 
 
+@pytest.mark.slow
 def test_training_writes_a_model_that_loads_and_resumes_exactly(tmp_path, monkeypatch):
     monkeypatch.setitem(MODELS, TINY.name, TINY)
     data = random_episodes(tmp_path / 'data')

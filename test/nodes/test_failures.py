@@ -132,6 +132,7 @@ def failures_without_a_planner(robot):
 
 
 @pytest.mark.case(19)
+@pytest.mark.slow
 def test_every_code_can_be_had_and_says_why(make_robot):
     robot, silent = (
         make_robot(),
@@ -238,6 +239,7 @@ OPTIMIZERS = ('cem', 'trust_region')
 
 
 @pytest.mark.case(20)
+@pytest.mark.slow
 def test_goals_end_whatever_fails(robot):
     rng = np.random.default_rng(11)
     faults = [(place, fault) for place, some in FAULTS.items() for fault in some]
@@ -267,6 +269,7 @@ def test_goals_end_whatever_fails(robot):
 
 
 @pytest.mark.case(36)
+@pytest.mark.slow
 def test_two_hundred_random_operations(make_robot):
     robot = make_robot(result_timeout=3).ready()
     # With a longer timeout every status would list all the goals there were.

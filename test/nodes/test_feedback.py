@@ -216,6 +216,7 @@ def test_everything_runs_on_one_torch_thread(robot):
 
 
 @pytest.mark.case(58)
+@pytest.mark.slow
 def test_diagnostics(robot, listen):
     robot.planner.set_parameters([Parameter('max_image_age', value=1.0)])
     reports = listen(DiagnosticArray, '/diagnostics')
@@ -310,6 +311,7 @@ def test_diagnostics_count_how_goals_end(robot, listen):
 
 
 @pytest.mark.case(58)
+@pytest.mark.slow
 def test_diagnostics_of_a_model_that_cannot_be_loaded(make_robot):
     missing = [True]
 

@@ -276,6 +276,7 @@ def stranger(robot):
     rclpy.shutdown(context=context)
 
 
+@pytest.mark.slow
 def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
     topics = {
         'planner/search': SearchIteration,
@@ -309,6 +310,7 @@ def test_replay_publishes_what_was_live_step_by_step(recorded, stranger):
         ]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_input_stops_a_replay(recorded):
     process = replaying(recorded[2], '--step --wait 0')
     output, errors = process.communicate('\n\n', timeout=60)
@@ -316,6 +318,7 @@ def test_the_end_of_the_input_stops_a_replay(recorded):
     assert output.count('iteration 2\n') == 1 and 'iteration 3\n' not in output
 
 
+@pytest.mark.slow
 def test_replay_keeps_time(robot, plans_folder):
     robot.model.delay = 0.1
     robot.plan(iterations=4)

@@ -70,12 +70,14 @@ def test_the_last_plan(command, robot):
         ('--resolution 60000 3', 1, 'INVALID_SETTINGS: resolution = [60000, 3]'),
     ),
 )
+@pytest.mark.slow
 def test_what_cannot_be_is_said_with_an_exit_code(command, goal_file, arguments, code, text):
     process = command('--goal', goal_file, *arguments.split())
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code and text in errors and 'Traceback' not in errors
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     robot.model.delay = 0.2
     goals = robot.planner._landscapes.goals
@@ -89,6 +91,7 @@ def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     eventually(lambda: goals.outcomes['cancelled'] == cancelled + 1)
 
 
+@pytest.mark.slow
 def test_a_planner_that_goes_away_is_not_waited_for(command, robot, goal_file):
     asked, begun = threading.Event(), lambda handle: None
 

@@ -186,6 +186,7 @@ def test_parameters_reach_the_loader(make_robot):
 
 
 @pytest.mark.case(53)
+@pytest.mark.slow
 def test_twenty_cycles_leave_neither_threads_nor_memory(make_robot):
     models = []
 
@@ -227,6 +228,7 @@ sys.exit(main())
 
 
 @pytest.mark.case(56)
+@pytest.mark.slow
 def test_without_torch_the_node_says_what_to_run_and_stays(robot):
     process = subprocess.Popen(
         [sys.executable, '-c', WITHOUT_TORCH, '--ros-args', '-r', '__ns:=/bare'],
@@ -258,11 +260,13 @@ def test_without_torch_the_node_says_what_to_run_and_stays(robot):
 
 @pytest.mark.case(55)
 @pytest.mark.parametrize('number, model', [(signal.SIGTERM, 'toy'), (signal.SIGINT, 'endless')])
+@pytest.mark.slow
 def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
     # A machine that is busy may stand still for a while: the quickest of three counts.
     assert min(time_to_end(number, model) for _ in range(3)) < 2.0
 
 
+@pytest.mark.slow
 def test_a_middleware_that_does_not_let_go_cannot_keep_the_process():
     process = subprocess.Popen(
         [sys.executable, '-c', STUCK], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -301,6 +305,7 @@ def time_to_end(number, model):
 
 
 @pytest.mark.case(55)
+@pytest.mark.slow
 def test_signal_in_the_middle_of_a_plan_tells_the_client(context):
     process = start_process('toy', '/interrupted')
     node = rclpy.create_node(

@@ -416,6 +416,7 @@ def test_unloaded_model_is_loaded_again_by_the_next_goal(operator):
 
 
 @pytest.mark.case(66)
+@pytest.mark.slow
 def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, monkeypatch):
     encoder, predictor = build_networks(BIG)
     torch.save(meta_content(encoder.state_dict(), predictor.state_dict()), tmp_path / 'big.pt')

@@ -120,6 +120,7 @@ class Screen:
                 self.lines[row] = part
 
 
+@pytest.mark.slow
 def test_goal_from_a_latched_topic(run, robot):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     publisher = robot.node.create_publisher(Image, 'wanted', latched)
@@ -128,6 +129,7 @@ def test_goal_from_a_latched_topic(run, robot):
     assert abs(numbers_of(output)['z'] - 0.04) < 5e-3
 
 
+@pytest.mark.slow
 def test_goal_is_kept_for_later(command, goal_file, tmp_path):
     pixels, saved = np.asarray(Picture.open(goal_file)), tmp_path / 'saved.png'
     keeping = command('--goal', goal_file, '--save', str(saved))
@@ -148,6 +150,7 @@ def test_goal_is_kept_for_later(command, goal_file, tmp_path):
         (['--goal-topic', 'silence', '--wait', '0.2'], "'silence'"),
     ],
 )
+@pytest.mark.slow
 def test_failure_is_named_and_the_exit_code_is_not_0(command, goal_file, arguments, text):
     process = command(*(goal_file if word == 'GOAL' else word for word in arguments))
     errors = process.communicate(timeout=60)[1]
@@ -155,6 +158,7 @@ def test_failure_is_named_and_the_exit_code_is_not_0(command, goal_file, argumen
     assert text in errors and 'Traceback' not in errors
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_goal(command, robot, goal_file):
     robot.model.delay = 0.3  # half a minute in all: time to be stopped
     cancelled = robot.planner._plans.outcomes['cancelled']

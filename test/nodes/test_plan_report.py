@@ -35,6 +35,7 @@ EYE = (
 )
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_slider_moves_the_points_and_the_landscape_turns(
     robot, plans_folder, tmp_path, page
 ):
@@ -173,6 +174,7 @@ def test_a_plan_of_two_steps_says_what_is_drawn(robot, plans_folder):
     assert 'It is the first of 2 steps.' in html and 'those of the whole plan' in html
 
 
+@pytest.mark.slow
 def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
     robot.planner.set_parameters([Parameter('search.axes', value=AXES)])
     robot.plan(iterations=60, samples=400)
@@ -185,6 +187,7 @@ def test_many_iterations_and_axes_are_legible_and_small(robot, plans_folder):
     assert len(html) < 9 * 10**6  # of which plotly is 5
 
 
+@pytest.mark.slow
 def test_damage_is_in_the_report(robot, plans_folder):
     robot.plan(iterations=3, samples=30)
     (folder,) = closed_plans(plans_folder)

@@ -234,6 +234,7 @@ def doomed(tmp_path):
     rclpy.shutdown(context=context)
 
 
+@pytest.mark.slow
 def test_a_planner_ends_in_the_middle_of_a_replay(doomed, tmp_path):
     process, node, client = doomed
     assert client.wait_until_ready(120.0)
@@ -257,6 +258,7 @@ def test_a_planner_ends_in_the_middle_of_a_replay(doomed, tmp_path):
     replaying.destroy()
 
 
+@pytest.mark.slow
 def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     process, _, client = doomed
     assert client.wait_until_ready(120.0)

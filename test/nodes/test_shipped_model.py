@@ -50,6 +50,7 @@ def look(arm, sim):
     eventually(lambda: newest.newest.stamp > after)
 
 
+@pytest.mark.slow
 def test_commands_bring_the_arm_nearer_to_the_picture_of_the_goal(arm, sim):
     episode = sample_episode(SEED)
     sim.set_state(episode.goal)

@@ -111,6 +111,7 @@ class Camera:
 
 
 @pytest.mark.case(45)
+@pytest.mark.slow
 def test_fast_camera_is_kept_up_with_and_fills_no_memory(make_robot, monkeypatch):
     robot = make_robot(sending=['state'])
     inputs, arrived, process = robot.planner._streams, [], psutil.Process()

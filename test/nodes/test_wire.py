@@ -217,6 +217,7 @@ def test_cancel_during_the_last_evaluation(robot):
 
 
 @pytest.mark.case(27)
+@pytest.mark.slow
 def test_cancel_at_any_moment_around_the_end(robot):
     for attempt in range(20):
         uuid = robot.wire.send(to_goal(1))

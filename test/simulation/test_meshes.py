@@ -46,6 +46,7 @@ def fresh(tmp_path_factory):
         yield folder / 'vjepa2_planner_ros', meshes.panda_meshes()
 
 
+@pytest.mark.slow
 def test_cache_gives_the_same_meshes(fresh, monkeypatch):
     folder, made = fresh
     # Where the wheel could not be read any more, only the cache can answer.

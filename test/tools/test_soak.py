@@ -24,6 +24,7 @@ from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.planning.config import CemConfig
 
 
+@pytest.mark.slow
 def test_a_short_soak_passes_and_accounts_for_every_goal(tmp_path):
     figures = tmp_path / 'soak.json'
     done = subprocess.run(
@@ -176,6 +177,7 @@ def test_malformed_pictures_are_malformed():
             assert not surely
 
 
+@pytest.mark.slow
 def test_malformed_goals_are_malformed_in_the_way_they_say():
     chance, picture = random.Random(0), np.zeros((48, 64, 3), np.uint8)
     settings = Settings(cameras=('main', 'wrist'), optimizer='cem', cem=CemConfig(samples=200))

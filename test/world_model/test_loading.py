@@ -328,10 +328,12 @@ def measure(tmp_path_factory):
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+@pytest.mark.slow
 def test_loading_takes_little_more_memory_than_the_model(measure, dtype):
     assert 0.9 < measure('peak', dtype)[0] < 1.2
 
 
+@pytest.mark.slow
 def test_memory_of_an_old_model_goes_back_to_the_system(measure):
     assert max(measure('release', 'bfloat16')) < 0.2
 

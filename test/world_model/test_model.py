@@ -165,6 +165,7 @@ def test_wrong_shapes_are_named(tiny, bad):
         tiny.rollout(**arguments)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_survived_once_and_reported(tiny, monkeypatch, caplog):
     frames, states = random_scene(2)
     context, actions = tiny.encode(frames[:-1]), random_actions(8, 2)

@@ -43,6 +43,7 @@ def test_encoder_equals_reference(size, height, width):
 
 
 @pytest.mark.parametrize('size', ENCODERS.values(), ids=ENCODERS)
+@pytest.mark.slow
 def test_encoder_equals_transformers(size):
     ours = randomise(VisionTransformer(size))
     oracle = transformers_encoder(size, ours.state_dict())
