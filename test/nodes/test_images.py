@@ -12,8 +12,8 @@ from PIL import Image as Picture
 from planner_rig import to_image
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
-from vjepa2_planner_ros.learning.datasets import read_picture
 from vjepa2_planner_ros.messages import images
+from vjepa2_planner_ros.messages.pictures import read_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ALPHA = np.full((5, 7, 1), 77, np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import common as commands
-from ..learning.datasets import read_picture
+from ..messages.pictures import read_picture
 from ..world_model import WorldModelError
 
 

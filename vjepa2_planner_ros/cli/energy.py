@@ -22,7 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from . import common as commands
-from ..learning.datasets import BagFrames, FolderFrames, open_frames, read_picture
+from ..learning.datasets import BagFrames, FolderFrames, open_frames
+from ..messages.pictures import read_picture
 from ..planning.search import goal_energy
 from ..world_model import WorldModelError
 

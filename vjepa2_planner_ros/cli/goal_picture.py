@@ -12,8 +12,8 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from ..learning.datasets import read_picture
 from ..messages.images import to_rgb
+from ..messages.pictures import read_picture
 from ..nodes.process import spinning
 
 

@@ -16,9 +16,9 @@ from vjepa2_interfaces.action import ComputeEnergyLandscape
 from . import common as commands
 from .goal_picture import add_goal_options, goal_picture
 from ..client import GoalClient, PlanFailed
-from ..learning.datasets import write_picture
 from ..messages.images import to_image
 from ..messages.landscapes import to_landscape
+from ..messages.pictures import write_picture
 from ..planning.landscape import AXES, Landscape, MAX_POINTS
 from ..planning.landscape_plot import draw
 

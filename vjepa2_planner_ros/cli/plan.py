@@ -17,9 +17,9 @@ from vjepa2_interfaces.msg import SearchIteration
 from . import common as commands
 from .goal_picture import add_goal_options, goal_picture
 from ..client import PlanFailed, PlannerClient, PlanResult
-from ..learning.datasets import write_picture
 from ..messages.commands import UNITS
 from ..messages.goals import goal_yaml
+from ..messages.pictures import write_picture
 from ..planning.actions import AXES
 
 # Options that are fields of the goal.

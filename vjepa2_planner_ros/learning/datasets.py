@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Picture files, and the pictures of a folder or a bag; pictures are uint8 [H, W, 3] RGB."""
+"""Pictures of a folder or a bag, uint8 [H, W, 3] RGB."""
 
 from __future__ import annotations
 
@@ -11,35 +11,11 @@ from pathlib import Path
 import re
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from ..messages.pictures import read_picture
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-
-
-def read_picture(path: str | Path) -> np.ndarray:
-    """
-    Return a picture file, anything that Pillow opens; OSError or ValueError if it cannot.
-
-    Turned as its EXIF data says; of 16 bits a channel the upper eight.
-    """
-    try:
-        with Image.open(Path(path)) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith('I;16'):  # convert() would clip
-                picture = Image.fromarray((np.array(picture) >> 8).astype(np.uint8))
-            if picture.mode in ('I', 'F'):
-                raise ValueError(
-                    f'{path}: mode is {picture.mode!r}, numbers without a range: '
-                    'allowed: 8 or 16 bits a channel'
-                )
-            return np.array(picture.convert('RGB'))
-    except (SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path}: {error}') from error
-
-
-def write_picture(path: str | Path, picture: np.ndarray) -> None:
-    """Write a picture to a file of any format that Pillow writes, by its suffix."""
-    Image.fromarray(picture).save(Path(path))
 
 
 def open_frames(source: str | Path, every: int = 1) -> FolderFrames | BagFrames:

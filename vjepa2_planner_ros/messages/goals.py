@@ -14,8 +14,8 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorState, SearchSettings
 
 from .images import to_image
+from .pictures import read_picture
 from .times import to_duration
-from ..learning.datasets import read_picture
 
 MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
 
