@@ -25,7 +25,6 @@ from .config import CemConfig, TrustRegionConfig
 from .errors import NonFiniteEnergyError, PlanCancelled, PlanTimeout
 from .trust_region import TrustRegion
 from ..world_model import WorldModel
-from ..world_model.lanes import alone
 
 OPTIMIZERS = {CemConfig: CrossEntropy, TrustRegionConfig: TrustRegion}
 
@@ -97,9 +96,8 @@ def plan(
     def evaluate(searched: Tensor) -> tuple[Tensor, Tensor]:
         """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
         latents = world_model.rollout(context, states, _all_axes(searched, axes))
-        with alone(latents.numel()):
-            misses = latents - goal
-            energies = _energy(misses).cpu()
+        misses = latents - goal
+        energies = _energy(misses).cpu()
         return energies.where(energies.isfinite(), torch.inf), misses
 
     lowest_so_far: list[float] = []
