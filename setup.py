@@ -4,7 +4,7 @@
 
 from glob import glob
 
-from setuptools import Extension, find_packages, setup
+from setuptools import find_packages, setup
 
 NAME = 'vjepa2_planner_ros'
 
@@ -13,14 +13,6 @@ setup(
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),  # not vjepa2_interfaces
     package_data={NAME: ['weights/*.safetensors', 'weights/*.md']},
-    ext_modules=[
-        Extension(
-            NAME + '.world_model._cpu_kernels',
-            [NAME + '/world_model/_cpu_kernels.c'],
-            extra_compile_args=['-O3'],
-            optional=True,
-        )
-    ],  # PyTorch does the same, more slowly
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml', 'NOTICE']),

@@ -10,7 +10,9 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
 from vjepa2_planner_ros.planning.search import plan
-from vjepa2_planner_ros.world_model import fused, load_world_model
+from vjepa2_planner_ros.world_model import load_world_model, VJepa2WorldModel
+from vjepa2_planner_ros.world_model.acceleration import blocks
+from vjepa2_planner_ros.world_model.acceleration.graphs import GRAPHED, KEPT
 from vjepa2_planner_ros.world_model.devices import (
     free_memory,
     gpu_utilization,
@@ -20,9 +22,8 @@ from vjepa2_planner_ros.world_model.devices import (
     used_memory,
 )
 from vjepa2_planner_ros.world_model.geometric import GeometricWorldModel, HandCamera
-from vjepa2_planner_ros.world_model.graphs import KEPT
-from vjepa2_planner_ros.world_model.model import GRAPHED
-from vjepa2_planner_ros.world_model.rotary import FrameTables, rotate
+from vjepa2_planner_ros.world_model.networks import Mlp
+from vjepa2_planner_ros.world_model.rotary import frame_table, rotate
 
 pytestmark = pytest.mark.skipif(pick_device('auto').type == 'cpu', reason='there is no GPU')
 DTYPES = pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def relative_error(found, expected):
 def test_latents_equal_those_of_the_cpu(
     dtype, error, context_frames, horizon, graphed, monkeypatch
 ):
-    monkeypatch.setattr('vjepa2_planner_ros.world_model.model.GRAPHED', graphed)
+    monkeypatch.setattr('vjepa2_planner_ros.world_model.acceleration.graphs.GRAPHED', graphed)
     reference = load_world_model('sim-panda-ac', device='cpu', dtype='float32')
     model = load_world_model('sim-panda-ac', dtype=dtype)
     assert model.device.type != 'cpu'
@@ -113,7 +114,7 @@ CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUD
 @pytest.mark.parametrize('heads, head_dim', [(3, 24), (2, 64), (16, 64)])
 @torch.inference_mode()
 def test_kernels_do_what_torch_does(dtype, heads, head_dim):
-    kernels = fused._kernels()
+    kernels = blocks.kernels()
     assert kernels is not None
     dim, generator = heads * head_dim, torch.Generator('cuda').manual_seed(0)
 
@@ -123,16 +124,15 @@ def test_kernels_do_what_torch_does(dtype, heads, head_dim):
     def close(found, expected):
         assert relative_error(found, expected.cpu()) < max(0.6 * torch.finfo(dtype).eps, 1e-6)
 
-    table = FrameTables(head_dim, heads)(4, 5, 1, dtype, torch.device('cuda'))
+    table = frame_table((4, 5), 1, head_dim, heads, dtype, torch.device('cuda'))
     for x in some(6, 22, 3 * dim), some(1, 22, 3 * dim), some(6, 22, 3 * dim)[:, :22]:
         turned, values = x[..., : 2 * dim], x[..., 2 * dim :].clone()
         expected = rotate(turned.float(), [half.float() for half in table])
-        close(fused.rotate(turned, table, head_dim), expected)
+        close(kernels.rotate_(turned, table, head_dim), expected)
         assert (x[..., 2 * dim :] == values).all()
-    own = some(6, 1, 3 * dim)[..., : 2 * dim]
-    first = [half[:1] for half in table]
-    expected = rotate(own.float(), [half.float() for half in first])
-    close(fused.rotate(own, first, head_dim), expected)
+    x, last = some(6, 20, 2 * dim), [half[2:] for half in table]
+    expected = rotate(x.float(), [half.float() for half in last])
+    close(kernels.rotate_(x, last, head_dim), expected)
 
     layer = torch.nn.LayerNorm(dim, eps=1e-6, device='cuda')
     layer.weight.copy_(some(dim))
@@ -140,7 +140,7 @@ def test_kernels_do_what_torch_does(dtype, heads, head_dim):
     layer.to(dtype)
     x = 3.0 * some(6, 22, dim) + 1.0
     close(
-        fused.norm(x, layer),
+        kernels.norm(x, layer),
         F.layer_norm(x.float(), (dim,), layer.weight.float(), layer.bias.float(), layer.eps),
     )
 
@@ -151,17 +151,18 @@ def test_kernels_do_what_torch_does(dtype, heads, head_dim):
 )
 @torch.inference_mode()
 def test_gelu_of_cublas_is_within_rounding(dtype, error):
-    layer = torch.nn.Linear(64, 256, device='cuda').to(dtype)
+    mlp = Mlp(64, 256).to('cuda', dtype)
     x = 3.0 * torch.randn(5, 7, 64, device='cuda').to(dtype)
-    expected = F.gelu(F.linear(x.double(), layer.weight.double(), layer.bias.double()))
-    assert relative_error(fused.linear(x, layer, gelu=True), expected.cpu()) < error
+    expected = deepcopy(mlp).double()(x.double())
+    blocks.accelerate_blocks(mlp)
+    assert type(mlp) is blocks.TanhMlp
+    assert relative_error(mlp(x), expected.cpu()) < error
 
 
 @CUDA
 def test_recorded_calls_see_what_is_given_them_anew():
     model = load_world_model('sim-panda-ac', dtype='float32')
-    plain = load_world_model('sim-panda-ac', dtype='float32')
-    plain._graphs = None
+    plain = VJepa2WorldModel(model.spec, model.encoder, model.predictor)
     frames, states = scene(2)
     for turn in range(2 * KEPT):
         samples = 1 + turn % (KEPT + 2)  # more shapes than are kept
@@ -171,7 +172,7 @@ def test_recorded_calls_see_what_is_given_them_anew():
         expected = plain.rollout(context, states[turn % 2 :][:1], actions)
         found = model.rollout(context, states[turn % 2 :][:1], actions)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    assert model._graphs is not None and len(model._graphs._recorded) == KEPT
+    assert model.graphs is not None and len(model.graphs) == KEPT
     twin = deepcopy(model)
     torch.testing.assert_close(twin.encode(frames[:1]), plain.encode(frames[:1]))
 

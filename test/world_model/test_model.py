@@ -14,8 +14,8 @@ import torch
 from vjepa2_planner_ros.planning.config import CemConfig
 from vjepa2_planner_ros.planning.search import plan
 from vjepa2_planner_ros.world_model import build_networks, ModelSpec, VJepa2WorldModel
-from vjepa2_planner_ros.world_model.lanes import alone, FEW, side_by_side
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
+from vjepa2_planner_ros.world_model.parallel import side_by_side
 
 TINY = ModelSpec(
     name='tiny-ac',
@@ -195,7 +195,7 @@ def test_memory_that_runs_out_is_survived_once_and_reported(tiny, monkeypatch, c
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('frames', [1, 3])
 @pytest.mark.parametrize('horizon', [1, 2, 4])
-def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, dtype, monkeypatch):
+def test_candidates_take_no_more_memory_than_expected(frames, horizon, dtype, monkeypatch):
     spec = replace(TINY, predictor=PredictorSize(64, 6, 2, 256))
     model = VJepa2WorldModel(spec, *(part.to(dtype) for part in build_networks(spec)))
     samples = 64
@@ -208,57 +208,38 @@ def test_candidates_take_no_more_memory_than_reckoned(frames, horizon, dtype, mo
         if event.name() == '[memory]':
             held += event.nbytes()
             most = max(most, held)
-    reckoned = samples * model.candidate_bytes(frames, horizon)
-    assert 0.25 * reckoned < most < reckoned
+    expected = samples * model.candidate_bytes(frames, horizon)
+    assert 0.25 * expected < most < expected
 
 
-@pytest.mark.parametrize('parts', (1, 2, 6))
-def test_each_lane_computes_in_one_thread(parts):
-    def threads(part):
-        (part @ part).softmax(0)  # torch settles a thread's number when it first computes there
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('batches', (1, 2, 6))
+def test_batches_side_by_side_have_a_thread_each(batches, three_threads):
+    def threads(batch):
+        (batch @ batch).softmax(0)  # torch settles a thread's number when it first computes there
         return torch.tensor([torch.get_num_threads()])
 
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        found = side_by_side(threads, torch.rand(parts, 300, 300), 2)
-        assert found.tolist() == [1] * parts and torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    found = side_by_side(threads, torch.rand(batches, 300, 300).split(1), 3)
+    assert found.tolist() == [1] * batches and torch.get_num_threads() == 3
 
 
-@pytest.mark.parametrize('numbers, threads', ((FEW, 1), (FEW + 1, 2)))
-def test_few_numbers_are_left_to_one_thread(numbers, threads):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(ArithmeticError), alone(numbers):
-            assert torch.get_num_threads() == threads
-            raise ArithmeticError
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_lanes_find_what_one_thread_finds_and_leave_torch_its_threads(tiny):
+def test_small_models_find_the_same_side_by_side_and_leave_torch_its_threads(tiny, three_threads):
     frames, states = random_scene(2)
     actions = random_actions(45, 2)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        assert tiny.lanes == 1
-        context = tiny.encode(frames[:-1])
-        expected = tiny.rollout(context, states, actions)
-        torch.set_num_threads(3)
-        assert tiny.lanes == 3
-        torch.testing.assert_close(tiny.encode(frames[:-1]), context, rtol=0, atol=1e-5)
-        torch.testing.assert_close(
-            tiny.rollout(context, states, actions), expected, rtol=0, atol=1e-5
-        )
-        with pytest.raises(ValueError, match='allowed: uint8'):
-            tiny.encode(frames[:-1].astype(np.float32))
-        with ThreadPoolExecutor(1) as later:
-            assert later.submit(torch.get_num_threads).result() == 3
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(threads)
+    context = tiny.encode(frames[:-1])
+    found = tiny.rollout(context, states, actions)
+    with pytest.raises(ValueError, match='allowed: uint8'):
+        tiny.encode(frames[:-1].astype(np.float32))
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 3
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(1)
+    torch.testing.assert_close(tiny.encode(frames[:-1]), context, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tiny.rollout(context, states, actions), found, rtol=0, atol=1e-5)

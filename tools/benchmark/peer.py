@@ -163,6 +163,10 @@ class PeerProcess:
         """Return how long a call takes, one that can be pickled."""
         return self._pool.submit(_seconds, call).result()
 
+    def close(self) -> None:
+        """End the process: at Python's exit its pipes may be closed before its pool."""
+        self._pool.shutdown()
+
     def elites(self) -> list[np.ndarray]:
         """Return the elites [K] of every iteration of the last plan."""
         return self._pool.submit(_elites).result()

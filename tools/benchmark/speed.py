@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
-from tools.benchmark import operations, peer
-from tools.benchmark.timing import in_turn, line, seconds
+from tools.benchmark import peer
+from tools.benchmark.timing import in_turn, seconds
 import torch
 from torch import multiprocessing, Tensor
 from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
@@ -22,6 +22,7 @@ from vjepa2_planner_ros.world_model import (
     ModelSpec,
     VJepa2WorldModel,
 )
+from vjepa2_planner_ros.world_model.acceleration import accelerate
 from vjepa2_planner_ros.world_model.devices import pick_dtype
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
@@ -90,12 +91,13 @@ def _peak_memory(size, device):
 def load(spec: ModelSpec, device: torch.device, dtype=torch.float32) -> VJepa2WorldModel:
     """Return a model with its shipped weights, or random ones where there are none."""
     if spec.weights is not None:
-        model = load_world_model(
-            spec.name, device=str(device), dtype=str(dtype).removeprefix('torch.')
-        )
-        return VJepa2WorldModel(spec, model.encoder, model.predictor)
-    torch.manual_seed(0)
-    return VJepa2WorldModel(spec, *(network.to(dtype) for network in build_networks(spec, device)))
+        loaded = load_world_model(spec.name, device=str(device), dtype=name(dtype))
+        networks = loaded.encoder, loaded.predictor
+    else:
+        torch.manual_seed(0)
+        networks = (network.to(dtype) for network in build_networks(spec, device))
+    model = VJepa2WorldModel(spec, *networks)
+    return accelerate(model) if device.type == 'cuda' else model
 
 
 class Contest:
@@ -125,15 +127,20 @@ class Contest:
             calls[PEER] = partial(self.peer.seconds, theirs)
         return in_turn(calls, **limits)
 
-    def encode(self, ceiling) -> list[dict]:
+    def close(self) -> None:
+        """End the peer's process."""
+        if self.peer is not None:
+            self.peer.close()
+
+    def encode(self) -> list[dict]:
         """Time encoding one picture of 640x480, from uint8 in host memory to latents."""
         frame = self.frames[:1]
         times = self._in_turn(
             lambda model: model.encode(frame), partial(peer.Peer.encode, frames=frame)
         )
-        return _rows(times, operations.encode(self.size.spec), ceiling, {})
+        return _rows(times, {})
 
-    def rollouts(self, ceiling) -> list[dict]:
+    def rollouts(self) -> list[dict]:
         """Time rollouts over samples, over horizons and over contexts."""
         at = self.size.shapes_at
         shapes = dict.fromkeys(
@@ -143,9 +150,9 @@ class Contest:
                 *((at, 1, context) for context in CONTEXTS),
             ]
         )
-        return [row for shape in shapes for row in self._rollout(ceiling, *shape)]
+        return [row for shape in shapes for row in self._rollout(*shape)]
 
-    def _rollout(self, ceiling, samples, horizon, context) -> list[dict]:
+    def _rollout(self, samples, horizon, context) -> list[dict]:
         latents = {model: model.encode(self.frames[:context]) for model in self.ours.values()}
         known = latents[self.ours[torch.float32]].cpu()
         states, actions = self.states[:context], self._actions(samples, horizon)
@@ -153,23 +160,18 @@ class Contest:
             lambda model: model.rollout(latents[model], states, actions),
             partial(peer.Peer.rollout, context=known, states=states, actions=actions),
         )
-        return _rows(
-            times,
-            operations.rollout(self.size.spec, samples, horizon, context),
-            ceiling,
-            {'samples': samples, 'horizon': horizon, 'context': context},
-        )
+        return _rows(times, {'samples': samples, 'horizon': horizon, 'context': context})
 
     def _actions(self, samples, horizon) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         bounds = torch.tensor(self.size.spec.action_bounds)
         return bounds * (2 * torch.rand(samples, horizon, 7, generator=generator) - 1)
 
-    def plans(self, ceiling) -> list[dict]:
+    def plans(self) -> list[dict]:
         """Time whole plans, two pictures encoded in each, and compare the elites."""
-        return [row for shape in self.size.plans for row in self._plan(ceiling, *shape)]
+        return [row for shape in self.size.plans for row in self._plan(*shape)]
 
-    def _plan(self, ceiling, samples, iterations, horizon) -> list[dict]:
+    def _plan(self, samples, iterations, horizon) -> list[dict]:
         bounds = self.size.spec.action_bounds
         searched = tuple(b if i < 3 or i == 6 else 0.0 for i, b in enumerate(bounds))
         config = CemConfig(
@@ -208,25 +210,14 @@ class Contest:
             seed=0,
         )
         times = self._in_turn(ours, theirs, repeats=3, warm_up=False)
-        spec = self.size.spec
-        work = (
-            iterations * operations.rollout(spec, samples, horizon, 1)
-            + operations.rollout(spec, 2, horizon, 1)
-            + 2 * operations.encode(spec)
-        )
-        rows = _rows(
-            times,
-            work,
-            ceiling,
-            {'samples': samples, 'iterations': iterations, 'horizon': horizon},
-        )
+        rows = _rows(times, {'samples': samples, 'iterations': iterations, 'horizon': horizon})
         if self.peer is None:
             return rows
         elites[PEER] = self.peer.elites()
         for row in rows:
             row['same_elites'] = sum(
-                set(map(int, mine)) == set(map(int, reference))
-                for mine, reference in zip(elites[row['who']], elites[PEER])
+                set(map(int, ours)) == set(map(int, theirs))
+                for ours, theirs in zip(elites[row['who']], elites[PEER])
             )
         return rows
 
@@ -235,25 +226,17 @@ class Contest:
         """Return the frame and the goal of plans, each [1, H, W, 3]."""
         return self.frames[:1], self.frames[-1:]
 
-    def region_plans(self, ceiling) -> list[dict]:
+    def region_plans(self) -> list[dict]:
         """Time plans of the trust region, two pictures encoded in each; the peer has none."""
-        config, spec = TrustRegionConfig(seed=0), self.size.spec
+        config = TrustRegionConfig(seed=0)
         frame, goal = self._pictures
         times = self._in_turn(
             lambda model: plan(
                 model, model.encode(frame), self.states[:1], model.encode(goal)[0], config
             )
         )
-        work = (
-            config.iterations * operations.rollout(spec, config.samples, 1, 1)
-            + operations.rollout(spec, 3, 1, 1)
-            + 2 * operations.encode(spec)
-        )
         return _rows(
-            times,
-            work,
-            ceiling,
-            {'samples': config.samples, 'iterations': config.iterations, 'horizon': 1},
+            times, {'samples': config.samples, 'iterations': config.iterations, 'horizon': 1}
         )
 
 
@@ -262,36 +245,14 @@ def name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix('torch.')
 
 
-def _rows(times, work, ceiling, shape) -> list[dict]:
+def _rows(times, shape) -> list[dict]:
     """Return a row for each of the contestants."""
-    rows = []
-    for who, taken in times.items():
-        best = ceiling.matmul[torch.float32 if who == PEER else getattr(torch, who)]
-        rows.append(
-            {
-                'who': who,
-                **shape,
-                **asdict(taken),
-                'operations': work,
-                'of_ceiling': work / taken.median / best,
-                'peer_ratio': times[PEER].median / taken.median if PEER in times else None,
-            }
-        )
-    return rows
-
-
-def lines(rows: list[dict], at: int) -> list[dict]:
-    """Return the line of time against samples, horizon and context for each contestant."""
-    fitted = []
-    for who in dict.fromkeys(row['who'] for row in rows):
-        for axis in ('samples', 'horizon', 'context'):
-            fixed = {'samples': at, 'horizon': 1, 'context': 1}
-            fixed.pop(axis)
-            points = [
-                (row[axis], row['median'])
-                for row in rows
-                if row['who'] == who and all(row[key] == value for key, value in fixed.items())
-            ]
-            offset, slope = line(*zip(*points))
-            fitted.append({'who': who, 'axis': axis, **fixed, 'offset': offset, 'slope': slope})
-    return fitted
+    return [
+        {
+            'who': who,
+            **shape,
+            **asdict(taken),
+            'peer_ratio': times[PEER].median / taken.median if PEER in times else None,
+        }
+        for who, taken in times.items()
+    ]

@@ -1,14 +1,14 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Time calls in turn, and fit lines to what was measured."""
+"""Time calls in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter
 
-import numpy as np
 import torch
 
 
@@ -30,7 +30,7 @@ def in_turn(
     warm_up: bool = True,
 ) -> dict[str, Times]:
     """
-    Make calls alternately, so that whatever else the machine does meets them alike.
+    Make calls alternately, so that other work of the machine slows all of them alike.
 
     :param calls: each returns the seconds it took.
     :param repeats: of each call, at most.
@@ -47,8 +47,7 @@ def in_turn(
         for name, call in calls.items():
             taken[name].append(call())
     return {
-        name: Times(float(np.median(some)), min(some), max(some), len(some))
-        for name, some in taken.items()
+        name: Times(median(each), min(each), max(each), len(each)) for name, each in taken.items()
     }
 
 
@@ -67,9 +66,3 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == 'mps':
         torch.mps.synchronize()
-
-
-def line(x, y) -> tuple[float, float]:
-    """Return (offset, slope) of the line through points, by least squares."""
-    slope, offset = np.polyfit(x, y, 1)
-    return float(offset), float(slope)

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from .cem import lowest
 from .config import TrustRegionConfig
-from ..world_model.lanes import alone
 
 # Variances of the model's constant, linear and quadratic part over the trust region, in units of
 # what it cannot explain there.
@@ -89,8 +88,7 @@ class TrustRegion:
         self, actions: Tensor, energies: Tensor, misses: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Move to where the latents' model comes nearest to the goal."""
-        with alone(POINTS * misses[0].numel()):
-            self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
+        self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
         return actions, energies, lowest(energies, self._config.elites)
 
     def _move(self, points: Tensor, energies: Tensor, misses: Tensor) -> None:

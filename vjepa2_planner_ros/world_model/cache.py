@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,7 +49,7 @@ def find_weights(
     path = Path(checkpoint) if checkpoint else spec.weights or cached_path(spec, cache)
     if path is not None and path.is_file():
         return path
-    if checkpoint or not spec.url:
+    if checkpoint or path is None or not spec.url:
         raise WeightsNotFoundError(f"model '{spec.name}' has no weights at {path}")
     raise WeightsNotFoundError(
         f"model '{spec.name}' is not on this machine: get it with 'models download {spec.name}', "
@@ -61,7 +63,7 @@ def download_weights(
     *,
     progress: Progress | None = None,
     check_stop: CheckStop = lambda: None,
-    **options,
+    **options: Any,
 ) -> Path:
     """
     Return the file of a model's weights, downloaded if the cache has none.
@@ -70,7 +72,7 @@ def download_weights(
     checkpoint of such a model, and the one that was there before, if any.
     """
     path = cached_path(spec, cache)
-    if path is None:
+    if path is None or spec.url is None:
         return find_weights(spec)
     if path.is_file():
         verify(path, progress=progress, check_stop=check_stop)
@@ -121,7 +123,7 @@ def _record_path(path: Path) -> Path:
     return path.with_name(path.name + '.json')
 
 
-def _read_record(path: Path) -> dict:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(_record_path(path).read_text())
     except (OSError, ValueError):
@@ -129,7 +131,7 @@ def _read_record(path: Path) -> dict:
     return record if isinstance(record, dict) else {}
 
 
-def _compare_or_record(path: Path, status, digest: str) -> None:
+def _compare_or_record(path: Path, status: os.stat_result, digest: str) -> None:
     """Raise ModelLoadError if a file is not the one first seen under its name, else note it."""
     known = _read_record(path)
     if known.get('sha256', digest) != digest:

@@ -26,10 +26,11 @@ from .errors import ModelLoadError, WeightsNotFoundError
 
 PARTS = ('encoder', 'predictor')
 
+Entries = dict[str, tuple[str, ...]]  # names of each part in Meta's files
+StateDict = dict[str, Tensor]
 
-def read_checkpoint(
-    path: str | Path, entries: dict[str, tuple[str, ...]]
-) -> dict[str, dict[str, Tensor]]:
+
+def read_checkpoint(path: str | Path, entries: Entries) -> dict[str, StateDict]:
     """
     Return the state dict of each part of a model in a file, memory-mapped on the CPU.
 
@@ -46,8 +47,8 @@ def read_checkpoint(
     return _read_meta(path, entries)
 
 
-def _read_safetensors(path, entries) -> dict[str, dict[str, Tensor]]:
-    parts = {part: {} for part in entries}
+def _read_safetensors(path: Path, entries: Entries) -> dict[str, StateDict]:
+    parts: dict[str, StateDict] = {part: {} for part in entries}
     try:
         with safe_open(path, framework='pt') as file:
             for key in file.keys():
@@ -63,7 +64,7 @@ def _read_safetensors(path, entries) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def _read_meta(path, entries) -> dict[str, dict[str, Tensor]]:
+def _read_meta(path: Path, entries: Entries) -> dict[str, StateDict]:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # torch raises many types for foreign and truncated files
@@ -86,7 +87,7 @@ def _read_meta(path, entries) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def check_fits(module: nn.Module, state_dict: dict[str, Tensor], part: str, path) -> None:
+def check_fits(module: nn.Module, state_dict: StateDict, part: str, path: Path) -> None:
     """Raise ModelLoadError that names the first key of a state dict that misfits a module."""
     expected = module.state_dict()
     for key in [*expected, *state_dict]:
@@ -112,7 +113,7 @@ def check_fits(module: nn.Module, state_dict: dict[str, Tensor], part: str, path
 @torch.no_grad()
 def load_into(
     module: nn.Module,
-    state_dict: dict[str, Tensor],
+    state_dict: StateDict,
     device: torch.device,
     dtype: torch.dtype,
     on_bytes: Callable[[int], None],

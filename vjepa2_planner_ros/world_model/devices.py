@@ -90,7 +90,7 @@ def check_computes(dtype: torch.dtype, device: torch.device) -> None:
 def free_memory(device: torch.device) -> int:
     """Return the bytes that can still be allocated on a device."""
     if device.type == 'cpu':
-        return psutil.virtual_memory().available
+        return int(psutil.virtual_memory().available)
     if device.type == 'mps':
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free, _ = torch.cuda.mem_get_info(device)
@@ -127,8 +127,10 @@ def gpu_utilization(device: torch.device) -> int | None:
 def peak_host_memory() -> int:
     """Return the largest resident set of this process so far, in bytes."""
     status = Path('/proc/self/status')
-    if status.exists():  # unlike getrusage without what the parent held before it became this one
-        return int(re.search(r'VmHWM:\s+(\d+) kB', status.read_text())[1]) << 10
+    # Unlike getrusage it is without what the parent held before it became this process.
+    peak = re.search(r'VmHWM:\s+(\d+) kB', status.read_text()) if status.exists() else None
+    if peak is not None:
+        return int(peak[1]) << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -139,22 +141,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         and re.search("out of memory|not enough memory|can't allocate memory", str(error))
         is not None
     )
-
-
-def keep_freed_memory() -> None:
-    """
-    Let the C library keep what is freed until release_memory(), within limits.
-
-    The tensors of a small model come and go thousands of times a second. By default their pages go
-    back to the system each time, and come from it anew: a tenth of the time in bfloat16.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, 'malloc_trim'):  # glibc
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the highest that it takes
-        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def release_memory() -> None:

@@ -10,12 +10,13 @@ there, and only with the same version.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.message import Message
 import fcntl
 import hashlib
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 import json
 import os
 from pathlib import Path
@@ -24,7 +25,7 @@ import shutil
 import socket
 import threading
 from time import monotonic, sleep
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -51,8 +52,9 @@ class _Transfer:
     timeout: float
     progress: Progress
     check_stop: CheckStop
-    version: dict = field(default_factory=dict)  # validator (of If-Range) and size, once known
-    digest: object = field(default_factory=hashlib.sha256)
+    # The validator of If-Range and the size, once they are known.
+    version: dict[str, Any] = field(default_factory=dict)
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property
     def partial(self) -> Path:
@@ -109,7 +111,7 @@ def download(
 
 
 @contextmanager
-def _opened(transfer):
+def _opened(transfer: _Transfer) -> Iterator[BinaryIO]:
     """Open the partial file for this process alone."""
     with open(transfer.partial, 'a+b') as file:
         try:
@@ -127,7 +129,7 @@ def _opened(transfer):
                 transfer.notes.unlink(missing_ok=True)
 
 
-def _run_check(check, file, transfer):
+def _run_check(check: Callable[[Path, str], None], file: BinaryIO, transfer: _Transfer) -> None:
     try:
         check(transfer.partial, transfer.digest.hexdigest())
     except Exception:
@@ -194,7 +196,7 @@ def _receive(file: BinaryIO, transfer: _Transfer) -> None:
                 transfer.progress('download', size, total)
 
 
-def _read(response, transfer) -> bytes:
+def _read(response: HTTPResponse, transfer: _Transfer) -> bytes:
     try:
         chunk = response.read1(CHUNK)
     except TimeoutError:
@@ -205,7 +207,7 @@ def _read(response, transfer) -> bytes:
     return chunk
 
 
-def _connect(file, transfer):
+def _connect(file: BinaryIO, transfer: _Transfer) -> HTTPResponse:
     """Ask for what is missing of the file."""
     headers = {'User-Agent': 'vjepa2_planner_ros', 'Accept-Encoding': 'identity'}
     size = os.fstat(file.fileno()).st_size
@@ -228,7 +230,7 @@ def _connect(file, transfer):
         raise _Broken(f'no connection to the server: {getattr(error, "reason", error)}') from error
 
 
-def _begin(file, transfer, response) -> tuple[int, int]:
+def _begin(file: BinaryIO, transfer: _Transfer, response: HTTPResponse) -> tuple[int, int]:
     """Make the file fit what a response begins with; return the bytes there and in all."""
     size = os.fstat(file.fileno()).st_size
     if response.status == 206:
@@ -264,19 +266,19 @@ def _begin(file, transfer, response) -> tuple[int, int]:
     return size, total
 
 
-def _validator(headers) -> str:
+def _validator(headers: Message) -> str:
     """Return what If-Range takes: a strong ETag, else the date (RFC 9110, 13.1.5), else ''."""
     etag = headers['ETag'] or ''
     return etag if etag and not etag.startswith('W/') else headers['Last-Modified'] or ''
 
 
-def _start_over(file, transfer):
+def _start_over(file: BinaryIO, transfer: _Transfer) -> None:
     file.truncate(0)
     transfer.digest = hashlib.sha256()
 
 
 @contextmanager
-def _cut_on_stop(response, check_stop):
+def _cut_on_stop(response: HTTPResponse, check_stop: CheckStop) -> Iterator[None]:
     """End the connection as soon as check_stop() raises, even while nothing comes."""
     if response.isclosed():  # a body of no bytes
         yield
@@ -284,7 +286,7 @@ def _cut_on_stop(response, check_stop):
     ended = threading.Event()
     with socket.socket(fileno=os.dup(response.fileno())) as connection:
 
-        def watch():
+        def watch() -> None:
             while not ended.wait(0.2):
                 try:
                     check_stop()

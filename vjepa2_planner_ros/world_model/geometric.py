@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -44,7 +45,7 @@ class HandCamera:
     mount: tuple[float, float, float, float, float, float]
     plane_height: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         fx, fy, cx, cy = self.intrinsics
         if not (np.isfinite((fx, fy, cx, cy)).all() and fx > 0.0 and fy > 0.0):
             raise ValueError(
@@ -60,7 +61,7 @@ class HandCamera:
         hand = euler_to_matrix(state[3:6])
         return state[:3] + hand @ mount[:3], hand @ euler_to_matrix(mount[3:])
 
-    def height(self, state) -> float:
+    def height(self, state: ArrayLike | Tensor) -> float:
         """Return how far the camera is above the plane [m] at a state [7]."""
         position, _ = self.pose(torch.as_tensor(state, dtype=torch.float64))
         return float(position[2]) - self.plane_height
@@ -68,7 +69,7 @@ class HandCamera:
 
 class GeometricWorldModel:
     """
-    The encoder of a model with a HandCamera for dynamics; see the WorldModel protocol.
+    The encoder of a model with a HandCamera for dynamics; see model.WorldModel.
 
     It plans translations alone: the bounds of rotation and gripper are 0.
     """
@@ -82,7 +83,7 @@ class GeometricWorldModel:
         self.device, self.dtype = model.device, model.dtype
         self.encode, self.model_input = model.encode, model.model_input
 
-    def observe(self, frames) -> Tensor:
+    def observe(self, frames: ArrayLike | Tensor) -> Tensor:
         """
         Return uint8 frames [T, H, W, 3] RGB as float32 pixels [T, 3, H, W], 0..255, whole.
 
@@ -93,7 +94,7 @@ class GeometricWorldModel:
         return pixels.permute(0, 3, 1, 2).float()
 
     @torch.inference_mode()
-    def rollout(self, context: Tensor, states, actions) -> Tensor:
+    def rollout(self, context: Tensor, states: ArrayLike, actions: ArrayLike | Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] seen after translations by actions [S, H, 7].
 
@@ -104,7 +105,7 @@ class GeometricWorldModel:
         state = torch.as_tensor(states, dtype=torch.float64)[-1]
         moves = torch.as_tensor(actions)[..., :3].cpu().double().sum(dim=1)
         latents = self.model.in_batches(
-            lambda some: self.model.encode_pixels(self.warp(context[-1], state, some)),
+            lambda batch: self.model.encode_pixels(self.warp(context[-1], state, batch)),
             moves,
             self.batch_size(),
         )
@@ -122,7 +123,7 @@ class GeometricWorldModel:
         What comes into view from outside the frame takes the colour at its border: a constant
         colour would be an edge that no picture of a goal has.
         """
-        rows, columns = frame.shape[1:]
+        _, rows, columns = frame.shape
         extent = torch.tensor([columns, rows], device=frame.device)
         pixels = self.points((rows, columns), state, moves)
         grid = (2.0 * pixels + 1.0) / extent - 1.0
@@ -135,7 +136,7 @@ class GeometricWorldModel:
             align_corners=False,
         )
 
-    def points(self, shape, state: Tensor, moves: Tensor) -> Tensor:
+    def points(self, shape: tuple[int, int], state: Tensor, moves: Tensor) -> Tensor:
         """
         Return where in a frame lies what the encoder sees after moves.
 
@@ -162,7 +163,7 @@ class GeometricWorldModel:
         fx, fy, cx, cy = self.camera.intrinsics
         return torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float64)
 
-    def _rays(self, shape, rotation: Tensor) -> Tensor:
+    def _rays(self, shape: tuple[int, int], rotation: Tensor) -> Tensor:
         """
         Return the rays [size * size, 3] in the base frame of the pixels that the encoder sees.
 

@@ -52,7 +52,7 @@ def load_world_model(
     path = find_weights(spec, checkpoint, cache)
     parts = checkpoints.read_checkpoint(path, spec.checkpoint_entries)
     networks = build_networks(spec, device='meta')
-    modules = dict(zip(checkpoints.PARTS, networks))
+    modules = {part: net for part, net in zip(checkpoints.PARTS, networks) if net is not None}
     for part, state_dict in parts.items():
         checkpoints.check_fits(modules[part], state_dict, part, path)
     if path == cached_path(spec, cache):
@@ -76,11 +76,16 @@ def load_world_model(
     for part, state_dict in parts.items():
         checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes)
     model = VJepa2WorldModel(spec, *networks)
-    model.pack()
+    if torch_device.type == 'cuda':
+        from .acceleration import accelerate  # Triton is there on some machines only
+
+        return accelerate(model)
     return model
 
 
-def build_networks(spec: ModelSpec, device=None):
+def build_networks(
+    spec: ModelSpec, device: str | torch.device | None = None
+) -> tuple[VisionTransformer, ActionConditionedPredictor | None]:
     """Return the encoder and predictor (or None) of a model, initialised as torch does."""
     with torch.device(device or 'cpu'):
         encoder = VisionTransformer(spec.encoder)

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 import logging
 from math import ceil
@@ -13,55 +12,44 @@ import traceback
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from . import poses, preprocessing
 from .catalogue import ModelSpec
 from .devices import free_memory, is_out_of_memory, release_memory
 from .errors import WorldModelError
-from .fused import pack, unfused_attention
-from .graphs import Graphs
-from .lanes import alone, side_by_side
 from .networks import ActionConditionedPredictor, VisionTransformer
+from .parallel import side_by_side
 
 log = logging.getLogger(__name__)
+
+# Bytes of one batch on a CPU: bigger ones get new pages from the system at every operation,
+# smaller ones wait for Python.
+CPU_WORKING_SET = 20 << 20
+GPU_WORKING_SET = 6 << 30  # 130,000 tokens of vit-giant-ac fill any card; others need memory too
+SMALL = 64 << 20  # bytes of weights: larger models keep all threads busy with each operation
+FEWEST = 8  # candidates that are worth a thread
 
 
 class WorldModel(Protocol):
     """What planning needs of a world model."""
 
-    name: str
-    action_dim: int  # 7, or 3 where only translations can be planned
-    action_bounds: tuple[float, ...]  # [7] largest change per axis [m, rad, closedness]
-    frame_period: float  # s between the frames of a context
-    device: torch.device
-    dtype: torch.dtype
-    memory: int  # bytes that the weights take on the device
-    memory_shortages: int  # rollouts that ran out of memory and went on with smaller batches
+    @property
+    def action_bounds(self) -> tuple[float, ...]:
+        """Return the largest change per axis and step [7] in m, rad and closedness."""
 
-    def encode(self, frames) -> Tensor:
-        """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
-
-    def observe(self, frames) -> Tensor:
-        """Return what rollout needs to know of uint8 frames [T, H, W, 3] RGB, [T, ...]."""
-
-    def rollout(self, context: Tensor, states, actions: Tensor) -> Tensor:
+    def rollout(self, context: Tensor, states: ArrayLike, actions: Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
 
-        :param context: [T, ...] what observe returned of the frames, the current one last.
+        :param context: [T, ...] what the model observed of the frames, the current one last.
         :param states: [T, 7] end-effector states at these frames; the actions between them are
             derived from them.
         :param actions: [S, H, 7] candidates.
         """
-
-    def model_input(self, frame) -> np.ndarray:
-        """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
-
-    def drop_weights(self) -> None:
-        """Let go of the weights, whoever still holds the model: it cannot be used any more."""
 
 
 def layer_norm(latents: Tensor) -> Tensor:
@@ -71,7 +59,7 @@ def layer_norm(latents: Tensor) -> Tensor:
 
 class VJepa2WorldModel:
     """
-    A V-JEPA 2 encoder with its action-conditioned predictor; see the WorldModel protocol.
+    A V-JEPA 2 encoder with its action-conditioned predictor.
 
     Without a predictor it encodes, but cannot tell where an action leads.
     """
@@ -82,124 +70,66 @@ class VJepa2WorldModel:
         encoder: VisionTransformer,
         predictor: ActionConditionedPredictor | None,
     ):
-        self.spec = spec
-        self.encoder, self.predictor = encoder, predictor
-        for network in self._networks:
+        self.spec, self.encoder, self.predictor = spec, encoder, predictor
+        networks: list[nn.Module] = [encoder] if predictor is None else [encoder, predictor]
+        for network in networks:
             network.eval().requires_grad_(False)
+        self.name, self.frame_period = spec.name, spec.frame_period
+        self.action_dim, self.action_bounds = spec.action_dim, spec.action_bounds
         self.device, self.dtype = encoder.norm.weight.device, encoder.norm.weight.dtype
-        self.memory = sum(
-            parameter.nbytes for module in self._networks for parameter in module.parameters()
-        )
-        self._small = self.device.type == 'cpu' and self.memory <= SMALL
-        self._graphs = Graphs() if self.device.type == 'cuda' else None
-        self.memory_shortages = 0
+        self.memory = sum(p.nbytes for network in networks for p in network.parameters())
+        self.memory_shortages = 0  # rollouts that ran out of memory and went on with less at once
         self._largest_batch: int | None = None  # candidates; None until memory ran out
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def action_dim(self) -> int:
-        return self.spec.action_dim
-
-    @property
-    def action_bounds(self) -> tuple[float, ...]:
-        return self.spec.action_bounds
-
-    @property
-    def frame_period(self) -> float:
-        return self.spec.frame_period
-
-    @property
-    def _networks(self):
-        return [network for network in (self.encoder, self.predictor) if network is not None]
-
-    @property
-    def lanes(self) -> int:
-        """Return how many calls run side by side: torch's threads for small models on a CPU."""
-        return torch.get_num_threads() if self._small else 1
-
-    def model_input(self, frame) -> np.ndarray:
-        """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
-        frame = torch.as_tensor(frame)
-        with alone(frame.numel()):
-            return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
     def drop_weights(self) -> None:
         """Let go of the weights, whoever still holds the model: it cannot be used any more."""
-        self._graphs = self.encoder = self.predictor = None
+        del self.encoder, self.predictor
 
-    def pack(self) -> None:
-        """Make a small model on a CPU faster, for twice the memory; its weights must stay."""
-        if self._small:
-            self.memory += sum(pack(network) for network in self._networks)
+    def model_input(self, frame: ArrayLike | Tensor) -> NDArray[np.uint8]:
+        """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
+        return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
 
-    def encode(self, frames) -> Tensor:
+    # --- encoding ------------------------------------------------------------------------------
+
+    def encode(self, frames: ArrayLike | Tensor) -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
-        lanes = self.lanes
-        return side_by_side(
-            lambda some: self.encode_pixels(
-                preprocessing.crop_and_resize(
-                    some, self.spec.image_size, self.spec.crop, self.device
-                )
-            ),
-            torch.as_tensor(frames).chunk(lanes),
-            lanes,
+        return self.in_batches(
+            lambda batch: self.encode_pixels(self._pixels(batch)),
+            torch.as_tensor(frames),
+            self.picture_batch_size(),
         )
 
-    @torch.inference_mode()
-    def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """Return the same of pixels [T, 3, size, size], 0..255, cropped and resized before."""
-        return self._run(
-            self._encode_images,
-            len(pixels) * self.picture_bytes(),
-            preprocessing.normalise(pixels),
-        )
+    def observe(self, frames: ArrayLike | Tensor) -> Tensor:
+        """Return what rollout needs to know of frames: here the same as encode."""
+        return self.encode(frames)
 
-    def _encode_images(self, images: Tensor) -> Tensor:
-        return layer_norm(self.encoder(images))
-
-    def _records(self, needed: int) -> bool:
-        """Return whether what takes so many bytes goes by CUDA graphs."""
-        return self._graphs is not None and needed <= GRAPHED
-
-    def _run(self, function: Callable[..., Tensor], needed: int, *inputs: Tensor) -> Tensor:
-        """Return function(*inputs), which takes so many bytes; by a CUDA graph if they are few."""
-        if self._records(needed):
-            try:
-                return self._graphs(function, *inputs)
-            except RuntimeError as error:
-                log.warning('CUDA graphs are not used any more: %s', error)
-                self._graphs = None
-        return function(*inputs)
-
-    def encode_each(self, pictures) -> Iterator[Tensor]:
+    def encode_each(self, pictures: Iterable[ArrayLike | Tensor]) -> Iterator[Tensor]:
         """
         Yield the layer-normed latents [N, D] of uint8 pictures [H, W, 3] RGB, of any sizes.
 
         As many go through the encoder at once as working memory has room for, 32 at most.
         """
-        pictures = iter(pictures)
-        batch = max(1, min(32, self.working_memory() // self.picture_bytes()))
-        while some := list(islice(pictures, batch)):
-            yield from self.encode_pixels(
-                torch.cat(
-                    [
-                        preprocessing.crop_and_resize(
-                            picture[None], self.spec.image_size, self.spec.crop, self.device
-                        )
-                        for picture in some
-                    ]
-                )
-            )
-
-    def observe(self, frames) -> Tensor:
-        """Return the latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
-        return self.encode(frames)
+        pixels = (self._pixels(torch.as_tensor(picture)[None]) for picture in pictures)
+        batch_size = self.picture_batch_size()
+        while batch := list(islice(pixels, min(32, batch_size))):
+            yield from self.in_batches(self.encode_pixels, torch.cat(batch), batch_size)
 
     @torch.inference_mode()
-    def rollout(self, context: Tensor, states, actions) -> Tensor:
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Return the same of one batch of pixels [T, 3, size, size], 0..255, on this thread."""
+        return self._encode(preprocessing.normalise(pixels))
+
+    def _pixels(self, frames: ArrayLike | Tensor) -> Tensor:
+        size, crop = self.spec.image_size, self.spec.crop
+        return preprocessing.crop_and_resize(frames, size, crop, self.device)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        return layer_norm(self.encoder(images))
+
+    # --- rolling out ---------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def rollout(self, context: Tensor, states: ArrayLike, actions: ArrayLike | Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
 
@@ -222,67 +152,32 @@ class VJepa2WorldModel:
         if self.spec.reference_rotation is not None:
             reference = torch.tensor(self.spec.reference_rotation, device=self.device)
             states = poses.rotate_from(states, reference)
-        frames, horizon = len(context), actions.shape[1]
-        needed = len(actions) * self.candidate_bytes(frames, horizon)
-        if self._records(needed):
-            return self._run(self._predict, needed, context, states, actions)
-        past = None
-        if frames > 1:
-            past = self._run(self._past, self.candidate_bytes(frames, 1), context, states)
+        past = self._past(context, states) if len(context) > 1 else None
         return self.in_batches(
-            partial(self._predict, context, states, past=past),
+            lambda candidates: self._predict(context, states, candidates, past),
             actions,
-            self.batch_size(frames, horizon),
+            self.batch_size(len(context), actions.shape[1]),
         )
-
-    def in_batches(
-        self, predict: Callable[[Tensor], Tensor], candidates: Tensor, batch: int
-    ) -> Tensor:
-        """
-        Return predict(some) of candidates [S, ...], so many at once, put together.
-
-        Should memory run out all the same, it is tried once more with half the batch, which later
-        calls keep.
-        """
-        lanes = self.lanes
-        used = max(1, min(lanes, len(candidates) // FEWEST))
-        rounds = ceil(len(candidates) / used / min(self._largest_batch or batch, batch))
-        batch = ceil(len(candidates) / used / rounds)
-        try:
-            return side_by_side(predict, candidates.split(batch), lanes)
-        except Exception as error:
-            if batch == 1 or not is_out_of_memory(error):
-                raise
-            traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
-            log.warning(
-                'memory of %s ran out with %d candidates at once; going on with %d: %s',
-                self.device,
-                batch,
-                batch // 2,
-                error,
-            )
-        self.memory_shortages += 1
-        self._largest_batch = batch // 2
-        release_memory()
-        return side_by_side(predict, candidates.split(batch // 2), lanes)
 
     def _past(self, context: Tensor, states: Tensor) -> Tensor:
         """Return the keys and values [blocks, 2, 1, heads, M, hd] of what the last frame sees."""
+        assert self.predictor is not None
         cache = None
         for t, action in enumerate(poses.difference(states[:-1], states[1:])):
             _, cache = self.predictor.step(
                 context[t : t + 1], action[None], states[t : t + 1], t, cache
             )
+        assert cache is not None
         return torch.stack([torch.stack(keys_values) for keys_values in cache])
 
     def _predict(
-        self, context: Tensor, states: Tensor, actions: Tensor, *, past: Tensor | None = None
+        self, context: Tensor, states: Tensor, actions: Tensor, past: Tensor | None
     ) -> Tensor:
-        """Roll candidates [S, H, 7] out; past is what _past returns, made here if not given."""
+        """Roll candidates [S, H, 7] out; past is what _past returns, None for a single frame."""
+        assert self.predictor is not None
         frames, horizon = len(context), actions.shape[1]
-        latents, state, cache = context[-1:], states[-1:], past
-        if frames > 1 and past is None:
-            cache = self._past(context, states)
+        latents, state = context[-1:], states[-1:]
+        cache = None if past is None else [(keys, values) for keys, values in past]
         for h in range(horizon):
             latents, cache = self.predictor.step(
                 latents, actions[:, h], state, frames - 1 + h, cache, keep_cache=h + 1 < horizon
@@ -292,9 +187,51 @@ class VJepa2WorldModel:
                 state = poses.compose(state, actions[:, h])
         return latents
 
+    # --- batches -------------------------------------------------------------------------------
+
+    def in_batches(
+        self, predict: Callable[[Tensor], Tensor], candidates: Tensor, batch_size: int
+    ) -> Tensor:
+        """
+        Return predict(batch) of candidates [S, ...], at most batch_size at once, concatenated.
+
+        If memory runs out all the same, it is tried once more with half of that, which later
+        calls keep.
+        """
+        threads, batch_size = self._threads, min(batch_size, self._largest_batch or batch_size)
+        rounds = ceil(len(candidates) / threads / batch_size)
+        batch_size = max(ceil(len(candidates) / threads / rounds), min(FEWEST, batch_size))
+        try:
+            return side_by_side(predict, candidates.split(batch_size), threads)
+        except Exception as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors that filled it
+            log.warning(
+                'memory of %s ran out with %d candidates at once; going on with %d: %s',
+                self.device,
+                batch_size,
+                batch_size // 2,
+                error,
+            )
+        self.memory_shortages += 1
+        self._largest_batch = batch_size // 2
+        release_memory()
+        return side_by_side(predict, candidates.split(batch_size // 2), threads)
+
+    @property
+    def _threads(self) -> int:
+        """Return how many batches run side by side: torch's threads for small models on a CPU."""
+        small = self.device.type == 'cpu' and self.memory <= SMALL
+        return torch.get_num_threads() if small else 1
+
     def batch_size(self, frames: int, horizon: int) -> int:
         """Return how many candidates go through the predictor at once."""
         return max(1, self.working_memory() // self.candidate_bytes(frames, horizon))
+
+    def picture_batch_size(self) -> int:
+        """Return how many pictures go through the encoder at once."""
+        return max(1, self.working_memory() // self.picture_bytes())
 
     def working_memory(self) -> int:
         """Return the bytes that one batch may take."""
@@ -311,6 +248,7 @@ class VJepa2WorldModel:
     def candidate_bytes(self, frames: int, horizon: int) -> int:
         """Return an upper bound of the memory that a candidate takes while it is rolled out."""
         size, tokens = self.spec.predictor, 2 + self.spec.grid[0] * self.spec.grid[1]
+        assert size is not None
         # Alive at once in a block: the residual and normed streams, q, k, v, rotated copies and
         # the widened MLP; the keys and values of all frames; the latents before and after.
         channels = (
@@ -322,14 +260,6 @@ class VJepa2WorldModel:
         if horizon > 1:  # every block's cache, old and grown; a first one is a view of q, k, v
             kept = frames + horizon - 2
             channels += size.depth * size.dim * (2 * kept + (2 * kept if horizon > 2 else 3))
-        if self.device.type == 'mps' or unfused_attention(self.dtype, self.device):
+        if self.device.type == 'mps':  # whose attention keeps its scores
             channels += 2 * size.heads * tokens * (frames + horizon)
         return tokens * channels * self.dtype.itemsize
-
-
-# Bytes of one batch on a CPU: bigger ones leave the caches, smaller ones wait for Python.
-CPU_WORKING_SET = 32 << 20
-GPU_WORKING_SET = 6 << 30  # 130,000 tokens of vit-giant-ac fill any card; others need memory too
-GRAPHED = 512 << 20  # bytes: what takes more keeps a GPU busy while Python launches what follows
-SMALL = 64 << 20  # bytes of weights: the larger ones keep all threads busy with each operation
-FEWEST = 8  # candidates that are worth a lane of their own

@@ -5,10 +5,10 @@ The networks of V-JEPA 2-AC: a vision transformer and an action-conditioned pred
 
 Module and parameter names are those of Meta's checkpoints, so that their state dicts load
 strictly and unchanged. Every module runs natively in the dtype of its parameters (fp32, bf16 or
-fp16): inputs are cast once where they enter, and the rotary tables are made in float32 and cast
-to the dtype of the queries. Architecture: V-JEPA 2, arXiv 2506.09985.
+fp16): inputs are cast once where they enter, and the rotary tables are made in float32 and cast.
+Architecture: V-JEPA 2, arXiv 2506.09985.
 
-Shapes: B batch, T frames, N patches of one frame, D channels.
+Shapes: B batch, T frames, N tokens (patches of one frame), D channels, M tokens of past frames.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from .fused import linear
-from .rotary import FrameTables
-from .transformer import Block
+from .rotary import frame_table, rotate, Table
 
 ACTION_DIM = 7
 STATE_DIM = 7
 EXTRINSICS_DIM = 6
+
+KeysValues = tuple[Tensor, Tensor]  # of one block, each [B, heads, M, head_dim]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,78 @@ class PredictorSize:
     mlp_hidden: int
 
 
+# --- transformer -------------------------------------------------------------------------------
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with rotary positions and an optional key/value cache."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(
+        self, x: Tensor, table: Table, mask: Tensor | None = None, past: KeysValues | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """
+        Attend within x [B, N, D] and, where given, to the cached frames before it.
+
+        :param table: of the tokens, [N, 2 D], or [B, N, 2 D] if sequences differ.
+        :param mask: [N, N], true where a token may look; None is everywhere.
+        :param past: keys and values, each [B or 1, heads, M, head_dim], already rotated.
+        :return: [B, N, D], and the keys and values of past and x.
+        """
+        q, k, v = self.rotated_qkv(x, table)
+        if past is not None:
+            k, v = (
+                torch.cat([old.expand(len(new), -1, -1, -1), new], dim=2)
+                for old, new in zip(past, (k, v))
+            )
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.proj(y.transpose(1, 2).flatten(2)), (k, v)
+
+    def rotated_qkv(self, x: Tensor, table: Table) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rotated queries and keys and the values of x, each [B, heads, N, hd]."""
+        dim = x.shape[-1]
+        qk, v = self.qkv(x).split([2 * dim, dim], dim=-1)
+        q, k = rotate(qk, table).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them."""
+
+    def __init__(self, dim: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output [B, N, D] for x [B, N, D]."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, mlp_hidden: int):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, mlp_hidden)
+
+    def forward(
+        self, x: Tensor, table: Table, mask: Tensor | None = None, past: KeysValues | None = None
+    ) -> tuple[Tensor, KeysValues]:
+        """Return the output [B, N, D] and the keys and values; see Attention."""
+        y, keys_values = self.attn(self.norm1(x), table, mask, past)
+        x = x + y
+        return x + self.mlp(self.norm2(x)), keys_values
+
+
 # --- encoder -----------------------------------------------------------------------------------
 
 
@@ -66,14 +138,12 @@ class PatchEmbed(nn.Module):
         Embed still images [B, 3, H, W] as clips of one repeated frame, to [B, rows, columns, D].
 
         A tubelet of two equal frames meets the sum of the two temporal kernels, which costs half
-        the multiplications of the clip. Patches do not overlap, so one product of matrices does.
+        the multiplications of the clip. Patches do not overlap, so one matrix product is enough.
         """
-        weight, patch = self.proj.weight, self.patch_size
-        kernel = weight[:, :, 0] + weight[:, :, 1]
-        patches = images.to(kernel.dtype).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
-        return F.linear(
-            patches.permute(0, 2, 4, 1, 3, 5).flatten(3), kernel.flatten(1), self.proj.bias
-        )
+        weight, patch = self.proj.weight[:, :, 0] + self.proj.weight[:, :, 1], self.patch_size
+        x = images.to(weight.dtype).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+        x = x.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, rows, columns, 3 * patch * patch]
+        return F.linear(x, weight.flatten(1), self.proj.bias)
 
 
 class VisionTransformer(nn.Module):
@@ -82,7 +152,6 @@ class VisionTransformer(nn.Module):
     def __init__(self, size: EncoderSize):
         super().__init__()
         self.heads, self.head_dim = size.heads, size.dim // size.heads
-        self._tables = FrameTables(self.head_dim, self.heads)
         self.patch_embed = PatchEmbed(size.patch_size, size.dim)
         self.blocks = nn.ModuleList(
             Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth)
@@ -101,15 +170,16 @@ class VisionTransformer(nn.Module):
         patch = self.patch_embed.patch_size
         if height % patch or width % patch:
             raise ValueError(f'image is {height}x{width}; sides must be multiples of {patch}')
-        x = self.patch_embed(images)
-        table = self._tables(*x.shape[1:3], 0, x.dtype, x.device)
-        table = [half[2:] for half in table]  # no tokens but patches
+        x = self.patch_embed(images)  # [B, rows, columns, D]
+        grid = x.shape[1], x.shape[2]
+        cos, sin = frame_table(grid, 0, self.head_dim, self.heads, x.dtype, x.device)
+        table = cos[2:], sin[2:]  # the patches alone
         x = x.flatten(1, 2)
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-            table = [half[keep] for half in table]  # [B, K, ...]
+            table = table[0][keep], table[1][keep]  # [B, K, 2 D]
         for block in self.blocks:
-            x, _ = block(x, table, keep_cache=False)
+            x, _ = block(x, table)
         return self.norm(x)
 
 
@@ -128,7 +198,6 @@ class ActionConditionedPredictor(nn.Module):
         super().__init__()
         self.grid = grid
         self.heads, self.head_dim = size.heads, size.dim // size.heads
-        self._tables = FrameTables(self.head_dim, self.heads)
         self.predictor_embed = nn.Linear(latent_dim, size.dim)
         self.action_encoder = nn.Linear(ACTION_DIM, size.dim)
         self.state_encoder = nn.Linear(STATE_DIM, size.dim)
@@ -139,65 +208,34 @@ class ActionConditionedPredictor(nn.Module):
         self.predictor_norm = nn.LayerNorm(size.dim, eps=1e-6)
         self.predictor_proj = nn.Linear(size.dim, latent_dim)
 
-    def frame_table(self, frame: int) -> tuple[Tensor, Tensor]:
-        """Return the rotary table of one frame's [action, state, patches] tokens."""
-        weight = self.predictor_embed.weight
-        return self._tables(*self.grid, frame, weight.dtype, weight.device)
-
-    def embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        Return the tokens of actions [..., 1, D] and those of states and patches [..., 1 + N, D].
-
-        :param latents: [..., N, D']; actions and states: [..., 7].
-        """
-        dtype = self.predictor_embed.weight.dtype
-        patches = self.predictor_embed(latents.to(dtype))
-        action = self.action_encoder(actions.to(dtype)).unsqueeze(-2)
-        state = self.state_encoder(states.to(dtype)).unsqueeze(-2)
-        return action, torch.cat([state, patches], dim=-2)
-
     def step(
         self,
         latents: Tensor,
         action: Tensor,
         state: Tensor,
         frame: int,
-        cache=None,
+        cache: list[KeysValues] | None = None,
         *,
         keep_cache: bool = True,
-    ):
+    ) -> tuple[Tensor, list[KeysValues] | None]:
         """
         Predict frame + 1 from one frame and the cache of all frames before it.
 
         :param latents: [B or 1, N, D'] of this frame; action: [B, 7]; state: [B or 1, 7].
-            Latents and state are of the same batch.
-        :param cache: what the previous call returned, its batch that of latents or 1: keys and
-            values of every block. None at frame 0.
+        :param cache: what the previous call returned, its batch B or 1: the keys and values of
+            every block. None at frame 0.
+        :param keep_cache: false for a last frame, whose keys and values are never read.
         :return: latents [B, N, D'] (not layer-normed) and the cache that includes this frame
-            (None unless keep_cache: the keys and values of a last frame are never read).
+            (None unless keep_cache).
         """
-        table = self.frame_table(frame)
-        own, shared = self.embed(latents, action, state)
-        if cache is None:
-            cache = [None] * len(self.predictor_blocks)
-        first, *blocks = zip(self.predictor_blocks, cache)
-        if len(shared) < len(own):
-            x, keys_values = first[0].forward_shared(
-                own, shared, table, past=first[1], keep_cache=keep_cache
-            )
-        else:
-            x, keys_values = first[0](
-                torch.cat([own, shared], dim=1), table, past=first[1], keep_cache=keep_cache
-            )
-        grown = [keys_values]
-        for block, past in blocks:
-            x, keys_values = block(x, table, past=past, keep_cache=keep_cache)
-            grown.append(keys_values)
-        return self.decode(x[:, 2:]), grown if keep_cache else None
-
-    def decode(self, x: Tensor) -> Tensor:
-        """Return latents [..., D'] of the last block's tokens [..., D]."""
-        return linear(self.predictor_norm(x), self.predictor_proj)
+        x = self._embed(latents, action, state)
+        table = self._table(frame)
+        grown = []
+        for i, block in enumerate(self.predictor_blocks):
+            x, keys_values = block(x, table, past=cache[i] if cache else None)
+            if keep_cache:
+                grown.append(keys_values)
+        return self._decode(x[:, 2:]), grown if keep_cache else None
 
     def forward(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
         """
@@ -206,16 +244,32 @@ class ActionConditionedPredictor(nn.Module):
         :param latents: [B, T, N, D'] of frames 0..T-1; actions, states: [B, T, 7].
         :return: [B, T, N, D'] predictions of frames 1..T (not layer-normed).
         """
-        x = torch.cat(self.embed(latents, actions, states), dim=-2)  # [B, T, 2 + N, D]
+        x = self._embed(latents, actions, states)  # [B, T, 2 + N, D]
         frames, tokens = x.shape[1:3]
-        tables = [self.frame_table(t) for t in range(frames)]
-        table = tuple(torch.cat(parts) for parts in zip(*tables))
-        mask = None
-        if frames > 1:
-            frame = torch.arange(frames, device=x.device).repeat_interleave(tokens)
-            mask = frame[:, None] >= frame[None, :]
+        cos, sin = zip(*(self._table(t) for t in range(frames)))
+        frame = torch.arange(frames, device=x.device).repeat_interleave(tokens)
+        mask = frame[:, None] >= frame[None, :]
         x = x.flatten(1, 2)
         for block in self.predictor_blocks:
-            x, _ = block(x, table, mask=mask, keep_cache=False)
-        x = x.unflatten(1, (frames, tokens))[:, :, 2:]
-        return self.decode(x)
+            x, _ = block(x, (torch.cat(cos), torch.cat(sin)), mask)
+        return self._decode(x.unflatten(1, (frames, tokens))[:, :, 2:])
+
+    def _embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        """Return the tokens [..., 2 + N, D] of latents [..., N, D'], actions, states [..., 7]."""
+        dtype = self.predictor_embed.weight.dtype
+        action = self.action_encoder(actions.to(dtype)).unsqueeze(-2)
+        state = self.state_encoder(states.to(dtype)).unsqueeze(-2)
+        patches = self.predictor_embed(latents.to(dtype))
+        state, patches = (x.expand(*action.shape[:-2], -1, -1) for x in (state, patches))
+        return torch.cat([action, state, patches], dim=-2)
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """Return latents [..., D'] of the last block's tokens [..., D]."""
+        return self.predictor_proj(self.predictor_norm(x))
+
+    def _table(self, frame: int) -> Table:
+        """Return the rotary table of one frame's [action, state, patches] tokens."""
+        weight = self.predictor_embed.weight
+        return frame_table(
+            self.grid, frame, self.head_dim, self.heads, weight.dtype, weight.device
+        )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -33,7 +34,9 @@ def crop_box(height: int, width: int, crop: str) -> tuple[int, int, int, int]:
     return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
-def crop_and_resize(frames, size: int, crop: str, device=None) -> Tensor:
+def crop_and_resize(
+    frames: ArrayLike | Tensor, size: int, crop: str, device: torch.device | None = None
+) -> Tensor:
     """
     Crop and resize pictures bilinearly (no antialias, as Meta's planner).
 
@@ -58,12 +61,14 @@ def normalise(pixels: Tensor) -> Tensor:
     return (pixels - mean) / std
 
 
-def preprocess(frames, size: int, crop: str, device=None) -> Tensor:
+def preprocess(
+    frames: ArrayLike | Tensor, size: int, crop: str, device: torch.device | None = None
+) -> Tensor:
     """Return the encoder's input, float32 [T, 3, size, size], of uint8 [T, H, W, 3] RGB."""
     return normalise(crop_and_resize(frames, size, crop, device))
 
 
-def model_input(frame, size: int, crop: str) -> np.ndarray:
+def model_input(frame: ArrayLike | Tensor, size: int, crop: str) -> NDArray[np.uint8]:
     """Return what the encoder sees of one frame, as a uint8 [size, size, 3] RGB picture."""
     pixels = crop_and_resize(torch.as_tensor(frame)[None], size, crop)[0]
     return pixels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

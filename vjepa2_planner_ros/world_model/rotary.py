@@ -4,34 +4,33 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-WORDS = {2: torch.int32, 4: torch.int64}  # as wide as two numbers of so many bytes
+Table = tuple[Tensor, Tensor]  # cosine and signed sine [N, 2 * heads * head_dim] of N tokens
 
 
-class FrameTables:
-    """The rotary tables of frames, each made once: they stay where they are as long as this."""
-
-    def __init__(self, head_dim: int, heads: int):
-        self._head_dim, self._heads, self._made = head_dim, heads, {}
-
-    @torch.inference_mode(False)  # training may meet what planning has left here
-    def __call__(
-        self, rows: int, columns: int, frame: int, dtype: torch.dtype, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Return the table of one frame's tokens: two without a place in it, its patches."""
-        key = rows, columns, frame, dtype, device
-        if key not in self._made:
-            patches = patch_positions(rows, columns, frame).float()
-            conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
-            table = rotary_table(torch.cat([conditioning, patches]), self._head_dim, self._heads)
-            self._made[key] = tuple(half.to(device, dtype) for half in table)
-        return self._made[key]
+@cache
+@torch.inference_mode(False)  # training may use a table that planning has made
+def frame_table(
+    grid: tuple[int, int],
+    frame: int,
+    head_dim: int,
+    heads: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Table:
+    """Return the table of one frame's tokens: action and state, which have no place, patches."""
+    conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
+    positions = torch.cat([conditioning, patch_positions(*grid, frame).float()])
+    cos, sin = rotary_table(positions, head_dim, heads)
+    return cos.to(device, dtype), sin.to(device, dtype)
 
 
-def rotary_table(positions: Tensor, head_dim: int, heads: int) -> tuple[Tensor, Tensor]:
+def rotary_table(positions: Tensor, head_dim: int, heads: int) -> Table:
     """
     Return the cosine and signed sine tables of the three-axis RoPE.
 
@@ -57,27 +56,16 @@ def rotary_table(positions: Tensor, head_dim: int, heads: int) -> tuple[Tensor, 
     return angles.cos(), angles.sin() * sign
 
 
-def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, table: Table) -> Tensor:
     """Rotate queries and keys [..., N, 2 * heads * head_dim] by a table of the same dtype."""
     cos, sin = table
-    return swap_neighbours(x).mul_(sin).addcmul_(x, cos)
+    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)  # (x2, x1) of every pair of channels
+    return (x * cos).addcmul_(swapped, sin)
 
 
-def swap_neighbours(x: Tensor) -> Tensor:
-    """Return a copy of x in which neighbouring channels have changed places."""
-    if x.device.type != 'cpu' or x.itemsize not in WORDS or torch.is_grad_enabled():
-        return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    # Turning the words that hold two channels by half their width is vectorised, flip is not.
-    words, bits = x.view(WORDS[x.itemsize]), 8 * x.itemsize
-    turned = (words >> bits).bitwise_and_((1 << bits) - 1)
-    if bits == 16:
-        turned.add_(words, alpha=1 << bits)
-    else:  # int64 has no such vectors
-        turned.bitwise_or_(words << bits)
-    return turned.view(x.dtype)
-
-
-def patch_positions(rows: int, columns: int, depth: int, device=None) -> Tensor:
+def patch_positions(
+    rows: int, columns: int, depth: int, device: torch.device | None = None
+) -> Tensor:
     """Return the [rows * columns, 3] positions of the patches of one frame, in raster order."""
     row, column = torch.meshgrid(
         torch.arange(rows, device=device), torch.arange(columns, device=device), indexing='ij'

@@ -3,8 +3,8 @@
 """
 Operations of a transformer block for CUDA, each in one pass over memory.
 
-Written in Triton, which comes with PyTorch on Linux and needs a C compiler; `fused` imports this
-where it is to be used. Numbers are read in their dtype and computed with in float32. Compiled
+Written in Triton, which comes with PyTorch on Linux and needs a C compiler; `blocks` imports this
+where it is used. Numbers are read in their dtype and computed with in float32. Compiled
 kernels are kept in a folder of torch.hub's (TORCH_HOME), or in TRITON_CACHE_DIR.
 """
 
@@ -16,13 +16,15 @@ from pathlib import Path
 import torch
 from torch import nn, Tensor
 
+from ..rotary import Table
+
 os.environ.setdefault('TRITON_CACHE_DIR', str(Path(torch.hub.get_dir()) / 'triton'))
 import triton  # noqa: E402, it may look for its folder at once
 import triton.language as tl  # noqa: E402
 
 
-def rotate_(x: Tensor, table: tuple[Tensor, Tensor], head_dim: int) -> Tensor:
-    """Do in place what rotary.rotate does to x [B, N, C], whose last axis is contiguous."""
+def rotate_(x: Tensor, table: Table, head_dim: int) -> Tensor:
+    """Rotate x [B, N, C], whose last axis is contiguous, in place as rotary.rotate does."""
     cos, sin = table
     batch, tokens, channels = x.shape
     with torch.cuda.device_of(x):
