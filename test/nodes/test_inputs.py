@@ -128,7 +128,7 @@ def test_zero_stamp_counts_from_arrival(robot):
     picture = to_image(ToyWorldModel.picture(START))
     timer = robot.node.create_timer(0.02, lambda: robot.pictures.publish(picture))
     inputs = robot.planner._streams
-    eventually(lambda: inputs._frames['main'].newest.message.header.stamp == Time())
+    eventually(lambda: inputs.frames['main'].newest.message.header.stamp == Time())
     before = robot.node.get_clock().now().nanoseconds
     after = robot.plan(iterations=1).stamp
     assert after.sec * 10**9 + after.nanosec > before - 5 * 10**9  # the rig's max_image_age
