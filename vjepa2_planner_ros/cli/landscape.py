@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import os
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from ..client import GoalClient, PlanFailed
 from ..messages.images import to_image
 from ..messages.landscapes import to_landscape
 from ..messages.pictures import write_picture
-from ..planning.landscape import AXES, Landscape, MAX_POINTS
+from ..planning.actions import AXES
+from ..planning.landscape import Landscape, MAX_POINTS
 from ..planning.landscape_plot import draw
 
 DATA, PICTURES = ('.json', '.npz'), ('.png', '.jpg', '.webp')
@@ -48,7 +49,7 @@ def _run(options):
 
 def table(landscape: Landscape) -> str:
     """Return where a Landscape is lowest, as a small table."""
-    rows = [
+    rows: list[tuple[str, float, Iterable[float]]] = [
         ('doing nothing', landscape.start_energy, [0.0] * len(AXES)),
         ('minimum', landscape.minimum, landscape.minimum_command),
     ]

@@ -189,7 +189,8 @@ def landscape_3d(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
         depth, marked_depth, title = actions[:, z], marked[:, z], axis_title(z)
     else:
         depth, title = values, 'energy'
-        marked_depth = [plan.record.start_energy, plan.record.energy][: len(marked)]
+        heights = [plan.record.start_energy, plan.record.energy]
+        marked_depth = np.array(heights[: len(marked)])
     figure.add_scatter3d(
         x=actions[:, x],
         y=actions[:, y],
