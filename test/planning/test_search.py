@@ -146,3 +146,32 @@ def test_an_energy_that_is_not_finite_is_named(bad, name):
     model = Broken(0)
     with pytest.raises(NonFiniteEnergyError, match=f'the energy of {name} is inf'):
         plan(model, None, None, model.goal(0.5 * BOUNDS), CemConfig(samples=50, seed=0))
+
+
+def test_a_plan_ends_between_batches_of_candidates():
+    model, asked = Slow(0), []
+    model.delay = 0.05
+
+    def check_stop():
+        asked.append(time.monotonic())
+        if len(asked) == 4:
+            raise KeyError('stopped')
+
+    config = CemConfig(samples=16384, iterations=1)  # 128 batches
+    with pytest.raises(KeyError, match='stopped'):
+        plan(model, None, None, model.goal(0.5 * BOUNDS), config, check_stop=check_stop)
+    with pytest.raises(PlanTimeout, match='after 0 of 1'):
+        config = CemConfig(samples=16384, iterations=1, time_limit=0.2)
+        plan(model, None, None, model.goal(0.5 * BOUNDS), config)
+
+
+@pytest.mark.parametrize('kind', [CemConfig, TrustRegionConfig])
+def test_candidates_are_evaluated_in_batches_and_come_out_as_if_at_once(kind, monkeypatch):
+    model = Network(3)
+    found = []
+    for batch in (128, 10**6):
+        monkeypatch.setattr('vjepa2_planner_ros.planning.search.BATCH', batch)
+        config = kind(samples=300, iterations=2, seed=0)
+        found.append(plan(model, None, None, model.goal(0.5 * BOUNDS), config))
+    np.testing.assert_allclose(found[0].actions, found[1].actions, atol=1e-6)
+    assert found[0].confidence == pytest.approx(found[1].confidence, abs=1e-4)

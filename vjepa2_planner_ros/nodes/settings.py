@@ -34,7 +34,7 @@ class LandscapeSettings:
         128,
         'Points of an energy landscape evaluated at once; a plan may have to wait for them.',
         low=1,
-        high=16384,
+        high=1024,
     )
 
 

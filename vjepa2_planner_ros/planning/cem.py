@@ -23,6 +23,8 @@ class CrossEntropy:
     Shapes: S samples, H horizon, A searched axes, K elites.
     """
 
+    needs_misses = False
+
     def __init__(
         self, config: CemConfig, axes: list[int], bounds: Tensor, generator: torch.Generator
     ):
@@ -51,7 +53,7 @@ class CrossEntropy:
         return actions
 
     def tell(
-        self, actions: Tensor, energies: Tensor, misses: Tensor
+        self, actions: Tensor, energies: Tensor, misses: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Fit the Gaussian to the elites [K]; elites that are kept are candidates again."""
         actions, energies = (torch.cat(pair) for pair in zip((actions, energies), self._kept))

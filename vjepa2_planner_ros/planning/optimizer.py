@@ -20,6 +20,8 @@ class Optimizer(Protocol):
     It works on the searched axes only, in the units of actions.
     """
 
+    needs_misses: bool  # whether tell() looks at them; else their memory is not needed
+
     @property
     def mean(self) -> Tensor:
         """Return the mean of the next candidates [H, A]."""
@@ -36,14 +38,15 @@ class Optimizer(Protocol):
         """Return the next candidates [S, H, A]."""
 
     def tell(
-        self, actions: Tensor, energies: Tensor, misses: Tensor
+        self, actions: Tensor, energies: Tensor, misses: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """
         Learn from the candidates; return those of this iteration, their energies and the elites.
 
         :param actions: [S, H, A] that ask() returned.
         :param energies: [S]; inf where the model gave no finite number, but not everywhere.
-        :param misses: [S, N, D] latents minus the goal's, on the device of the world model.
+        :param misses: [S, N, D] latents minus the goal's, on the device of the world model; None
+            unless needs_misses.
         :return: actions and energies, with those kept of earlier iterations, and the indices [K]
             of the elites among them, best first, one at least.
         """

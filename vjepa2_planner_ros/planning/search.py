@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from time import perf_counter
 from typing import TypeAlias
@@ -32,6 +31,9 @@ from .trust_region import TrustRegion
 from ..world_model import WorldModel
 
 OptimizerConfig: TypeAlias = CemConfig | TrustRegionConfig
+# Candidates evaluated between two checks whether to stop: enough to keep a GPU busy, and the
+# latents of all the others need no memory.
+BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def plan(
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
     :param on_iteration: called with a SearchIteration after each iteration.
-    :param check_stop: called before each iteration; what it raises ends the plan.
+    :param check_stop: called before each batch of candidates; what it raises ends the plan.
     :raise PlanTimeout: config.time_limit has passed before the plan was ready; with
-        config.best_effort only if that was before the first iteration.
+        config.best_effort only if the first iteration was not done then.
     :raise NonFiniteEnergyError: no candidate, or not the plan itself, has a finite energy.
     :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis.
     """
@@ -102,27 +104,31 @@ def plan(
     axes = config.axes_for(world_model.action_bounds)
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
     optimizer = _make_optimizer(config, axes, bounds)
-    evaluate = partial(_evaluate, world_model, context, states, goal, axes)
+    clock = _Clock(config, check_stop)
+    evaluate = _Evaluator(world_model, context, states, goal, axes, clock.check)
     evaluated: list[tuple[Tensor, Tensor]] = []  # actions and energies of each iteration
     best_so_far: list[float] = []  # energies, after each iteration
 
-    for iteration in range(1, config.iterations + 1):
-        check_stop()
-        if not _has_time(perf_counter() - began, config, iteration):
-            break
+    while clock.goes_on():
         actions = optimizer.ask()  # [S, H, A]
-        energies, misses = evaluate(actions)
+        try:
+            energies, misses = evaluate(actions, keep_misses=optimizer.needs_misses)
+        except PlanTimeout:
+            if not clock.has_a_plan:
+                raise
+            break
         if not energies.isfinite().any():
             raise NonFiniteEnergyError(
-                f'none of {len(energies)} energies is finite in iteration {iteration}'
+                f'none of {len(energies)} energies is finite in iteration {clock.done + 1}'
             )
         evaluated.append((actions, energies))
         actions, energies, elites = optimizer.tell(actions, energies, misses)
+        clock.done += 1
         best_so_far.append(min([float(energies[elites[0]]), *best_so_far[-1:]]))
         if on_iteration is not None:
             on_iteration(
                 SearchIteration(
-                    iteration=iteration,
+                    iteration=clock.done,
                     iterations=config.iterations,
                     actions=_all_axes(actions, axes).numpy(),
                     energies=energies.numpy(),
@@ -134,13 +140,13 @@ def plan(
                 )
             )
 
+    if clock.has_a_plan:
+        evaluate.check = check_stop  # it is late; the last few candidates make it a plan
     found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
     progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
     agreement = _agreement(evaluated, config.elites / config.samples)
-    planning_time = perf_counter() - began
-    if config.time_limit is not None and planning_time > config.time_limit:
-        if not config.best_effort:
-            raise PlanTimeout(config.time_limit, len(best_so_far), config.iterations)
+    if not clock.has_a_plan:
+        clock.check()  # the final evaluation takes time too
     # Exactly inside the bounds, which float32 rounds; adding 0 makes -0.0 a 0.
     limits = np.array(config.bounds_for(world_model.action_bounds))
     return Plan(
@@ -149,7 +155,7 @@ def plan(
         start_energy=start_energy,
         confidence=min(max(progress, 0.0), 1.0) * agreement,
         iteration_energies=tuple(best_so_far),
-        planning_time=planning_time,
+        planning_time=perf_counter() - began,
     )
 
 
@@ -186,25 +192,74 @@ def _make_optimizer(config: OptimizerConfig, axes: list[int], bounds: Tensor) ->
     return CrossEntropy(config, axes, bounds, generator)
 
 
-def _evaluate(
-    world_model: WorldModel,
-    context: Tensor,
-    states: NDArray[np.float64],
-    goal: Tensor,
-    axes: list[int],
-    actions: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
-    misses = world_model.rollout(context, states, _all_axes(actions, axes)) - goal
-    energies = _energy(misses).cpu()
-    return energies.where(energies.isfinite(), torch.inf), misses
+class _Evaluator:
+    """Evaluates candidates in batches of BATCH; check() may end it before each."""
+
+    def __init__(
+        self,
+        world_model: WorldModel,
+        context: Tensor,
+        states: NDArray[np.float64],
+        goal: Tensor,
+        axes: list[int],
+        check: Callable[[], None],
+    ):
+        self._world_model, self._axes = world_model, axes
+        self._context, self._states, self._goal = context, states, goal
+        self.check = check
+
+    def energies(self, actions: Tensor) -> Tensor:
+        """Return the energies [S] of actions [S, H, A]; inf where they are not finite."""
+        return self(actions, keep_misses=False)[0]
+
+    def __call__(self, actions: Tensor, *, keep_misses: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
+        energies, kept = [], []
+        for batch in _all_axes(actions, self._axes).split(BATCH):
+            self.check()
+            misses = self._world_model.rollout(self._context, self._states, batch) - self._goal
+            energies.append(_energy(misses).cpu())
+            if keep_misses:
+                kept.append(misses)
+        found = torch.cat(energies)
+        return found.where(found.isfinite(), torch.inf), torch.cat(kept) if kept else None
+
+
+class _Clock:
+    """Counts iterations against config.iterations and config.time_limit."""
+
+    def __init__(self, config: OptimizerConfig, check_stop: Callable[[], None]):
+        self._config, self._check_stop = config, check_stop
+        self._began = perf_counter()
+        self.done = 0  # iterations
+
+    @property
+    def has_a_plan(self) -> bool:
+        """Return whether what was found so far is an answer when the time is over."""
+        return self._config.best_effort and self.done > 0
+
+    def check(self) -> None:
+        """Raise what check_stop raises, or PlanTimeout after the time limit."""
+        self._check_stop()
+        limit = self._config.time_limit
+        if limit is not None and perf_counter() - self._began > limit:
+            raise PlanTimeout(limit, self.done, self._config.iterations)
+
+    def goes_on(self) -> bool:
+        """Return whether another iteration is to begin; raise as check does."""
+        if self.done == self._config.iterations:
+            return False
+        if not self.has_a_plan:
+            self.check()
+            return True
+        self._check_stop()
+        limit = self._config.time_limit
+        expected = (perf_counter() - self._began) * (self.done + 1) / self.done
+        return limit is None or expected <= limit
 
 
 def _answer(
-    answers: Tensor,
-    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
-    axes: list[int],
-    config: OptimizerConfig,
+    answers: Tensor, evaluate: _Evaluator, axes: list[int], config: OptimizerConfig
 ) -> tuple[Tensor, float, float]:
     """
     Return the best of answers [K, H, A], its energy and that of doing nothing.
@@ -214,8 +269,8 @@ def _answer(
     if 6 in axes:
         gripper = answers[..., axes.index(6)]
         gripper *= gripper.abs() >= config.gripper_deadband
-    found, _ = evaluate(torch.cat([answers, torch.zeros_like(answers[:1])]))
-    *energies, start_energy = found.tolist()
+    nothing = torch.zeros_like(answers[:1])
+    *energies, start_energy = evaluate.energies(torch.cat([answers, nothing])).tolist()
     energy = min(energies)
     for name, value in (('the plan', energy), ('doing nothing', start_energy)):
         if not isfinite(value):
@@ -228,19 +283,16 @@ def _answer(
 
 
 def _without_idle_axes(
-    best: Tensor,
-    energy: float,
-    allowed: float,
-    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+    best: Tensor, energy: float, allowed: float, evaluate: _Evaluator
 ) -> tuple[Tensor, float]:
     """Return actions [H, A] with the idle axes at 0, and their energy, at most allowed."""
     moving = [i for i in range(best.shape[1]) if best[:, i].any()]
     if not moving:
         return best, energy
-    costs = evaluate(torch.stack([_with_still(best, [i]) for i in moving]))[0].tolist()
+    costs = evaluate.energies(torch.stack([_with_still(best, [i]) for i in moving])).tolist()
     idle = [i for i, cost in zip(moving, costs) if cost <= allowed]
     if len(idle) > 1:
-        together = float(evaluate(_with_still(best, idle)[None])[0])
+        together = float(evaluate.energies(_with_still(best, idle)[None]))
         if together <= allowed:
             return _with_still(best, idle), together
     if idle:
@@ -264,18 +316,6 @@ def _all_axes(searched: Tensor, axes: list[int]) -> Tensor:
     actions = searched.new_zeros(*searched.shape[:-1], len(AXES))
     actions[..., axes] = searched
     return actions
-
-
-def _has_time(elapsed: float, config: OptimizerConfig, iteration: int) -> bool:
-    """Return whether another iteration may begin; PlanTimeout if the plan ends without one."""
-    limit = config.time_limit
-    if limit is None:
-        return True
-    if config.best_effort and iteration > 1:
-        return elapsed * iteration / (iteration - 1) <= limit  # when it is expected to end
-    if elapsed > limit:
-        raise PlanTimeout(limit, iteration - 1, config.iterations)
-    return True
 
 
 def _agreement(evaluated: list[tuple[Tensor, Tensor]], share: float) -> float:

@@ -42,6 +42,8 @@ class TrustRegion:
     unchanged.
     """
 
+    needs_misses = True
+
     def __init__(
         self,
         config: TrustRegionConfig,
@@ -85,9 +87,10 @@ class TrustRegion:
         return (points * self._scale).view(-1, *self._shape)
 
     def tell(
-        self, actions: Tensor, energies: Tensor, misses: Tensor
+        self, actions: Tensor, energies: Tensor, misses: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Move to where the latents' model comes nearest to the goal."""
+        assert misses is not None
         self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
         return actions, energies, lowest(energies, self._config.elites)
 
