@@ -292,10 +292,12 @@ def test_a_plan_goes_before_all_but_the_running_batch(robot, ask):
     rollouts = Rollouts(robot, batch=10)
     asked = ask(goal_image=PICTURE, resolution=[10, 10])
     rollouts.reached()
+    robot.planner.set_parameters([Parameter('search.min_axis_gain', value=0.0)])
     planned = robot.client.plan_async(ToyWorldModel.picture(GOAL), samples=30, iterations=3)
     eventually(lambda: robot.planner._worker._pool._work_queue.qsize() == 1)
     rollouts.release()
     assert planned.result(60.0).iterations == 3
+    robot.planner.set_parameters([Parameter('search.min_axis_gain', value=0.005)])
     assert asked.end()[0] == SUCCEEDED
     # Every point once, doing nothing and perhaps a command; between them the plan in one piece.
     plan = [30, 30, 30, 2]

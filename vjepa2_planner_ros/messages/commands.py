@@ -8,8 +8,11 @@ A command [7] is x y z [m], roll pitch yaw [rad, fixed axes], gripper (-1 close 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from geometry_msgs.msg import Vector3
 import numpy as np
+from numpy.typing import NDArray
 from std_msgs.msg import Header
 from vjepa2_interfaces.msg import EndEffectorCommand
 
@@ -18,7 +21,7 @@ from ..planning import actions
 UNITS = {**actions.UNITS, 'gripper': '-1 close .. +1 open'}  # of a command, by axis
 
 
-def command_numbers(command) -> list[float]:
+def command_numbers(command: Iterable[float]) -> list[float]:
     """Return a command as seven floats; ValueError unless it is seven finite numbers."""
     numbers = [float(value) for value in command]
     # rclpy does not check the length of fixed arrays: it would publish whatever is there.
@@ -27,7 +30,7 @@ def command_numbers(command) -> list[float]:
     return numbers
 
 
-def to_command_message(command, header: Header) -> EndEffectorCommand:
+def to_command_message(command: Iterable[float], header: Header) -> EndEffectorCommand:
     """Return the EndEffectorCommand of a command [7]; ValueError as command_numbers."""
     x, y, z, roll, pitch, yaw, gripper = command_numbers(command)
     return EndEffectorCommand(
@@ -38,7 +41,7 @@ def to_command_message(command, header: Header) -> EndEffectorCommand:
     )
 
 
-def command_of(message: EndEffectorCommand) -> np.ndarray:
-    """Return the command [7] of an EndEffectorCommand, whatever its numbers are."""
+def command_of(message: EndEffectorCommand) -> NDArray[np.float64]:
+    """Return the command [7] of an EndEffectorCommand; its numbers are not checked."""
     move, turn = message.translation, message.rotation_rpy
     return np.array([move.x, move.y, move.z, turn.x, turn.y, turn.z, message.gripper])

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vjepa2_interfaces.action import PlanAction
@@ -17,13 +19,15 @@ from .images import to_image
 from .pictures import read_picture
 from .times import to_duration
 
+Picture: TypeAlias = Image | CompressedImage | NDArray[np.uint8] | str | Path
+
 MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
 
 
 def plan_goal(
-    goal_image,
+    goal_image: Picture,
     *,
-    current_image=None,
+    current_image: Picture | None = None,
     start_state: EndEffectorState | None = None,
     camera: str = '',
     model: str = '',
@@ -84,7 +88,7 @@ def plan_goal(
     return goal
 
 
-def picture_message(picture) -> Image | CompressedImage:
+def picture_message(picture: Picture) -> Image | CompressedImage:
     """
     Return the message of a picture: an Image or CompressedImage as it is, an array or a file.
 
@@ -99,10 +103,10 @@ def picture_message(picture) -> Image | CompressedImage:
     return to_image(rgb, Header())
 
 
-def goal_yaml(picture: np.ndarray) -> str:
+def goal_yaml(picture: NDArray[np.uint8]) -> str:
     """Return a PlanAction goal with a picture, uint8 [H, W, 3] RGB, as YAML on one line."""
-    from PIL import Image as Picture
+    from PIL import Image as PillowImage
 
     png = io.BytesIO()
-    Picture.fromarray(picture).save(png, 'PNG')
+    PillowImage.fromarray(picture).save(png, 'PNG')
     return f'{{goal_image_compressed: {{format: png, data: {list(png.getvalue())}}}}}'

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 import numpy as np
+from numpy.typing import NDArray
 from vjepa2_interfaces.action import PlanAction
 
 from .commands import command_of
@@ -21,7 +22,7 @@ class PlanFailed(RuntimeError):  # noqa: N818
     A goal ended without a command.
 
     code is an ErrorCode (PlanAction.action says what each means), NONE if the goal was cancelled;
-    the text is the server's.
+    message is the server's error_msg.
     """
 
     def __init__(self, code: ErrorCode, message: str):
@@ -39,8 +40,8 @@ class PlanFailed(RuntimeError):  # noqa: N818
 class PlanResult:
     """A plan; vectors are x y z [m], roll pitch yaw [rad], gripper (-1 close .. +1 open)."""
 
-    command: np.ndarray  # [7], the first step
-    plan: np.ndarray  # [H, 7], the whole horizon
+    command: NDArray[np.float64]  # [7], the first step
+    plan: NDArray[np.float64]  # [H, 7], the whole horizon
     stamp: Time  # of the frame planned from
     frame_id: str  # robot base frame
     target_pose: PoseStamped | None  # where command leads

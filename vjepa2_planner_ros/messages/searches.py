@@ -2,10 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results and iterations of the search as ROS messages."""
 
+from __future__ import annotations
+
 from array import array
+from typing import Any, TYPE_CHECKING
 
 from geometry_msgs.msg import Point, Pose, PoseStamped
 import numpy as np
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
@@ -13,8 +19,11 @@ from .commands import command_numbers, to_command_message
 from .states import quaternion_of_rpy
 from .times import to_duration
 
+if TYPE_CHECKING:  # it needs torch
+    from ..planning.search import SearchIteration as Iteration
 
-def to_pose_message(state, header):
+
+def to_pose_message(state: NDArray[np.float64], header: Header) -> PoseStamped:
     """Return the PoseStamped of a state [7]."""
     x, y, z, *rpy = (float(value) for value in state[:6])
     return PoseStamped(
@@ -23,7 +32,7 @@ def to_pose_message(state, header):
     )
 
 
-def to_iteration_message(iteration, plan_id, header):
+def to_iteration_message(iteration: Iteration, plan_id: UUID, header: Header) -> SearchIteration:
     """Return the SearchIteration message of a planning.SearchIteration in command convention."""
     energies = np.asarray(iteration.energies, np.float32)
     finite = energies[np.isfinite(energies)].astype(np.float64)
@@ -46,7 +55,7 @@ def to_iteration_message(iteration, plan_id, header):
     )
 
 
-def to_candidates_message(iteration, plan_id):
+def to_candidates_message(iteration: Iteration, plan_id: UUID) -> SearchCandidates:
     """Return the SearchCandidates message of a planning.SearchIteration in command convention."""
     samples, horizon, _ = iteration.actions.shape
     return SearchCandidates(
@@ -60,8 +69,10 @@ def to_candidates_message(iteration, plan_id):
     )
 
 
-def to_result_message(answer, header, model, plan_id, planning_time):
-    """Return the Result of an Answer of the torch thread; header is of the frame."""
+def to_result_message(
+    answer: Any, header: Header, model: str, plan_id: UUID, planning_time: float
+) -> PlanAction.Result:
+    """Return the Result of a nodes.loaded_model.Answer; header is of the frame."""
     found = answer.plan
     commands = [to_command_message(command, header) for command in answer.commands]
     return PlanAction.Result(
@@ -83,8 +94,8 @@ def to_result_message(answer, header, model, plan_id, planning_time):
     )
 
 
-def plan_summary(result):
-    """Return what the log says of a PlanAction Result."""
+def plan_summary(result: PlanAction.Result) -> str:
+    """Return a PlanAction Result in one line, for the log."""
     command = ' '.join(f'{value:+.3f}' for value in result.command)
     return (
         f'energy {result.start_energy:.4f} -> {result.energy:.4f}, confidence '
