@@ -182,11 +182,12 @@ def landscape_3d(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
     """Plot candidates by three axes, or two and their energy, with their energy as colour."""
     actions, values = samples(plan)
     marked = marks(plan)
+    marked_depth: Sequence[float]
     figure = Figure(layout={**LAYOUT, 'height': 620, 'showlegend': False})
     x, y = axes[:2]
     if len(axes) >= 3:
         z = axes[2]
-        depth, marked_depth, title = actions[:, z], marked[:, z], axis_title(z)
+        depth, marked_depth, title = actions[:, z], marked[:, z].tolist(), axis_title(z)
     else:
         depth, title = values, 'energy'
         heights = [plan.record.start_energy, plan.record.energy]
