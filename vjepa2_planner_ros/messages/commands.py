@@ -8,6 +8,8 @@ A command [7] is x y z [m], roll pitch yaw [rad, fixed axes], gripper (-1 close 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from geometry_msgs.msg import Vector3
 import numpy as np
 from std_msgs.msg import Header
@@ -18,7 +20,7 @@ from ..planning import actions
 UNITS = {**actions.UNITS, 'gripper': '-1 close .. +1 open'}  # of a command, by axis
 
 
-def command_numbers(command) -> list[float]:
+def command_numbers(command: Iterable[float]) -> list[float]:
     """Return a command as seven floats; ValueError unless it is seven finite numbers."""
     numbers = [float(value) for value in command]
     # rclpy does not check the length of fixed arrays: it would publish whatever is there.
@@ -27,7 +29,7 @@ def command_numbers(command) -> list[float]:
     return numbers
 
 
-def to_command_message(command, header: Header) -> EndEffectorCommand:
+def to_command_message(command: Iterable[float], header: Header) -> EndEffectorCommand:
     """Return the EndEffectorCommand of a command [7]; ValueError as command_numbers."""
     x, y, z, roll, pitch, yaw, gripper = command_numbers(command)
     return EndEffectorCommand(

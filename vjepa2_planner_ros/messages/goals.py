@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
@@ -21,9 +22,9 @@ MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
 
 
 def plan_goal(
-    goal_image,
+    goal_image: Any,
     *,
-    current_image=None,
+    current_image: Any = None,
     start_state: EndEffectorState | None = None,
     camera: str = '',
     model: str = '',
@@ -84,7 +85,7 @@ def plan_goal(
     return goal
 
 
-def picture_message(picture) -> Image | CompressedImage:
+def picture_message(picture: Any) -> Image | CompressedImage:
     """
     Return the message of a picture: an Image or CompressedImage as it is, an array or a file.
 

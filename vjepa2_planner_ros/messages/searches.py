@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results and iterations of the search as ROS messages."""
 
+from __future__ import annotations
+
 from array import array
+from typing import Any, TYPE_CHECKING
 
 from geometry_msgs.msg import Point, Pose, PoseStamped
 import numpy as np
+from std_msgs.msg import Header
+from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
@@ -13,8 +18,11 @@ from .commands import command_numbers, to_command_message
 from .states import quaternion_of_rpy
 from .times import to_duration
 
+if TYPE_CHECKING:  # it needs torch
+    from ..planning import search
 
-def to_pose_message(state, header):
+
+def to_pose_message(state: np.ndarray, header: Header) -> PoseStamped:
     """Return the PoseStamped of a state [7]."""
     x, y, z, *rpy = (float(value) for value in state[:6])
     return PoseStamped(
@@ -23,7 +31,9 @@ def to_pose_message(state, header):
     )
 
 
-def to_iteration_message(iteration, plan_id, header):
+def to_iteration_message(
+    iteration: search.SearchIteration, plan_id: UUID, header: Header
+) -> SearchIteration:
     """Return the SearchIteration message of a planning.SearchIteration in command convention."""
     energies = np.asarray(iteration.energies, np.float32)
     finite = energies[np.isfinite(energies)].astype(np.float64)
@@ -46,7 +56,7 @@ def to_iteration_message(iteration, plan_id, header):
     )
 
 
-def to_candidates_message(iteration, plan_id):
+def to_candidates_message(iteration: search.SearchIteration, plan_id: UUID) -> SearchCandidates:
     """Return the SearchCandidates message of a planning.SearchIteration in command convention."""
     samples, horizon, _ = iteration.actions.shape
     return SearchCandidates(
@@ -60,8 +70,10 @@ def to_candidates_message(iteration, plan_id):
     )
 
 
-def to_result_message(answer, header, model, plan_id, planning_time):
-    """Return the Result of an Answer of the torch thread; header is of the frame."""
+def to_result_message(
+    answer: Any, header: Header, model: str, plan_id: UUID, planning_time: float
+) -> PlanAction.Result:
+    """Return the Result of an Answer of the worker; header is that of the frame."""
     found = answer.plan
     commands = [to_command_message(command, header) for command in answer.commands]
     return PlanAction.Result(
@@ -83,7 +95,7 @@ def to_result_message(answer, header, model, plan_id, planning_time):
     )
 
 
-def plan_summary(result):
+def plan_summary(result: PlanAction.Result) -> str:
     """Return what the log says of a PlanAction Result."""
     command = ' '.join(f'{value:+.3f}' for value in result.command)
     return (
