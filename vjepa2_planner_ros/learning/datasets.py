@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 import re
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -102,7 +103,7 @@ class BagFrames:
 
 
 @contextmanager
-def _reader(bag):
+def _reader(bag: Path) -> Iterator[Any]:
     try:
         from rosbags.rosbag2 import Reader, ReaderError
     except ImportError as error:
@@ -114,7 +115,7 @@ def _reader(bag):
         raise ValueError(f'{bag}: {error}') from error
 
 
-def _decode(data, kind):
+def _decode(data: bytes, kind: str) -> np.ndarray:
     """Return the picture of a serialised message; ValueError if it holds none."""
     from rosbags.typesys import get_typestore, Stores
 
@@ -123,7 +124,7 @@ def _decode(data, kind):
     return picture(get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, kind))
 
 
-def _natural(path):
+def _natural(path: Path) -> list[int | str]:
     """Return a key by which frame10 comes after frame9."""
     text_and_numbers = re.split(r'(\d+)', path.name)  # one after the other, text first
     return [int(part) if index % 2 else part for index, part in enumerate(text_and_numbers)]

@@ -83,7 +83,7 @@ class ModelServer:
                 self._load(with_model(settings, name), progress, check)
             yield
 
-    def _on_load(self, goal):
+    def _on_load(self, goal: Goal) -> LoadModel.Result:
         message, began = goal.request, time.monotonic()
         settings = checked(
             ErrorCode.INVALID_SETTINGS,

@@ -19,7 +19,7 @@ from torch import nn, Tensor
 from ..rotary import Table
 
 os.environ.setdefault('TRITON_CACHE_DIR', str(Path(torch.hub.get_dir()) / 'triton'))
-import triton  # noqa: E402, it may look for its folder at once
+import triton  # noqa: E402, I100, it may look for its folder at once
 import triton.language as tl  # noqa: E402
 
 
