@@ -190,8 +190,7 @@ def landscape_3d(plan: RecordedPlan, axes: Sequence[int]) -> Figure:
         depth, marked_depth, title = actions[:, z], marked[:, z].tolist(), axis_title(z)
     else:
         depth, title = values, 'energy'
-        heights = [plan.record.start_energy, plan.record.energy]
-        marked_depth = np.array(heights[: len(marked)])
+        marked_depth = [plan.record.start_energy, plan.record.energy][: len(marked)]
     figure.add_scatter3d(
         x=actions[:, x],
         y=actions[:, y],
