@@ -152,7 +152,7 @@ class Peer:
 
 
 class PeerProcess:
-    """The peer in a process of its own: threads and memory of ours are set up for ours."""
+    """The peer in its own process, because the threads of this one are set up for our models."""
 
     def __init__(self, world_model: VJepa2WorldModel, threads: int):
         self._pool = ProcessPoolExecutor(
@@ -164,7 +164,12 @@ class PeerProcess:
         return self._pool.submit(_seconds, call).result()
 
     def close(self) -> None:
-        """End the process: at Python's exit its pipes may be closed before its pool."""
+        """
+        End the process.
+
+        Left to Python's exit, the pool may be woken by way of a pipe that it has just closed:
+        OSError, bad file descriptor.
+        """
         self._pool.shutdown()
 
     def elites(self) -> list[np.ndarray]:
@@ -187,7 +192,7 @@ def _seconds(call):
 
 
 def _elites():
-    return [some.numpy() for some in _peer.elites]
+    return [elites.numpy() for elites in _peer.elites]
 
 
 def _norm(latents: Tensor) -> Tensor:

@@ -216,8 +216,8 @@ class Contest:
         elites[PEER] = self.peer.elites()
         for row in rows:
             row['same_elites'] = sum(
-                set(map(int, ours)) == set(map(int, theirs))
-                for ours, theirs in zip(elites[row['who']], elites[PEER])
+                set(map(int, found)) == set(map(int, expected))
+                for found, expected in zip(elites[row['who']], elites[PEER])
             )
         return rows
 

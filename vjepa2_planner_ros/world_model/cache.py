@@ -100,7 +100,7 @@ def verify(
     check_stop: CheckStop = lambda: None,
 ) -> None:
     """
-    Hold a file of the cache against what it was when first seen; raise ModelLoadError if changed.
+    Compare a file of the cache with what it was when first seen; raise ModelLoadError if changed.
 
     Its content is read at first sight, if its time has changed, and if thorough.
     """

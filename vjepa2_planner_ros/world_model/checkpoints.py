@@ -121,7 +121,7 @@ def load_into(
     """
     Give a module on the meta device the tensors of a memory-mapped state dict that fits it.
 
-    Tensors are copied and cast one by one, and the pages of the file behind each are let go: the
+    Tensors are copied and cast one by one, and the pages of the file behind each are released: the
     host holds little more than the module itself, and nothing of it for a module on a GPU.
 
     :param on_bytes: called with the bytes of the file that each tensor took.
@@ -131,12 +131,12 @@ def load_into(
         source = state_dict[key]
         loaded[key] = torch.empty(source.shape, dtype=dtype, device=device)
         loaded[key].copy_(source)
-        _let_go(source)
+        _release_pages(source)
         on_bytes(source.nbytes)
     module.load_state_dict(loaded, assign=True)
 
 
-def _let_go(tensor: Tensor) -> None:
+def _release_pages(tensor: Tensor) -> None:
     """
     Tell the kernel that the pages of a memory-mapped tensor are not needed any more.
 

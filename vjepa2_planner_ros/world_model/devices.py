@@ -115,7 +115,7 @@ def memory_in_use(device: torch.device) -> int | None:
 
 
 def gpu_utilization(device: torch.device) -> int | None:
-    """Return how busy a CUDA device is [%]; None where nobody can tell (nvidia-ml-py does)."""
+    """Return how busy a CUDA device is [%]; None where that is unknown (nvidia-ml-py tells)."""
     if device.type != 'cuda':
         return None
     try:
@@ -144,7 +144,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give the memory of tensors that nobody holds any more back to devices and system."""
+    """Give the memory of freed tensors back to devices and system."""
     gc.collect()
     libc = ctypes.CDLL(None)
     if hasattr(libc, 'malloc_trim'):  # glibc keeps what a second model of a process gave back

@@ -77,7 +77,7 @@ def load_world_model(
         checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes)
     model = VJepa2WorldModel(spec, *networks)
     if torch_device.type == 'cuda':
-        from .acceleration import accelerate  # Triton is there on some machines only
+        from .acceleration import accelerate  # not needed elsewhere
 
         return accelerate(model)
     return model

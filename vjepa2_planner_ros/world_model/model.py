@@ -82,7 +82,7 @@ class VJepa2WorldModel:
         self._largest_batch: int | None = None  # candidates; None until memory ran out
 
     def drop_weights(self) -> None:
-        """Let go of the weights, whoever still holds the model: it cannot be used any more."""
+        """Free the weights, even if the model is still referenced: it cannot be used any more."""
         del self.encoder, self.predictor
 
     def model_input(self, frame: ArrayLike | Tensor) -> NDArray[np.uint8]:

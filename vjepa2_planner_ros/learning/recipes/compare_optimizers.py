@@ -154,7 +154,7 @@ def main(args=None) -> None:
         '--references',
         type=Path,
         default=Path('references.json'),
-        help='where reference energies are kept: each takes some 15 s',
+        help='where reference energies are kept: each takes about 15 s',
     )
     parser.add_argument('--json', type=Path, help='write every figure there')
     options = parser.parse_args(args)

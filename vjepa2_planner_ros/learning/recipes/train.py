@@ -195,10 +195,10 @@ def encode_all(data: Data, module: EncoderTraining, batch: int = 256) -> Tensor:
         images = normalise(
             frames[first : first + batch].to(data.device).permute(0, 3, 1, 2).float()
         )
-        some = layer_norm(encoder(images)).bfloat16().cpu()
+        encoded = layer_norm(encoder(images)).bfloat16().cpu()
         if latents is None:
-            latents = torch.empty(len(frames), *some.shape[1:], dtype=torch.bfloat16)
-        latents[first : first + batch] = some
+            latents = torch.empty(len(frames), *encoded.shape[1:], dtype=torch.bfloat16)
+        latents[first : first + batch] = encoded
     return latents.unflatten(0, data.frames.shape[:2])
 
 

@@ -32,7 +32,7 @@ class GraphedWorldModel(VJepa2WorldModel):
         self.graphs: Graphs | None = Graphs()
 
     def drop_weights(self) -> None:
-        """Let go of the weights and of the graphs that use them."""
+        """Free the weights and the graphs that use them."""
         super().drop_weights()
         self.graphs = None
 
