@@ -99,6 +99,8 @@ action/PlanAction_Result
     plan sequence<vjepa2_interfaces/EndEffectorCommand>
     has_target_pose boolean
     target_pose geometry_msgs/PoseStamped
+    target_gripper double
+    target_gripper_position double
     energy double
     start_energy double
     confidence double

@@ -110,6 +110,13 @@ def test_target_pose_is_the_start_pose_composed_with_the_command(make_robot):
     assert result.target_pose.header.stamp == result.stamp
 
 
+def test_the_result_says_where_the_gripper_should_go(robot):
+    result = robot.plan()
+    expected = START[6] - result.command[6]  # a command's gripper is + to open
+    assert result.target_gripper == pytest.approx(expected, abs=1e-6)
+    assert result.target_gripper_position == pytest.approx(0.04 * (1.0 - expected), abs=1e-6)
+
+
 def test_live_state_comes_from_pose_and_gripper(robot):
     robot.state = START + [0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 

@@ -45,6 +45,8 @@ class PlanResult:
     stamp: Time  # of the frame planned from
     frame_id: str  # robot base frame
     target_pose: PoseStamped | None  # where command leads
+    target_gripper: float  # where command leads: 0 open .. 1 closed
+    target_gripper_position: float  # the same as a position of the gripper's joint
     energy: float  # predicted after the plan
     start_energy: float  # predicted after doing nothing
     confidence: float  # 0..1
@@ -70,6 +72,8 @@ def to_result(result: PlanAction.Result) -> PlanResult:
         stamp=result.header.stamp,
         frame_id=result.header.frame_id,
         target_pose=result.target_pose if result.has_target_pose else None,
+        target_gripper=result.target_gripper,
+        target_gripper_position=result.target_gripper_position,
         energy=result.energy,
         start_energy=result.start_energy,
         confidence=result.confidence,

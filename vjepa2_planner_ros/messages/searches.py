@@ -16,7 +16,7 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
 from .commands import command_numbers, to_command_message
-from .states import quaternion_of_rpy
+from .states import quaternion_of_rpy, to_position
 from .times import to_duration
 
 if TYPE_CHECKING:  # it needs torch
@@ -70,9 +70,10 @@ def to_candidates_message(iteration: Iteration, plan_id: UUID) -> SearchCandidat
 
 
 def to_result_message(
-    answer: Any, header: Header, model: str, plan_id: UUID, planning_time: float
+    answer: Any, request: Any, model: str, plan_id: UUID, planning_time: float
 ) -> PlanAction.Result:
-    """Return the Result of a nodes.loaded_model.Answer; header is of the frame."""
+    """Return the Result of a nodes.loaded_model.Answer to a nodes.goal_reader.PlanRequest."""
+    header = request.header
     found = answer.plan
     commands = [to_command_message(command, header) for command in answer.commands]
     return PlanAction.Result(
@@ -81,6 +82,8 @@ def to_result_message(
         plan=commands,
         has_target_pose=True,
         target_pose=to_pose_message(answer.target, header),
+        target_gripper=float(answer.target[6]),
+        target_gripper_position=to_position(float(answer.target[6]), request.settings.gripper),
         energy=float(found.energy),
         start_energy=float(found.start_energy),
         confidence=float(found.confidence),

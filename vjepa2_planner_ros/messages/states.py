@@ -102,3 +102,9 @@ def quaternion_of_rpy(roll: float, pitch: float, yaw: float) -> Quaternion:
         z=cr * cp * sy - sr * sp * cy,
         w=cr * cp * cy + sr * sp * sy,
     )
+
+
+def to_position(closedness: float, gripper: Any) -> float:
+    """Return the position of a gripper's joint at a closedness; see to_closedness."""
+    travel = gripper.closed_position - gripper.open_position
+    return float(gripper.open_position + closedness * travel)

@@ -264,7 +264,7 @@ class PlannerNode(LifecycleNode):
         iterations = len(answer.plan.iteration_energies)
         self._diagnostics.meter.iteration_rate = iterations / answer.optimization_time
         result = to_result_message(
-            answer, request.header, model.name, goal.handle.goal_id, time.monotonic() - began
+            answer, request, model.name, goal.handle.goal_id, time.monotonic() - began
         )
         self._landscapes.remember(request, result)
         return result
