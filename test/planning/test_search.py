@@ -157,7 +157,7 @@ def test_a_plan_ends_between_batches_of_candidates():
         if len(asked) == 4:
             raise KeyError('stopped')
 
-    config = CemConfig(samples=16384, iterations=1)  # 128 batches
+    config = CemConfig(samples=16384, iterations=1)  # 64 batches
     with pytest.raises(KeyError, match='stopped'):
         plan(model, None, None, model.goal(0.5 * BOUNDS), config, check_stop=check_stop)
     with pytest.raises(PlanTimeout, match='after 0 of 1'):
@@ -169,7 +169,7 @@ def test_a_plan_ends_between_batches_of_candidates():
 def test_candidates_are_evaluated_in_batches_and_come_out_as_if_at_once(kind, monkeypatch):
     model = Network(3)
     found = []
-    for batch in (128, 10**6):
+    for batch in (64, 10**6):
         monkeypatch.setattr('vjepa2_planner_ros.planning.search.BATCH', batch)
         config = kind(samples=300, iterations=2, seed=0)
         found.append(plan(model, None, None, model.goal(0.5 * BOUNDS), config))

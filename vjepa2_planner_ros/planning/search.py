@@ -33,7 +33,7 @@ from ..world_model import WorldModel
 OptimizerConfig: TypeAlias = CemConfig | TrustRegionConfig
 # Candidates evaluated between two checks whether to stop: enough to keep a GPU busy, and the
 # latents of all the others need no memory.
-BATCH = 128
+BATCH = 256
 
 
 @dataclass(frozen=True)
