@@ -37,9 +37,6 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     does not end: Fast DDS 3.2.3 as built for PyPI may wait forever, and hold Python's lock, if
     another participant leaves at that moment.
     """
-    # Torch's threads spin while they wait for each other. Where cameras and drivers use the same
-    # cores, that makes plans ten times slower. OpenMP reads this when torch is imported.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     started = start(make_node, args)
     if started is None:
         return 1
