@@ -4,6 +4,6 @@
 
 import os
 
-# Torch's threads spin while they wait for each other. Where other programs use the same cores, that
-# makes plans five to ten times slower. OpenMP reads this when torch is first imported.
+# Torch's threads spin while they wait for each other. Where other programs use the same cores,
+# that makes plans five to ten times slower. OpenMP reads this when torch is first imported.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')

@@ -71,8 +71,7 @@ class Server(SpawnedNode):
             __name__,
             {'model': model, **PARAMETERS, **parameters},
             {'__ns': NAMESPACE},
-            # This module imports torch, so what the planner itself does would come too late.
-            {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'ROS_LOG_DIR': self._folder.name},
+            {**os.environ, 'ROS_LOG_DIR': self._folder.name},
         )
 
     def __exit__(self, *error):
