@@ -95,7 +95,9 @@ class PlannerNode(LifecycleNode):
         self.create_service(
             Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
         )
-        self._diagnostics = Diagnostics(self, self._streams, self._plans, self._worker)
+        self._diagnostics = Diagnostics(
+            self, self._streams, self._observations, self._plans, self._worker
+        )
         EnergyService(self, self._observations, self._worker)
         self._reader.start(self)
         if settings.autostart:
