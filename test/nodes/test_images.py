@@ -13,7 +13,7 @@ from planner_rig import to_image
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from vjepa2_planner_ros.messages import images
-from vjepa2_planner_ros.messages.pictures import read_picture
+from vjepa2_planner_ros.messages.pictures import oddities, read_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ALPHA = np.full((5, 7, 1), 77, np.uint8)
@@ -225,3 +225,30 @@ def test_files_are_turned_as_the_camera_was(tmp_path):
     exif[0x0112] = 6  # Orientation: the first row is the right side
     Picture.fromarray(RGB).save(tmp_path / 'turned.png', exif=exif)
     np.testing.assert_array_equal(read_picture(tmp_path / 'turned.png'), np.rot90(RGB, -1))
+
+
+SCENE = np.random.default_rng(2).integers(60, 200, (48, 64, 3), np.uint8)
+
+
+def test_goal_picture_like_the_frame_has_no_oddities():
+    assert oddities(SCENE, SCENE) == []
+    assert oddities(SCENE[::2, ::2], SCENE) == []
+    assert oddities((SCENE * 0.6).astype(np.uint8), SCENE) == []
+
+
+def test_goal_picture_of_another_aspect():
+    (text,) = oddities(SCENE[:36], SCENE)
+    assert '64 x 36' in text and '64 x 48' in text and 'aspect' in text
+
+
+def test_goal_picture_that_is_far_darker():
+    (text,) = oddities((SCENE * 0.2).astype(np.uint8), SCENE)
+    assert 'far darker' in text and 'of 255' in text
+
+
+def test_goal_picture_of_a_damaged_jpeg():
+    big = np.kron(SCENE, np.ones((10, 10, 1), np.uint8))
+    data = _file(Picture.fromarray(big), 'JPEG')
+    damaged = CompressedImage(format='jpeg', data=array('B', data[: len(data) // 2] + b'\xff\xd9'))
+    (text,) = oddities(images.compressed_to_rgb(damaged), big)
+    assert 'of 480 rows' in text and 'damaged JPEG' in text

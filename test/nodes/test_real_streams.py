@@ -300,3 +300,12 @@ def test_pictures_that_name_no_channels_are_taken_with_one_warning(make_robot):
         result = robot.ready().plan(iterations=10)
     assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
     assert len(robot.logged("'8UC3' does not name the channels: taken for bgr8")) == 1
+
+
+def test_a_goal_picture_that_is_far_darker_is_told_once(make_robot):
+    robot = make_robot()
+    robot.picture = np.full((32, 32, 3), 150, np.uint8)
+    robot.ready().client.plan(np.full((32, 32, 3), 20, np.uint8), timeout=60.0, iterations=2)
+    eventually(lambda: robot.logged('far darker'))
+    (line,) = robot.logged('far darker')
+    assert 'mean brightness 20, not 150 of 255' in line
