@@ -203,6 +203,7 @@ class Robot:
                 'max_image_age': 5.0,
                 'max_state_age': 5.0,
                 'max_skew': 5.0,
+                'gripper.max_age': 5.0,
                 'optimizer': 'cem',
                 'cem.samples': 200,
                 'search.seed': 1,

@@ -61,9 +61,8 @@ def state(**changes):
         ({'height': 0}, ['goal_image.height = 0']),
         ({'data': array('B', bytes(100))}, ['data length = 100', '3072']),
         ({'step': 95}, ['goal_image.step = 95', '96']),
-        ({'encoding': 'bayer_rggb8'}, ['bayer_rggb8', 'rgb8, bgr8, rgba8, bgra8, mono8']),
+        ({'encoding': 'bayer_rggb16'}, ['bayer_rggb16', 'rgb8, bgr8, rgba8, bgra8, mono8']),
         ({'encoding': '32FC3'}, ['32FC3', 'mono8']),
-        ({'is_bigendian': 1}, ['is_bigendian = 1']),
     ],
 )
 def test_malformed_goal_image(robot, change, words):

@@ -13,7 +13,7 @@ from planner_rig import to_image
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from vjepa2_planner_ros.messages import images
-from vjepa2_planner_ros.messages.pictures import read_picture
+from vjepa2_planner_ros.messages.pictures import oddities, read_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ALPHA = np.full((5, 7, 1), 77, np.uint8)
@@ -58,6 +58,78 @@ def test_mono_becomes_three_equal_channels(padding):
     assert np.array_equal(rgb, np.repeat(RGB[..., :1], 3, axis=2))
 
 
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
+def test_byte_order_of_single_bytes_means_nothing(encoding):
+    pixels = RGB[..., :1] if encoding == 'mono8' else RGB
+    message = encoded(encoding, pixels, 0)
+    expected = images.to_rgb(message)
+    message.is_bigendian = 1
+    assert np.array_equal(images.to_rgb(message), expected)
+
+
+@pytest.mark.parametrize('big', [0, 1])
+@pytest.mark.parametrize('padding', [0, 3])
+def test_mono16_is_scaled_as_cv_bridge_does(big, padding):
+    deep = np.random.default_rng(1).integers(0, 65536, (5, 7), np.uint16)
+    data = deep.astype('>u2' if big else '<u2').view(np.uint8).reshape(5, 7, 2)
+    message = encoded('mono16', data, padding)
+    message.is_bigendian = big
+    grey = np.rint(deep / 257.0).astype(np.uint8)
+    assert np.array_equal(images.to_rgb(message), np.repeat(grey[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    'encoding, pixels',
+    [('8UC3', RGB[..., ::-1]), ('8UC4', np.concatenate([RGB[..., ::-1], ALPHA], axis=2))],
+)
+def test_encodings_that_name_no_channels_are_blue_first(encoding, pixels):
+    assert np.array_equal(images.to_rgb(encoded(encoding, pixels, 2)), RGB)
+
+
+# A left half and a right half of one colour each, and what BT.601 makes of them.
+YUV = np.array([[81, 90, 240], [41, 240, 110]], np.uint8)  # y u v of red, of blue
+RED_AND_BLUE = np.repeat([[[254, 0, 0], [0, 0, 254]]], 4, axis=1).repeat(4, axis=0)
+
+
+def _halves(columns):
+    return np.repeat(np.array(columns, np.uint8)[None], 4, axis=0)
+
+
+@pytest.mark.parametrize('padding', [0, 6])
+@pytest.mark.parametrize(
+    'encoding, order',
+    [('yuv422', (1, 0)), ('uyvy', (1, 0)), ('yuv422_yuy2', (0, 1)), ('yuyv', (0, 1))],
+)
+def test_two_columns_that_share_a_colour(encoding, order, padding):
+    columns = []
+    for y, u, v in YUV[[0, 0, 1, 1]]:
+        for colour in (u, v):
+            columns.append([(y, colour)[index] for index in order])
+    rgb = images.to_rgb(encoded(encoding, _halves(columns), padding))
+    assert abs(rgb.astype(int) - RED_AND_BLUE).max() <= 2
+
+
+@pytest.mark.parametrize('padding', [0, 6])
+@pytest.mark.parametrize('encoding, order', [('nv12', [1, 2]), ('nv21', [2, 1])])
+def test_colours_of_two_rows_and_columns_after_the_picture(encoding, order, padding):
+    grey = np.repeat(YUV[[0, 1], 0], 4)
+    colours = YUV[[0, 0, 1, 1]][:, order].reshape(-1)
+    rows = np.stack([grey] * 4 + [colours] * 2)[..., None]
+    message = encoded(encoding, rows, padding)
+    message.height = 4
+    rgb = images.to_rgb(message)
+    assert rgb.shape == (4, 8, 3)
+    assert abs(rgb.astype(int) - RED_AND_BLUE).max() <= 2
+
+
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+def test_bayer_pattern_keeps_its_colours(pattern):
+    colour = {'r': 200, 'g': 100, 'b': 30}
+    tile = np.array([colour[letter] for letter in pattern], np.uint8).reshape(2, 2)
+    rgb = images.to_rgb(encoded(f'bayer_{pattern}8', np.tile(tile, (4, 5))[..., None], 3))
+    assert (rgb == [200, 100, 30]).all()
+
+
 def test_array_is_a_copy():
     message = to_image(RGB)
     rgb = images.to_rgb(message)
@@ -78,11 +150,11 @@ def test_array_to_message_and_back():
         ({'data': array('B', bytes(104))}, ['data length', '104', '105']),
         ({'data': array('B')}, ['data length', '0', '105']),
         ({'step': 20}, ['step', '20', '21']),
-        ({'encoding': 'yuv422'}, ['encoding', 'yuv422', 'rgb8']),
-        ({'encoding': '32FC1'}, ['encoding', '32FC1', 'mono8']),
-        ({'encoding': 'mono16'}, ['encoding', 'mono16', 'mono8']),
+        ({'encoding': 'yuv422'}, ['width', '7', 'even']),
+        ({'encoding': 'nv12', 'width': 6}, ['height', '5', 'even']),
+        ({'encoding': '32FC1'}, ['encoding', '32FC1', 'mono8', 'image_proc']),
+        ({'encoding': '16UC1'}, ['encoding', '16UC1', 'mono16', 'image_proc']),
         ({'encoding': ''}, ['encoding', "''", 'mono8']),
-        ({'is_bigendian': 1}, ['is_bigendian', '1', '0']),
     ],
 )
 def test_malformed_message_is_named(change, words):
@@ -153,3 +225,30 @@ def test_files_are_turned_as_the_camera_was(tmp_path):
     exif[0x0112] = 6  # Orientation: the first row is the right side
     Picture.fromarray(RGB).save(tmp_path / 'turned.png', exif=exif)
     np.testing.assert_array_equal(read_picture(tmp_path / 'turned.png'), np.rot90(RGB, -1))
+
+
+SCENE = np.random.default_rng(2).integers(60, 200, (48, 64, 3), np.uint8)
+
+
+def test_goal_picture_like_the_frame_has_no_oddities():
+    assert oddities(SCENE, SCENE) == []
+    assert oddities(SCENE[::2, ::2], SCENE) == []
+    assert oddities((SCENE * 0.6).astype(np.uint8), SCENE) == []
+
+
+def test_goal_picture_of_another_aspect():
+    (text,) = oddities(SCENE[:36], SCENE)
+    assert '64 x 36' in text and '64 x 48' in text and 'aspect' in text
+
+
+def test_goal_picture_that_is_far_darker():
+    (text,) = oddities((SCENE * 0.2).astype(np.uint8), SCENE)
+    assert 'far darker' in text and 'of 255' in text
+
+
+def test_goal_picture_of_a_damaged_jpeg():
+    big = np.kron(SCENE, np.ones((10, 10, 1), np.uint8))
+    data = _file(Picture.fromarray(big), 'JPEG')
+    damaged = CompressedImage(format='jpeg', data=array('B', data[: len(data) // 2] + b'\xff\xd9'))
+    (text,) = oddities(images.compressed_to_rgb(damaged), big)
+    assert 'of 480 rows' in text and 'damaged JPEG' in text

@@ -93,7 +93,7 @@ def test_stale_stream(impatient, stream, code, parameter, delay, word):
 
 @pytest.mark.case(42)
 def test_streams_out_of_sync(make_robot):
-    robot = make_robot(sending=(), max_skew=0.5)
+    robot = make_robot(sending=(), max_skew=0.5, image_timeout=0.3)
     robot.delay = {'image': 0.0, 'state': 3.0}
     robot.sending = {'image', 'state'}
     assert robot.client.wait_until_ready(60.0)

@@ -175,7 +175,8 @@ def test_the_last_plan_can_be_looked_at_when_the_arm_has_moved_on(make_robot):
     eventually(
         lambda: (
             robot.planner._observations.state(
-                None, robot.planner._landscapes._last.request.settings
+                robot.planner._observations.look(None),
+                robot.planner._landscapes._last.request.settings,
             )[0]
             > 0.55
         )

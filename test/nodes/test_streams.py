@@ -36,6 +36,7 @@ def test_ages_count_in_simulated_time(make_robot):
         max_image_age=0.5,
         max_state_age=60.0,
         max_skew=60.0,
+        gripper__max_age=60.0,
     )
     clock = robot.node.create_publisher(Clock, '/clock', 10)
 
@@ -69,7 +70,9 @@ def test_ages_count_in_simulated_time(make_robot):
 
 @pytest.mark.case(44)
 def test_camera_that_stops_in_the_middle_of_a_plan(make_robot):
-    robot = make_robot(max_image_age=0.5, max_state_age=60.0, max_skew=60.0).ready()
+    robot = make_robot(
+        max_image_age=0.5, max_state_age=60.0, max_skew=60.0, gripper__max_age=60.0
+    ).ready()
     age = robot.planner._streams.age_of_frame
     with Gate(robot) as gate:
         future = robot.client.plan_async(PICTURE, iterations=10)
@@ -150,9 +153,9 @@ def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
         lambda camera, image: (take(camera, image), arrived.append(image.encoding)),
     )
     broken = to_image(ToyWorldModel.picture(START))
-    broken.encoding = 'yuyv'
+    broken.encoding = 'h264'
     began = time.monotonic()
-    eventually(lambda: robot.pictures.publish(broken) or arrived.count('yuyv') >= 20)
+    eventually(lambda: robot.pictures.publish(broken) or arrived.count('h264') >= 20)
     eventually(lambda: robot.logged('dropped'))
     robot.planner.set_parameters([Parameter('image_timeout', value=0.1)])
     with pytest.raises(PlanFailed, match='what arrives cannot be used, image.encoding') as failure:
@@ -163,7 +166,7 @@ def test_malformed_frames_are_dropped_with_one_warning(make_robot, monkeypatch):
     assert np.isfinite(robot.ready().plan().command).all()
     warnings = robot.logged('dropped')
     assert 1 <= len(warnings) <= 1 + (time.monotonic() - began) // 10.0
-    assert "'yuyv'" in warnings[0] and '/planner/image' in warnings[0]
+    assert "'h264'" in warnings[0] and '/planner/image' in warnings[0]
 
 
 @pytest.mark.case(47)
@@ -171,7 +174,7 @@ def test_a_broken_camera_does_not_silence_the_warning_of_another(make_robot):
     robot = make_robot(sending=['state'], cameras=['main', 'wrist'])
     wrist = robot.node.create_publisher(Image, 'planner/wrist/image', qos_profile_sensor_data)
     broken = to_image(ToyWorldModel.picture(START))
-    broken.encoding = 'yuyv'
+    broken.encoding = 'h264'
     for camera, topic in ((robot.pictures, '/planner/image'), (wrist, '/planner/wrist/image')):
         eventually(
             lambda camera=camera, topic=topic: (

@@ -23,6 +23,7 @@ PARAMETERS = {
     'max_image_age': '3.0',
     'max_state_age': '3.0',
     'max_skew': '5.0',
+    'gripper.max_age': '5.0',
     # Short, so that results of goals that ended do not count as growth.
     'result_timeout': '10',
     # So that a burst of malformed frames gets in, not its last one only.

@@ -8,7 +8,6 @@ from array import array
 import io
 
 import cv2
-from cv_bridge import CvBridge
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
@@ -17,7 +16,30 @@ from std_msgs.msg import Header
 
 from ..planning.config import require
 
-CHANNELS = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
+# Encoding: bytes of a pixel in a row, OpenCV's conversion to RGB. OpenCV names a Bayer pattern by
+# its second row, sensor_msgs by its first.
+ENCODINGS: dict[str, tuple[int, int | None]] = {
+    'rgb8': (3, None),
+    'bgr8': (3, cv2.COLOR_BGR2RGB),
+    'rgba8': (4, cv2.COLOR_RGBA2RGB),
+    'bgra8': (4, cv2.COLOR_BGRA2RGB),
+    'mono8': (1, cv2.COLOR_GRAY2RGB),
+    'mono16': (2, cv2.COLOR_GRAY2RGB),
+    'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUY2),
+    'yuyv': (2, cv2.COLOR_YUV2RGB_YUY2),
+    'nv12': (1, cv2.COLOR_YUV2RGB_NV12),
+    'nv21': (1, cv2.COLOR_YUV2RGB_NV21),
+    'bayer_rggb8': (1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': (1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': (1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': (1, cv2.COLOR_BayerGB2RGB),
+}
+# Encodings that do not name their channels, and what they are taken for.
+UNNAMED = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
+HALF_COLUMNS = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')  # two columns share a colour
+HALF_BOTH = ('nv12', 'nv21')  # and two rows; half as many rows of colours come after the picture
 MAX_SIDE = 16384
 MAX_PIXELS = 1 << 26  # of a jpeg or png: a small file may be a picture of any size
 _MAGIC = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n')  # jpeg, png
@@ -25,15 +47,24 @@ _MAGIC = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n')  # jpeg, png
 
 def check_image(image: Image, field: str = 'image') -> None:
     """Raise ValueError naming field, value and what is allowed, if an Image is not usable."""
-    encoding, width, height, step = image.encoding, image.width, image.height, image.step
-    require(encoding in CHANNELS, f'{field}.encoding', repr(encoding), ', '.join(CHANNELS))
+    width, height, step = image.width, image.height, image.step
+    encoding = UNNAMED.get(image.encoding, image.encoding)
+    require(
+        encoding in ENCODINGS,
+        f'{field}.encoding',
+        repr(encoding),
+        f'{", ".join((*ENCODINGS, *UNNAMED))}; image_proc converts others',
+    )
     require(1 <= width <= MAX_SIDE, f'{field}.width', width, f'1 to {MAX_SIDE}')
     require(1 <= height <= MAX_SIDE, f'{field}.height', height, f'1 to {MAX_SIDE}')
-    require(not image.is_bigendian, f'{field}.is_bigendian', image.is_bigendian, '0')
-    row, length = width * CHANNELS[encoding], len(image.data)
+    odd = width % 2 if encoding in HALF_COLUMNS + HALF_BOTH else 0
+    require(not odd, f'{field}.width', width, f'an even number in {encoding}')
+    odd = height % 2 if encoding in HALF_BOTH else 0
+    require(not odd, f'{field}.height', height, f'an even number in {encoding}')
+    row, length, rows = width * ENCODINGS[encoding][0], len(image.data), _rows(image)
     require(step >= row, f'{field}.step', step, f'{row} or more (width {width} in {encoding})')
-    allowed = f'{step * height} (step {step} x height {height})'
-    require(length == step * height, f'{field}.data length', length, allowed)
+    allowed = f'{step * rows} (step {step} x {rows} rows)'
+    require(length == step * rows, f'{field}.data length', length, allowed)
 
 
 def check_compressed(image: CompressedImage, field: str = 'image') -> None:
@@ -49,7 +80,25 @@ def check_compressed(image: CompressedImage, field: str = 'image') -> None:
 def to_rgb(image: Image, field: str = 'image') -> NDArray[np.uint8]:
     """Return an Image as a new uint8 array [H, W, 3]; ValueError as check_image."""
     check_image(image, field)
-    return np.array(CvBridge().imgmsg_to_cv2(_without_padding(image), 'rgb8'), order='C')
+    encoding = UNNAMED.get(image.encoding, image.encoding)
+    size, conversion = ENCODINGS[encoding]
+    rows = np.frombuffer(image.data, np.uint8).reshape(_rows(image), image.step)
+    pixels: NDArray[np.uint8] = rows[:, : image.width * size]
+    pixels = pixels.reshape(_rows(image), image.width, size)
+    if encoding == 'mono16':
+        order = '>u2' if image.is_bigendian else '<u2'
+        deep = np.ascontiguousarray(pixels).view(order)[..., 0].astype(np.uint16)
+        # Rounded as cv_bridge does.
+        pixels = cv2.convertScaleAbs(deep, alpha=255.0 / 65535.0).astype(np.uint8)[..., None]
+    if conversion is None:
+        return np.array(pixels, order='C')
+    try:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
+    except cv2.error as error:
+        raise ValueError(
+            f'{field}: {image.width} x {image.height} pixels in {encoding}: {error.err}: allowed: '
+            'a picture that OpenCV converts'
+        ) from error
 
 
 def compressed_to_rgb(image: CompressedImage, field: str = 'image') -> NDArray[np.uint8]:
@@ -95,16 +144,6 @@ def to_image(rgb: NDArray[np.uint8], header: Header) -> Image:
     )
 
 
-def _without_padding(image: Image) -> Image:
-    """Return the Image without padding between its rows; cv_bridge ignores step."""
-    row = image.width * CHANNELS[image.encoding]
-    if image.step == row:
-        return image
-    rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)[:, :row]
-    return Image(
-        height=image.height,
-        width=image.width,
-        encoding=image.encoding,
-        step=row,
-        data=array('B', rows.tobytes()),
-    )
+def _rows(image: Image) -> int:
+    """Return how many rows of step bytes the data of an Image has."""
+    return image.height * 3 // 2 if image.encoding in HALF_BOTH else image.height

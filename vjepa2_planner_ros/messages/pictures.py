@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+ASPECT_TOLERANCE = 1.05  # ratio of the aspects; cameras round their sizes
+LARGEST_GREY_PART = 0.1  # of the rows
+DARK = 0.4  # of the frame's mean brightness
+
 
 def read_picture(path: str | Path) -> NDArray[np.uint8]:
     """
@@ -41,3 +45,34 @@ def _to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
             f'mode = {picture.mode!r}, numbers without a range: allowed: 8 or 16 bits a channel'
         )
     return np.array(picture.convert('RGB'))
+
+
+def oddities(goal: NDArray[np.uint8], frame: NDArray[np.uint8]) -> list[str]:
+    """Return what makes a goal picture look unlike the frames of its camera, in words."""
+    found = []
+    (height, width), (rows, columns) = goal.shape[:2], frame.shape[:2]
+    ratio = (width / height) / (columns / rows)
+    if max(ratio, 1.0 / ratio) > ASPECT_TOLERANCE:
+        found.append(
+            f'the goal picture has {width} x {height} pixels, the frame {columns} x {rows}: '
+            'another aspect, so that the model sees another part or a distorted picture'
+        )
+    grey = _grey_rows(goal)
+    if grey > LARGEST_GREY_PART * height:
+        found.append(
+            f'the lowest {grey} of {height} rows of the goal picture are plain grey, as in a '
+            'damaged JPEG'
+        )
+    of_goal, of_frame = (float(picture[::4, ::4].mean()) for picture in (goal, frame))
+    if of_goal < DARK * of_frame:
+        found.append(
+            f'the goal picture is far darker than the frame: mean brightness {of_goal:.0f}, '
+            f'not {of_frame:.0f} of 255'
+        )
+    return found
+
+
+def _grey_rows(picture: NDArray[np.uint8]) -> int:
+    """Return how many of the lowest rows have nothing but the grey of a JPEG without data."""
+    plain = np.all(abs(picture.astype(np.int16) - 128) <= 1, axis=(1, 2))[::-1]
+    return len(plain) if plain.all() else int(plain.argmin())

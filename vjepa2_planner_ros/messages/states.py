@@ -46,7 +46,7 @@ def to_state(pose: Pose, closedness: float, field: str) -> NDArray[np.float64]:
 
 def to_closedness(position: float, gripper: Any) -> float:
     """
-    Return the closedness (0 open .. 1 closed) of a gripper joint's position [m].
+    Return the closedness (0 open .. 1 closed) of a gripper joint's position [its own unit].
 
     :param gripper: joint, open_position and closed_position: the parameters of that name.
 
@@ -59,18 +59,23 @@ def to_closedness(position: float, gripper: Any) -> float:
         f'position of joint {gripper.joint!r}',
         position,
         f'gripper.open_position = {gripper.open_position:g} to gripper.closed_position '
-        f'= {gripper.closed_position:g} m, a tenth of the way beyond',
+        f"= {gripper.closed_position:g} in the joint's own unit, a tenth of the way beyond",
     )
     return min(max(closedness, 0.0), 1.0)
 
 
-def check_frame(frame_id: str, base_frame: str, field: str) -> None:
-    """Raise ValueError, if a header names another frame than the robot's base."""
+def check_frame(frame_id: str, settings: Any, field: str) -> None:
+    """
+    Raise ValueError, if a header names another frame than the robot's base.
+
+    :param settings: base_frame and base_frame_aliases: the parameters of that name.
+    """
+    names = [settings.base_frame, *filter(None, settings.base_frame_aliases)]
     require(
-        frame_id in ('', base_frame),
+        frame_id in ('', *names),
         f'{field}.header.frame_id',
         repr(frame_id),
-        f'{base_frame!r} (parameter base_frame)',
+        f'{", ".join(map(repr, names))} (parameters base_frame and base_frame_aliases)',
     )
 
 

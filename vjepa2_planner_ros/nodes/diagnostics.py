@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import os
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -16,6 +18,7 @@ from vjepa2_interfaces.msg import Metrics
 from . import parameters
 from .action_server import GoalServer
 from .metrics import known, Meter, UNKNOWN
+from .observations import Observations
 from .settings import Settings
 from .streams import Streams
 from .worker import Worker
@@ -49,8 +52,16 @@ class Diagnostics:
     :param plans: the GoalServer of plans.
     """
 
-    def __init__(self, node: Any, streams: Streams, plans: GoalServer, worker: Worker):
+    def __init__(
+        self,
+        node: Any,
+        streams: Streams,
+        observations: Observations,
+        plans: GoalServer,
+        worker: Worker,
+    ):
         self._node, self._streams, self._worker = node, streams, worker
+        self._observations = observations
         self.meter = Meter(node.get_clock(), plans)
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
@@ -90,10 +101,17 @@ class Diagnostics:
             to_diagnostics(
                 metrics.header.stamp,
                 self._node.get_fully_qualified_name(),
-                judge(state, failure, {**ages, **of_others}, settings),
+                judge(state, failure, self._problems(settings) if state == 'active' else ()),
                 values,
             )
         )
+
+    def _problems(self, settings: Settings) -> list[str]:
+        """Return what plans would fail for now, in the words of their errors; each once."""
+        clock = self._streams.why_no_clock()
+        of_cameras = [self._observations.problem(name, settings) for name in settings.cameras]
+        folder = _why_unwritable(settings.history.folder)
+        return list(dict.fromkeys(filter(None, (clock, *of_cameras, folder))))
 
 
 def to_diagnostics(
@@ -115,25 +133,32 @@ def to_diagnostics(
     )
 
 
-def judge(
-    state: str, failure: str, ages: dict[str, float | None], settings: Settings
-) -> tuple[Any, str]:
+def judge(state: str, failure: str, problems: Sequence[str]) -> tuple[Any, str]:
     """
     Return (level, message) of the planner.
 
-    ERROR: configuring failed. WARN: it cannot plan now: not active, or an input (ages: name to
-    seconds, None = never seen) is missing or too old.
+    ERROR: configuring failed. WARN: it cannot plan now, not being active or for these problems.
     """
     if failure:
         return DiagnosticStatus.ERROR, failure
     if state != 'active':
         return DiagnosticStatus.WARN, f'{state}: goals are rejected'
-    for name, age in ages.items():
-        if age is None:
-            return DiagnosticStatus.WARN, f'no {name} has arrived'
-        if abs(age) > (settings.max_state_age if name == 'state' else settings.max_image_age):
-            return DiagnosticStatus.WARN, f'the newest {name} is {age:.1f} s old'
+    if problems:
+        return DiagnosticStatus.WARN, '; '.join(problems)
     return DiagnosticStatus.OK, 'ready'
+
+
+def _why_unwritable(folder: str) -> str:
+    """Return why plans cannot be recorded in a folder that may not exist yet, or ''."""
+    path = os.path.abspath(os.path.expanduser(folder))
+    while folder and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not folder or (os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)):
+        return ''
+    return (
+        f'history.folder = {folder!r}: allowed: a folder that can be written; '
+        'plans are not recorded'
+    )
 
 
 def _shown(value: float, decimals: int) -> str:

@@ -68,6 +68,6 @@ class EnergyService:
                 message = request.current_image_compressed
             return picture, message.header.stamp
         camera = read_camera(request, settings)
-        self._observations.wait(camera, False, settings, self._worker.require_model)
-        picture, stamp = self._observations.frame(camera, settings)
+        moment = self._observations.wait(camera, False, settings, self._worker.require_model)
+        picture, stamp = self._observations.frame(camera, moment, settings)
         return picture, to_stamp(stamp)

@@ -108,13 +108,14 @@ def complete(
     settings, camera = request.settings, request.camera
     observations.prepare(settings, model.frame_period)
     live_frame, live_state = not request.frames, len(request.states) == 0
-    observations.wait(camera if live_frame else None, live_state, settings, check)
     frames, states, stamp = request.frames, request.states, request.stamp
+    wanted = camera if live_frame else None
+    moment = observations.wait(wanted, live_state, settings, check, stamp or None)
     if live_frame:
-        frame, stamp = observations.frame(camera, settings)
+        frame, stamp = observations.frame(camera, moment, settings)
         frames = (frame,)
     if live_state:
-        states = observations.state(stamp or None, settings)[None]
+        states = observations.state(moment, settings)[None]
         if live_frame:
             past = observations.past(camera, stamp, settings)
             frames = (*(frame for frame, _ in past), *frames)
@@ -139,7 +140,7 @@ def either_picture(request: Any, field: str) -> NDArray[np.uint8]:
 
 
 def _start_state(state: Any, settings: Settings) -> NDArray[np.float64]:
-    check_frame(state.header.frame_id, settings.base_frame, 'start_state')
+    check_frame(state.header.frame_id, settings, 'start_state')
     good = math.isfinite(state.gripper) and 0.0 <= state.gripper <= 1.0
     require(good, 'start_state.gripper', state.gripper, '0 (open) to 1 (closed)')
     return to_state(state.pose, state.gripper, 'start_state.pose')

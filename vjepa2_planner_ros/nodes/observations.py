@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import math
 from typing import Any
 
@@ -19,6 +20,21 @@ from ..messages.error_codes import ErrorCode
 from ..messages.images import picture
 from ..messages.states import check_frame, to_closedness, to_state
 
+PARTS = ('pose', 'gripper')
+# Longest wait [s] of problem() for streams that belong together: what is looked at just before a
+# state arrives is no problem.
+PATIENCE = 0.2
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the streams had at one time; None = nothing."""
+
+    frame: Stamped | None  # the newest of a camera
+    stamp: int | None  # of the frame [ns]; None = the state is to be the newest
+    newest: dict[str, Stamped | None]  # by part: pose, gripper
+    near: dict[str, Stamped | None]  # by part, taken nearest to stamp; the newest without one
+
 
 class Observations:
     """Returns fresh frames and states from the streams, or raises the GoalError that says why."""
@@ -30,80 +46,102 @@ class Observations:
         """Keep what a context of settings.context_frames, period [s] apart, will need."""
         self._streams.prepare(settings, period)
 
-    def wait(
-        self, camera: str | None, with_state: bool, settings: Settings, check: Callable[[], object]
-    ) -> None:
+    def look(self, camera: str | None, stamp: int | None = None) -> Moment:
         """
-        Wait until what is needed is fresh, all of it at once; image_timeout at most.
+        Return what the streams have now.
 
         :param camera: whose frame is needed; None = no frame is.
-        :param with_state: whether a state is.
+        :param stamp: time [ns] the state is needed of, without a camera; None = the newest.
+        """
+        streams = self._streams
+        with streams.changed:
+            frame = None if camera is None else streams.frames[camera].newest
+            if frame is not None:
+                stamp = frame.stamp
+            kept = {'pose': streams.poses, 'gripper': streams.grippers}
+            newest = {part: buffer.newest for part, buffer in kept.items()}
+            if stamp is None:
+                return Moment(frame, stamp, newest, newest)
+            near = {part: buffer.nearest(stamp) for part, buffer in kept.items()}
+            return Moment(frame, stamp, newest, near)
+
+    def wait(
+        self,
+        camera: str | None,
+        with_state: bool,
+        settings: Settings,
+        check: Callable[[], object],
+        stamp: int | None = None,
+        timeout: float | None = None,
+    ) -> Moment:
+        """
+        Return the first Moment at which what is needed is fresh and belongs together.
+
+        After a timeout [s], image_timeout by default, the Moment of then; frame() and state() say
+        what is wrong with it.
+
+        :param camera: as in look, which also says what stamp is.
+        :param with_state: whether a state is needed.
         :param check: called while waiting; what it raises ends the wait.
         """
-        streams = self._streams
-        needed = [] if camera is None else [(streams.frames[camera], settings.max_image_age)]
-        if with_state:
-            needed += [
-                (kept, settings.max_state_age) for kept in (streams.poses, streams.grippers)
-            ]
-        streams.wait_until(
-            lambda: all(
-                kept.newest is not None and abs(streams.age(kept.newest)) <= max_age
-                for kept, max_age in needed
-            ),
-            settings.image_timeout,
-            check,
-        )
+        moment = self.look(camera, stamp)
 
-    def frame(self, camera: str, settings: Settings) -> tuple[NDArray[np.uint8], int]:
-        """
-        Return (uint8 RGB [H, W, 3], stamp [ns]) of the newest frame.
+        def ready() -> bool:
+            nonlocal moment
+            moment = self.look(camera, stamp)
+            return self._is_ready(moment, camera is not None, with_state, settings)
 
-        GoalError NO_IMAGE or IMAGE_STALE if it is not fresh; wait() waits for that.
-        """
-        streams, topic = self._streams, self._streams.topics[camera]
-        with streams.changed:
-            newest = streams.frames[camera].newest
-        if newest is None:
-            raise GoalError(
-                ErrorCode.NO_IMAGE,
-                f"no image on '{topic}' within image_timeout = {settings.image_timeout:g} s"
-                f'{streams.why_silent(camera)}',
-            )
-        self._check_age(
-            newest, settings.max_image_age, 'max_image_age', camera, ErrorCode.IMAGE_STALE
-        )
+        limit = settings.image_timeout if timeout is None else timeout
+        self._streams.wait_until(ready, limit, check)
+        return moment
+
+    def problem(self, camera: str, settings: Settings) -> str:
+        """Return the text with which a plan would fail for its live streams now, or ''."""
+        moment = self.wait(camera, True, settings, lambda: None, timeout=0.0)
+        complete = moment.frame is not None and None not in moment.newest.values()
+        if complete and not self._is_ready(moment, True, True, settings):
+            moment = self.wait(camera, True, settings, lambda: None, timeout=PATIENCE)
         try:
-            return picture(newest.message), newest.stamp
+            self._fresh_frame(camera, moment, settings)
+            self.state(moment, settings)
+        except GoalError as error:
+            return str(error)
+        return ''
+
+    def frame(
+        self, camera: str, moment: Moment, settings: Settings
+    ) -> tuple[NDArray[np.uint8], int]:
+        """
+        Return (uint8 RGB [H, W, 3], stamp [ns]) of the frame of a Moment.
+
+        GoalError NO_IMAGE or IMAGE_STALE if it is not fresh.
+        """
+        frame = self._fresh_frame(camera, moment, settings)
+        try:
+            return picture(frame.message), frame.stamp
         except ValueError as error:  # a jpeg that is whole only at its start
             raise GoalError(
-                ErrorCode.NO_IMAGE, f"the frame on '{topic}' is damaged: {error}"
+                ErrorCode.NO_IMAGE,
+                f"the frame on '{self._streams.topics[camera]}' is damaged: {error}",
             ) from error
 
-    def state(self, frame_stamp: int | None, settings: Settings) -> NDArray[np.float64]:
+    def state(self, moment: Moment, settings: Settings) -> NDArray[np.float64]:
         """
-        Return the state [7] taken nearest to frame_stamp [ns]; the newest if that is None.
+        Return the state [7] of a Moment.
 
-        GoalError NO_STATE, STATE_STALE, STREAMS_OUT_OF_SYNC or INVALID_STATE; see frame().
+        GoalError NO_STATE, STATE_STALE, STREAMS_OUT_OF_SYNC or INVALID_STATE.
         """
-        streams = self._streams
-        with streams.changed:
-            pose, gripper = streams.poses.newest, streams.grippers.newest
-            if frame_stamp is None:
-                near_pose, near_gripper = pose, gripper
-            else:
-                near_pose = streams.poses.nearest(frame_stamp)
-                near_gripper = streams.grippers.nearest(frame_stamp)
+        (pose, gripper), near = moment.newest.values(), moment.near
+        near_pose, near_gripper = near['pose'], near['gripper']
         if pose is None or gripper is None or near_pose is None or near_gripper is None:
-            raise self._no_state({'pose': pose, 'gripper': gripper}, settings)
+            raise self._no_state(moment.newest, settings)
         for part, item in (('pose', pose), ('gripper', gripper)):
-            self._check_age(
-                item, settings.max_state_age, 'max_state_age', part, ErrorCode.STATE_STALE
-            )
-        if frame_stamp is not None:
+            parameter, limit = _age_limit(part, settings)
+            self._check_age(item, limit, parameter, part, ErrorCode.STATE_STALE)
+        if moment.stamp is not None:
             for part, item in (('pose', near_pose), ('gripper', near_gripper)):
-                self._check_skew(item, part, frame_stamp, settings.max_skew)
-        return _state(near_pose, near_gripper, settings)
+                self._check_skew(item, part, moment.stamp, settings)
+        return self._state(near_pose, near_gripper, settings)
 
     def past(
         self, camera: str, stamp: int, settings: Settings
@@ -126,10 +164,12 @@ class Observations:
                 gripper = streams.grippers.nearest(frame.stamp)
             if pose is None or gripper is None:
                 break
-            if max(_skew(pose, frame.stamp), _skew(gripper, frame.stamp)) > settings.max_skew:
+            if _skew(pose, frame.stamp) > settings.max_skew:
+                break
+            if _skew(gripper, frame.stamp) > settings.gripper.max_age:
                 break
             try:
-                pairs.append((picture(frame.message), _state(pose, gripper, settings)))
+                pairs.append((picture(frame.message), self._state(pose, gripper, settings)))
             except (GoalError, ValueError):
                 break  # damaged
         return pairs[::-1]
@@ -187,6 +227,51 @@ class Observations:
             )
         return fx, fy, cx, cy
 
+    def _is_ready(
+        self, moment: Moment, with_frame: bool, with_state: bool, settings: Settings
+    ) -> bool:
+        """Return whether what is needed is fresh and belongs together."""
+        age = self._streams.age
+        if with_frame and (
+            moment.frame is None or abs(age(moment.frame)) > settings.max_image_age
+        ):
+            return False
+        for part in PARTS if with_state else ():
+            newest, near = moment.newest[part], moment.near[part]
+            if newest is None or near is None or abs(age(newest)) > _age_limit(part, settings)[1]:
+                return False
+            apart = moment.stamp is not None and (
+                _skew(near, moment.stamp) > _skew_limit(part, settings)[1]
+            )
+            # To a frame that was given, what is still to come may be nearer only if it is newer.
+            if apart and (with_frame or newest.stamp < (moment.stamp or 0)):
+                return False
+        return True
+
+    def _fresh_frame(self, camera: str, moment: Moment, settings: Settings) -> Stamped:
+        """Return the frame of a Moment; GoalError NO_IMAGE or IMAGE_STALE if it is not fresh."""
+        if moment.frame is None:
+            raise GoalError(
+                ErrorCode.NO_IMAGE,
+                f"no image on '{self._streams.topics[camera]}' within image_timeout = "
+                f'{settings.image_timeout:g} s{self._streams.why_silent(camera)}',
+            )
+        limit = settings.max_image_age
+        self._check_age(moment.frame, limit, 'max_image_age', camera, ErrorCode.IMAGE_STALE)
+        return moment.frame
+
+    def _state(self, pose: Stamped, gripper: Stamped, settings: Settings) -> NDArray[np.float64]:
+        part = 'pose'
+        try:
+            check_frame(pose.message.header.frame_id, settings, 'pose')
+            state = to_state(pose.message.pose, 0.0, 'pose')
+            part = 'gripper'
+            state[6] = to_closedness(gripper.position, settings.gripper)
+        except ValueError as error:
+            topic = self._streams.topics[part]
+            raise GoalError(ErrorCode.INVALID_STATE, f"'{topic}': {error}") from error
+        return state
+
     def _no_state(self, newest: dict[str, Stamped | None], settings: Settings) -> GoalError:
         hints = {'gripper': f" with a joint '{settings.gripper.joint}'"}
         silent = [
@@ -206,34 +291,42 @@ class Observations:
         age = self._streams.age(item)
         if abs(age) <= max_age:
             return
-        when = f'{age:.3f} s old'
+        when, why = f'{age:.3f} s old', self._streams.why_silent(part)
         if age < 0:
-            when = f'stamped {-age:.3f} s in the future (are the clocks synchronised?)'
+            hint = self._streams.why_no_clock() or 'are the clocks synchronised?'
+            when, why = f'stamped {-age:.3f} s in the future ({hint})', ''
         raise GoalError(
             code,
             f"the newest message on '{self._streams.topics[part]}' is {when}: allowed: "
-            f'{parameter} = {max_age:g} s',
+            f'{parameter} = {max_age:g} s{why}',
         )
 
-    def _check_skew(self, item: Stamped, part: str, frame_stamp: int, max_skew: float) -> None:
-        skew = _skew(item, frame_stamp)
-        if skew > max_skew:
+    def _check_skew(self, item: Stamped, part: str, stamp: int, settings: Settings) -> None:
+        skew, (parameter, limit) = _skew(item, stamp), _skew_limit(part, settings)
+        if skew > limit:
+            age = self._streams.age(item)
             raise GoalError(
                 ErrorCode.STREAMS_OUT_OF_SYNC,
                 f"frame and '{self._streams.topics[part]}' were taken {skew:.3f} s apart: "
-                f'allowed: max_skew = {max_skew:g} s',
+                f'allowed: {parameter} = {limit:g} s; the frame is '
+                f'{age + (item.stamp - stamp) * 1e-9:.3f} s old, the nearest {part} {age:.3f} s',
             )
+
+
+def _age_limit(part: str, settings: Settings) -> tuple[str, float]:
+    """Return the parameter that limits the age of a part of the state, and its value [s]."""
+    if part == 'gripper':
+        return 'gripper.max_age', settings.gripper.max_age
+    return 'max_state_age', settings.max_state_age
+
+
+def _skew_limit(part: str, settings: Settings) -> tuple[str, float]:
+    """Return the parameter that limits the time from a frame to a part, and its value [s]."""
+    if part == 'gripper':
+        return 'gripper.max_age', settings.gripper.max_age
+    return 'max_skew', settings.max_skew
 
 
 def _skew(item: Stamped, stamp: int) -> float:
     """Return the time [s] between a Stamped and a stamp [ns]."""
     return abs(item.stamp - stamp) * 1e-9
-
-
-def _state(pose: Stamped, gripper: Stamped, settings: Settings) -> NDArray[np.float64]:
-    try:
-        check_frame(pose.message.header.frame_id, settings.base_frame, 'pose')
-        closedness = to_closedness(gripper.position, settings.gripper)
-        return to_state(pose.message.pose, closedness, 'pose')
-    except ValueError as error:
-        raise GoalError(ErrorCode.INVALID_STATE, str(error)) from error

@@ -35,6 +35,7 @@ from .reporting import PlanReport, Topics
 from .streams import Streams
 from .subscription_reader import SubscriptionReader
 from .worker import load_world_model, Worker
+from ..messages.pictures import oddities
 from ..messages.searches import plan_summary, to_result_message
 
 Transition = Callable[[Any, Any], TransitionCallbackReturn]
@@ -95,7 +96,9 @@ class PlannerNode(LifecycleNode):
         self.create_service(
             Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
         )
-        self._diagnostics = Diagnostics(self, self._streams, self._plans, self._worker)
+        self._diagnostics = Diagnostics(
+            self, self._streams, self._observations, self._plans, self._worker
+        )
         EnergyService(self, self._observations, self._worker)
         self._reader.start(self)
         if settings.autostart:
@@ -257,6 +260,8 @@ class PlannerNode(LifecycleNode):
         )
         waiting = partial(goal.check, 'waiting for a fresh image and state')
         request = complete(request, self._observations, model, waiting)
+        for oddity in oddities(request.picture, request.frames[-1]):
+            self.get_logger().warning(f'Goal {goal.name}: {oddity}')
         recording = self._recorder.begin(goal, request, model)
         report = PlanReport(goal, self._topics, self.get_clock(), request, recording)
         answer = self._worker.plan(request, report)

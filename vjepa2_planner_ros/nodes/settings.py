@@ -48,10 +48,26 @@ class GripperSettings:
         read_only=True,
     )
     open_position: float = setting(
-        0.04, 'Position of that joint when the gripper is open.', unit='m', low=-1.0, high=1.0
+        0.04,
+        'Position of that joint when the gripper is open: m, rad, per cent, 0 to 255.',
+        unit="the joint's own unit",
+        low=-1000.0,
+        high=1000.0,
     )
     closed_position: float = setting(
-        0.0, 'Position of that joint when the gripper is closed.', unit='m', low=-1.0, high=1.0
+        0.0,
+        'Position of that joint when the gripper is closed.',
+        unit="the joint's own unit",
+        low=-1000.0,
+        high=1000.0,
+    )
+    max_age: float = setting(
+        1.0,
+        'Oldest gripper position that is planned from, and largest time between it and the frame; '
+        'many grippers tell theirs a few times a second only.',
+        unit='s',
+        low=0.01,
+        high=60.0,
     )
 
     def __post_init__(self) -> None:
@@ -127,6 +143,11 @@ class Settings:
         "The robot's base frame: of states, commands and target poses.",
         read_only=True,
     )
+    base_frame_aliases: tuple[str, ...] = setting(
+        ('',),
+        "Other names of base_frame, which poses may have as well, at the same place; '' = none.",
+        read_only=True,
+    )
     context_frames: int = setting(
         1,
         "Frames the model sees: the newest and those before it, the model's period apart; fewer "
@@ -141,10 +162,10 @@ class Settings:
         1.0, 'Oldest frame that is planned from.', unit='s', low=0.01, high=60.0
     )
     max_state_age: float = setting(
-        1.0, 'Oldest end-effector state that is planned from.', unit='s', low=0.01, high=60.0
+        1.0, 'Oldest end-effector pose that is planned from.', unit='s', low=0.01, high=60.0
     )
     max_skew: float = setting(
-        0.25, 'Largest time between frame and state.', unit='s', low=0.001, high=60.0
+        0.25, 'Largest time between frame and end-effector pose.', unit='s', low=0.001, high=60.0
     )
     gripper: GripperSettings = field(default_factory=GripperSettings)
     history: HistorySettings = field(default_factory=HistorySettings)

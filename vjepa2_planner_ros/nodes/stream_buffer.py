@@ -17,7 +17,7 @@ class Stamped:
 
     message: Any
     stamp: int
-    position: float = 0.0  # of the gripper joint [m], for a JointState
+    position: float = 0.0  # of the gripper joint [its own unit], for a JointState
 
 
 class StreamBuffer:

@@ -15,17 +15,21 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from .settings import CameraSettings, Settings
 from .stream_buffer import Stamped, StreamBuffer
-from ..messages.images import check_compressed, check_image
+from ..messages.images import check_compressed, check_image, UNNAMED
 from ..messages.times import nanoseconds
 
 # Of the time between the frames of a context: the least distance of the frames that are kept, and
 # how far one may be from where it should be.
 FRAME_SPACING = 1 / 5
 FRAME_TOLERANCE = 1 / 3
+# Messages of the gripper's topic that may queue up: those of an arm at 1 kHz may share it, and
+# the gripper's own must be among what is kept, also after a second without reading.
+GRIPPER_DEPTH = 1000
 POLL = 0.02  # s between looks whether a wait is to end
 
 
@@ -50,7 +54,9 @@ class Streams:
         self.topics: dict[str, str] = {}  # resolved name, by part
         self.dropped: Counter[str] = Counter()  # frames that could not be used, by camera
         self._qos: dict[str, QoSProfile] = {}  # by part
-        self._refusals: dict[str, str] = {}  # why a frame was dropped last, by camera
+        self._types: dict[str, str] = {}  # by part, as pkg/msg/Type
+        self._joints: set[str] = set()  # on the gripper's topic, until its own is there
+        self._refusals: dict[str, str] = {}  # why the newest message was dropped, by part
         self.prepare(settings, 0.0)
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
@@ -61,7 +67,9 @@ class Streams:
                 keep = partial(self._keep, self.infos[name])
                 self._subscribe(info_of(name), CameraInfo, camera.info_topic, keep)
         self._subscribe('pose', PoseStamped, '~/pose', partial(self._keep, self.poses))
-        self._subscribe('gripper', JointState, '~/gripper', self._on_gripper)
+        self._subscribe(
+            'gripper', JointState, '~/gripper', self._on_gripper, depth=GRIPPER_DEPTH, raw=True
+        )
 
     def prepare(self, settings: Settings, period: float) -> None:
         """Keep what a context of settings.context_frames, period [s] apart, will need."""
@@ -71,8 +79,11 @@ class Streams:
             for kept in self.frames.values():
                 kept.spacing = round(FRAME_SPACING * period * 1e9)
                 kept.span = round((past + FRAME_TOLERANCE * period) * 1e9) if past else 0
-            for kept in (self.poses, self.grippers):
-                kept.span = round((past + settings.max_image_age + settings.max_skew) * 1e9)
+            for kept, skew in (
+                (self.poses, settings.max_skew),
+                (self.grippers, settings.gripper.max_age),
+            ):
+                kept.span = round((past + settings.max_image_age + skew) * 1e9)
 
     def wait_until(
         self, condition: Callable[[], bool], timeout: float, check: Callable[[], object]
@@ -113,15 +124,36 @@ class Streams:
         publishers = self._node.get_publishers_info_by_topic(self.topics[part])
         if not publishers:
             return ': nobody publishes it'
-        for publisher in publishers:
+        fitting = [item for item in publishers if item.topic_type == self._types[part]]
+        if not fitting:
+            return self._why_wrong_type(part, publishers[0])
+        for publisher in fitting:
             fit, reason = qos_check_compatible(publisher.qos_profile, self._qos[part])
             if fit == QoSCompatibility.ERROR:
                 return f': the QoS of {publisher.node_name} does not fit: {reason}'
         return ''
 
-    def _subscribe(self, part: str, kind: Any, topic: str, callback: Any) -> None:
+    def why_no_clock(self) -> str:
+        """Return why there is no time to compare stamps with; '' if there is."""
+        simulated = getattr(self._clock, 'ros_time_is_active', False)
+        if simulated and self._clock.now().nanoseconds == 0:
+            return "use_sim_time = True, but no time has arrived on '/clock'"
+        return ''
+
+    def _why_wrong_type(self, part: str, publisher: Any) -> str:
+        hint = f'; set camera.{part}.compressed' if part in self.frames else ''
+        if {publisher.topic_type, self._types[part]} != {_type_name(Image), _COMPRESSED}:
+            hint = ''
+        return (
+            f': {publisher.node_name} publishes {publisher.topic_type} there: allowed: '
+            f'{self._types[part]}{hint}'
+        )
+
+    def _subscribe(
+        self, part: str, kind: Any, topic: str, callback: Any, depth: int = 1, raw: bool = False
+    ) -> None:
         qos = QoSProfile(
-            depth=1,
+            depth=depth,
             reliability=qos_profile_sensor_data.reliability,
             durability=qos_profile_sensor_data.durability,
         )
@@ -131,7 +163,9 @@ class Streams:
             callback,
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=raw,
         )
+        self._types[part] = _type_name(kind)
         self.topics[part], self._qos[part] = subscription.topic_name, subscription.qos_profile
 
     def _keep(self, kept: StreamBuffer, message: Any, position: float = 0.0) -> None:
@@ -152,19 +186,44 @@ class Streams:
                 f"Frame on '{self.topics[camera]}' dropped: {error}", throttle_duration_sec=10.0
             )
             return
+        self._refusals.pop(camera, None)
+        if getattr(message, 'encoding', '') in UNNAMED:
+            self._loggers[camera].warning(
+                f"'{self.topics[camera]}': image.encoding = {message.encoding!r} does not name "
+                f'the channels: taken for {UNNAMED[message.encoding]}',
+                once=True,
+            )
         self._keep(self.frames[camera], message)
 
-    def _on_gripper(self, message: JointState) -> None:
-        names = list(message.name)
-        if self._joint not in names:
-            return  # other joints of the robot may share the topic
-        index = names.index(self._joint)
-        position = message.position[index] if index < len(message.position) else float('nan')
-        self._keep(self.grippers, message, position)
+    def _on_gripper(self, queued: list[bytes]) -> None:
+        """Keep the newest JointState with the gripper's joint; the arm may share the topic."""
+        wanted = self._joint.encode()
+        for data in reversed(queued):
+            if wanted not in data and self.grippers.newest is not None:
+                continue  # most messages of an arm; unpacking each would cost a plan its speed
+            message = deserialize_message(data, JointState)
+            names = list(message.name)
+            if self._joint in names:
+                index = names.index(self._joint)
+                known = index < len(message.position)
+                self._refusals.pop('gripper', None)
+                self._keep(
+                    self.grippers, message, message.position[index] if known else float('nan')
+                )
+                return
+            self._joints.update(names)
+            self._refusals['gripper'] = f'its joints are {", ".join(sorted(self._joints))}'
 
     def _stamp(self, message: Any) -> int:
         """Return the stamp [ns] of a message; of a source without a clock, the time of arrival."""
         return nanoseconds(message.header.stamp) or self._clock.now().nanoseconds
+
+
+def _type_name(kind: Any) -> str:
+    return f'{kind.__module__.partition(".")[0]}/msg/{kind.__name__}'
+
+
+_COMPRESSED = _type_name(CompressedImage)
 
 
 def info_of(camera: str) -> str:

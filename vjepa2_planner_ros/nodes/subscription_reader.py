@@ -63,14 +63,24 @@ class SubscriptionReader(CallbackGroup):
 
 
 def _read(subscription: Any, node: Node) -> None:
-    """Pass the messages of a subscription to its callback."""
+    """
+    Pass the messages of a subscription to its callback, oldest first.
+
+    That of a raw subscription gets all that have queued up as one list of bytes.
+    """
     try:
+        queued: list[bytes] = []
         for _ in range(max(1, subscription.qos_profile.depth)):  # what may have queued up
             with subscription.handle:
                 taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
             if taken is None:
                 break
-            subscription.callback(taken[0])
+            if subscription.raw:
+                queued.append(taken[0])
+            else:
+                subscription.callback(taken[0])
+        if queued:
+            subscription.callback(queued)
     except InvalidHandle:
         pass  # it is being destroyed
     except Exception:
