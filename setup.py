@@ -36,6 +36,7 @@ setup(
             'models = vjepa2_planner_ros.cli.models:main',
             'encode = vjepa2_planner_ros.cli.encode:main',
             'energy = vjepa2_planner_ros.cli.energy:main',
+            'doctor = vjepa2_planner_ros.cli.doctor:main',
         ]
     },
 )
