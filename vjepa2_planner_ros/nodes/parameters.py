@@ -50,7 +50,9 @@ def declare(node: Node, models: Sequence[str] = ()) -> tuple[Settings, dict[str,
         values['topic'] = values['topic'] or ('~/image' if index == 0 else f'~/{camera}/image')
         values['info_topic'] = values['info_topic'] or _info_topic(node, values)
         cameras[camera] = make(CameraSettings, prefix, values)
-    overrides = {name: item.value for name, item in node._parameter_overrides.items()}
+    overrides: dict[str, Any] = {
+        name: item.value for name, item in node._parameter_overrides.items()
+    }
     check_known(
         {name: list(v) if isinstance(v, array) else v for name, v in overrides.items()},
         cameras=settings.cameras,
@@ -98,6 +100,12 @@ def read(node: Node, changed: list[Parameter] | tuple[()] = ()) -> Settings:
     return Settings(**values[''], **made)
 
 
+def _overrides(node: Node) -> dict[str, Any]:
+    """Return what the node was started with, lists as lists."""
+    values = {name: item.value for name, item in node._parameter_overrides.items()}
+    return {name: list(v) if isinstance(v, (array, tuple)) else v for name, v in values.items()}
+
+
 def _as_in(row: Field[Any], value: Any) -> Any:
     return tuple(value) if isinstance(row.default, tuple) else value
 
@@ -128,7 +136,7 @@ def _declare(node: Node, name: str, row: Field[Any]) -> Any:
         ]
     default = list(row.default) if isinstance(row.default, tuple) else row.default
     try:
-        value = node.declare_parameter(name, default, descriptor).value
+        value: Any = node.declare_parameter(name, default, descriptor).value
     except ParameterException as error:
         given = node._parameter_overrides[name].value
         raise ValueError(f'{name} = {given!r}: allowed: {_allowed(row)}') from error
@@ -137,10 +145,11 @@ def _declare(node: Node, name: str, row: Field[Any]) -> Any:
 
 def _allowed(row: Field[Any]) -> str:
     """Return what a parameter's value can be, in words."""
-    default, data = row.default, row.metadata
+    default: Any = row.default
+    data = row.metadata
     many = isinstance(default, tuple)
-    kind = KINDS[type(default[0] if many else default)]
-    text = f'a list of {kind[1]}' if many else kind[0]
+    one, several = KINDS[type(default[0] if many else default)]
+    text = f'a list of {several}' if many else one
     if data['low'] is not None:
         text += f', {data["low"]:g} to {data["high"]:g}'
     if data['choices']:
