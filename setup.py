@@ -18,6 +18,7 @@ setup(
         ('share/' + NAME, ['package.xml', 'NOTICE']),
         ('share/' + NAME + '/launch', sorted(glob('launch/*.launch.py'))),
         ('share/' + NAME + '/config', sorted(glob('config/*.*'))),
+        ('share/' + NAME + '/config/security', ['config/security/policy.xml']),
     ],
     python_requires='>=3.10',
     zip_safe=False,
@@ -36,6 +37,7 @@ setup(
             'models = vjepa2_planner_ros.cli.models:main',
             'encode = vjepa2_planner_ros.cli.encode:main',
             'energy = vjepa2_planner_ros.cli.energy:main',
+            'doctor = vjepa2_planner_ros.cli.doctor:main',
         ]
     },
 )

@@ -10,6 +10,7 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import LifecycleNode, Node
+from vjepa2_planner_ros.nodes.params_file import check_params_file
 
 ARGUMENTS = (
     ('namespace', '', 'Namespace of the node and of the names below.'),
@@ -23,6 +24,7 @@ ARGUMENTS = (
         'that is read too.',
     ),
     ('device', '', "Torch device: auto, cpu, cuda, cuda:N; '' = as the parameters say."),
+    ('use_sim_time', 'false', 'Take the time from /clock: true or false.'),
     ('params_file', '', 'YAML file with parameters that differ from config/planner.yaml.'),
     ('rviz', 'false', 'Open rviz2 too, with config/planner.rviz: true or false.'),
 )
@@ -50,8 +52,13 @@ def _start_planner(context: LaunchContext) -> list[Node]:
     if of_model.is_file():
         parameters.append(str(of_model))
     if values['params_file']:
-        parameters.append(values['params_file'])
+        name = f'/{values["namespace"].strip("/")}/planner'.replace('//', '/')
+        parameters.append(check_params_file(values['params_file'], name))
     parameters += [{name: values[name]} for name in ('model', 'device') if values[name]]
+    if values['use_sim_time'] not in ('true', 'false'):
+        raise ValueError(f"use_sim_time = '{values['use_sim_time']}': allowed: true, false")
+    if values['use_sim_time'] == 'true':
+        parameters.append({'use_sim_time': True})
     planner = LifecycleNode(
         package='vjepa2_planner_ros',
         executable='planner_node',

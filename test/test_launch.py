@@ -107,3 +107,10 @@ def test_the_demo_fails_when_the_demo_failed():
     output = finish(process, 300)
     assert 'the demo ended with exit code 2' in output
     assert process.returncode == 1
+
+
+def test_a_params_file_that_is_missing_is_refused_before_a_node_starts():
+    process = start('planner.launch.py', 'params_file:=nope.yaml')
+    output = finish(process, 60)
+    assert "params_file = 'nope.yaml': allowed: a YAML file that can be read" in output
+    assert 'process started' not in output and process.returncode == 1

@@ -139,6 +139,11 @@ class GoalClient:
         if self._owns_context:
             rclpy.try_shutdown(context=self._context)
 
+    @property
+    def namespace(self) -> str:
+        """Return the namespace in which the client looks for the planner."""
+        return self._node.get_namespace()
+
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """
         Wait until the planner has been active and answers; False if that takes over timeout [s].

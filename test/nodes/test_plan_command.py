@@ -9,13 +9,15 @@ import os
 import pty
 import re
 import signal
+import threading
 
 import numpy as np
 from PIL import Image as Picture
-from planner_rig import eventually, GOAL, START, to_image
+from planner_rig import eventually, GOAL, START, to_image, Toy
 import pytest
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
 from tools.toy_world_model import ToyWorldModel
 import yaml
 
@@ -127,6 +129,70 @@ def test_goal_from_a_latched_topic(run, robot):
     publisher.publish(to_image(ToyWorldModel.picture(GOAL)))
     output = run('--goal-topic', 'wanted', '--iterations', '9')
     assert abs(numbers_of(output)['z'] - 0.04) < 5e-3
+
+
+@pytest.mark.slow
+def test_goal_from_a_compressed_topic_that_hears_of_no_other_qos(run, robot):
+    refused = []
+    events = PublisherEventCallbacks(incompatible_qos=refused.append)
+    publisher = robot.node.create_publisher(
+        CompressedImage, 'seen/compressed', qos_profile_sensor_data, event_callbacks=events
+    )
+    png = io.BytesIO()
+    Picture.fromarray(ToyWorldModel.picture(GOAL)).save(png, 'PNG')
+    timer = robot.node.create_timer(
+        0.1, lambda: publisher.publish(CompressedImage(format='png', data=png.getvalue()))
+    )
+    output = run('--goal-topic', 'seen/compressed', '--iterations', '9')
+    robot.node.destroy_timer(timer)
+    robot.node.destroy_publisher(publisher)
+    assert abs(numbers_of(output)['z'] - 0.04) < 5e-3
+    assert not refused
+
+
+@pytest.mark.slow
+def test_plans_from_a_picture_and_with_elites_of_its_own(run, command, goal_file):
+    # From the goal itself there is no way to go.
+    output = run('--goal', goal_file, '--current', goal_file, '--elite-fraction', '0.5')
+    assert abs(numbers_of(output)['z']) < 5e-3
+    refused = command('--goal', goal_file, '--elite-fraction', '2.0')
+    output, errors = refused.communicate(timeout=60)
+    assert 'cem.elite_fraction = 2.0' in errors and 'best energy' not in output
+
+
+@pytest.mark.slow
+def test_what_it_waits_for_is_said(start_command, make_robot, goal_file):
+    robot = make_robot(autostart=False)
+    space = f'__ns:={robot.planner.get_namespace()}'
+    process = start_command(
+        'cli.plan', '--goal', goal_file, '--wait', '10', '--ros-args', '-r', space
+    )
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert 'waiting for the planner: ' in errors and 'unconfigured: goals are rejected' in errors
+    empty = start_command(
+        'cli.plan', '--goal', goal_file, '--wait', '5', '--ros-args', '-r', '__ns:=/nobody'
+    )
+    errors = empty.communicate(timeout=60)[1]
+    assert 'absent: none is heard in namespace /nobody/' in errors
+
+
+@pytest.mark.slow
+def test_it_waits_while_the_model_is_loaded(start_command, make_robot, goal_file):
+    go_on = threading.Event()
+
+    def load(name, **options):
+        assert go_on.wait(60.0)
+        return Toy()
+
+    robot = make_robot(load_model=load)
+    space = f'__ns:={robot.planner.get_namespace()}'
+    process = start_command('cli.plan', '--goal', goal_file, '--ros-args', '-r', space)
+    lines = iter(process.stderr.readline, '')
+    assert any('waiting for the planner: loading: ' in line for line in lines)
+    go_on.set()
+    assert 'Command' in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
 
 
 @pytest.mark.slow

@@ -7,10 +7,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+import os
 from pathlib import Path
 import sys
+import time
 
 from tqdm import tqdm
+
+QUIET = 3.0  # s that a wait for the planner says nothing
 
 
 def run(
@@ -27,6 +31,9 @@ def run(
     caught: tuple[type[Exception], ...] = (OSError, ValueError, *errors)
     try:
         return command(options) or 0
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except caught as error:
         print(error, file=sys.stderr)
         return 1
@@ -75,10 +82,27 @@ def run_with_ros(
 
 def wait_for_planner(client, options: Namespace) -> None:
     """Wait until the action of the options answers; OSError if it does not within --wait."""
-    if not client.wait_until_ready(options.wait):
-        raise OSError(
-            f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within {options.wait:g} s'
-        )
+    if client.wait_until_ready(min(options.wait, QUIET)):
+        return
+    from .planner_watch import PlannerWatch  # only where it is needed
+
+    until, said = time.monotonic() + options.wait - QUIET, ''
+    with PlannerWatch(client.namespace) as watch:
+        while time.monotonic() < until:
+            if watch.state() != said:
+                said = watch.state()
+                print(f'waiting for the planner: {said}', file=sys.stderr, flush=True)
+            if client.wait_until_ready(0.5):
+                return
+    raise OSError(
+        f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within {options.wait:g} s'
+        + (f': {said}' if said else '')
+    )
+
+
+def size(number: float) -> str:
+    """Return a number of bytes as text in MB or GB."""
+    return f'{number / 1e9:.2f} GB' if number >= 1e9 else f'{number / 1e6:.1f} MB'
 
 
 def add_cache_option(parser: ArgumentParser) -> None:

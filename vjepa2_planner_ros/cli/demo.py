@@ -24,7 +24,7 @@ import rclpy
 from . import common as commands
 from .demo_arm import DemoArm
 from .demo_pictures import energy_plot, side_by_side
-from .plan import HEADING, print_iteration
+from .plan import IterationTable
 from .spawn import SpawnedNode
 from ..client import PlannerClient
 from ..control.stop_rule import StopRule
@@ -141,10 +141,10 @@ def _close_loop(arm, client, options):
     rule = StopRule(options.min_confidence, options.patience)
     plans, commands = [], []
     while len(commands) < options.max_steps:
-        print(f' Step {len(commands) + 1}\n{HEADING}', flush=True)
+        print(f' Step {len(commands) + 1}', flush=True)
         result = client.plan(
             arm.goal_image,
-            on_feedback=print_iteration,
+            on_feedback=IterationTable(),
             timeout=options.timeout,
             samples=options.samples,
         )

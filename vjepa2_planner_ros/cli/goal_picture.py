@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 import threading
+import time
 
 import numpy as np
 import rclpy
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
 
-from ..messages.images import to_rgb
+from ..messages.images import compressed_to_rgb, to_rgb
 from ..messages.pictures import read_picture
 from ..nodes.process import spinning
+
+KINDS = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 
 
 def add_goal_options(parser: ArgumentParser):
@@ -22,13 +25,15 @@ def add_goal_options(parser: ArgumentParser):
     parser.add_argument(
         '--wait',
         type=float,
-        default=10.0,
+        default=120.0,
         metavar='S',
-        help='how long to wait for the planner and a goal topic [s]',
+        help='how long to wait for the planner and a goal topic [s] (default: %(default)g)',
     )
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument('--goal', metavar='FILE', help='picture of the goal, any usual format')
-    goal.add_argument('--goal-topic', metavar='TOPIC', help='sensor_msgs/Image topic with it')
+    goal.add_argument(
+        '--goal-topic', metavar='TOPIC', help='topic with it, Image or CompressedImage'
+    )
     return goal
 
 
@@ -36,30 +41,49 @@ def goal_picture(options: Namespace) -> np.ndarray:
     """Return the picture, uint8 [H, W, 3] RGB; OSError or ValueError if there is none."""
     if options.goal:
         return read_picture(options.goal)
-    return to_rgb(image_from_topic(options.goal_topic, options.wait))
+    image = image_from_topic(options.goal_topic, options.wait)
+    return to_rgb(image) if isinstance(image, Image) else compressed_to_rgb(image)
 
 
-def image_from_topic(topic: str, timeout: float) -> Image:
-    """Return the next Image on a topic, or the latched one; OSError if none comes within [s]."""
+def image_from_topic(topic: str, timeout: float) -> Image | CompressedImage:
+    """
+    Return the next picture on a topic, or the latched one.
+
+    OSError if none comes within timeout [s], ValueError if the topic has another type.
+    """
     node = rclpy.create_node('plan_goal')
     arrived, images = threading.Event(), []
+    until = time.monotonic() + timeout
 
     def keep(image):
         images.append(image)
         arrived.set()
 
     try:
-        # A latched picture reaches only subscriptions that ask for it, and those no other ones.
-        for durability, reliability in (
-            (DurabilityPolicy.VOLATILE, ReliabilityPolicy.BEST_EFFORT),
-            (DurabilityPolicy.TRANSIENT_LOCAL, ReliabilityPolicy.RELIABLE),
-        ):
-            qos = QoSProfile(depth=1, durability=durability, reliability=reliability)
-            node.create_subscription(Image, topic, keep, qos)
         with spinning(node):
-            arrived.wait(timeout)
+            name = node.resolve_topic_name(topic)
+            while time.monotonic() < until:
+                if publishers := node.get_publishers_info_by_topic(name):
+                    kind, qos = _kind(topic, publishers[0]), _qos(publishers[0])
+                    node.create_subscription(kind, topic, keep, qos)
+                    break
+                time.sleep(0.05)
+            arrived.wait(max(until - time.monotonic(), 0.0))
     finally:
         node.destroy_node()
     if not images:
         raise OSError(f"no image on '{topic}' within {timeout:g} s")
     return images[0]
+
+
+def _kind(topic, publisher):
+    if publisher.topic_type not in KINDS:
+        allowed = ' or '.join(KINDS)
+        raise ValueError(f"goal-topic '{topic}' = {publisher.topic_type}: allowed: {allowed}")
+    return KINDS[publisher.topic_type]
+
+
+def _qos(publisher):
+    """Return the QoS that a publisher offers: another makes cameras log a warning."""
+    offered = publisher.qos_profile
+    return QoSProfile(depth=1, durability=offered.durability, reliability=offered.reliability)

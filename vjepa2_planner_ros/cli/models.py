@@ -71,16 +71,21 @@ def load_check(options: argparse.Namespace) -> None:
         model = commands.load(spec.name, options, progress=bar)
         seconds, peak = perf_counter() - began, peak_host_memory()
     size = weights_bytes(spec, model.dtype)
-    print(f'{spec.name} from {path} ({path.stat().st_size / GB:.2f} GB)')
-    print(f'loaded on {model.device} in {model.dtype} in {seconds:.1f} s')
+    print(f'{spec.name} from {path} ({commands.size(path.stat().st_size)})')
+    print(f'loaded on {model.device} in {dtype_name(model.dtype)} in {seconds:.1f} s')
     print(
-        f'weights {size / GB:.3f} GB; host memory peaked at {peak / GB:.3f} GB '
-        f'({peak / size:.2f} x), {(peak - before) / GB:.3f} GB ({(peak - before) / size:.2f} x) '
+        f'weights {commands.size(size)}; host memory peaked at {commands.size(peak)} '
+        f'({peak / size:.2f} x), {commands.size(peak - before)} ({(peak - before) / size:.2f} x) '
         'above the peak before'
     )
     if (used := used_memory(model.device)) is not None:
-        print(f'{model.device} holds {used / GB:.3f} GB')
+        print(f'{model.device} holds {commands.size(used)}')
     _use(model)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype as --dtype has it."""
+    return str(dtype).removeprefix('torch.')
 
 
 def _use(model) -> None:
@@ -97,7 +102,7 @@ def _use(model) -> None:
         print(f'predicted the effect of an action in {perf_counter() - began:.2f} s')
     if not finite:
         raise WorldModelError(
-            f'latents are not finite in {model.dtype}: the weights are damaged '
+            f'latents are not finite in {dtype_name(model.dtype)}: the weights are damaged '
             'or need another dtype'
         )
 

@@ -25,7 +25,7 @@ from ..planning.actions import AXES
 # Options that are fields of the goal.
 FIELDS = (
     *('camera', 'model', 'optimizer', 'samples', 'iterations', 'horizon', 'seed'),
-    *('time_allowance', 'best_effort'),
+    *('elite_fraction', 'time_allowance', 'best_effort'),
 )
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
@@ -77,10 +77,8 @@ def _run(options):
 
 def _plan(client, goal, options):
     chart = _chart(options)
-    if chart is None:
-        print(HEADING, flush=True)
     try:
-        on_feedback = print_iteration if chart is None else chart.on_feedback
+        on_feedback = IterationTable() if chart is None else chart.on_feedback
         result = client.plan(goal, on_feedback=on_feedback, **_goal_fields(options))
     finally:
         if chart is not None:
@@ -122,15 +120,29 @@ def _chart(options):
 
 
 def _goal_fields(options):
-    return {name: getattr(options, name) for name in FIELDS}
+    fields = {name: getattr(options, name) for name in FIELDS}
+    return {**fields, 'current_image': options.current}
 
 
-def print_iteration(feedback: PlanAction.Feedback) -> None:
-    """Print the iteration in a Feedback, if there is one."""
-    if feedback.phase == PlanAction.Feedback.OPTIMIZING:
-        print(iteration_line(feedback.iteration), flush=True)
-    elif feedback.phase == PlanAction.Feedback.LOADING_MODEL:
-        print(f' loading the model: {feedback.progress:4.0%}', flush=True)
+class IterationTable:
+    """Prints the iterations of Feedbacks under a heading, and how far a model is loaded."""
+
+    def __init__(self) -> None:
+        self._last, self._headed = '', False
+
+    def __call__(self, feedback: PlanAction.Feedback) -> None:
+        """Print what a Feedback tells, if that is new."""
+        line = ''
+        if feedback.phase == PlanAction.Feedback.OPTIMIZING:
+            line = iteration_line(feedback.iteration)
+            if not self._headed:
+                print(HEADING, flush=True)
+            self._headed = True
+        elif feedback.phase == PlanAction.Feedback.LOADING_MODEL:
+            line = f' loading the model: {feedback.progress:4.0%}'
+        if line not in ('', self._last):
+            print(line, flush=True)
+            self._last = line
 
 
 def _positive(text):
@@ -161,6 +173,15 @@ def _parser():
         ('horizon', 'actions in the plan'),
     ):
         parser.add_argument(f'--{name}', type=int, default=0, metavar='N', help=text)
+    parser.add_argument(
+        '--elite-fraction',
+        type=float,
+        default=0.0,
+        metavar='F',
+        help='share of the candidates kept as elites, for cem',
+    )
+    text = 'plan from this picture instead of the newest frame'
+    parser.add_argument('--current', metavar='FILE', help=text)
     parser.add_argument('--seed', type=int, metavar='N', help='seed of the candidates')
     text = 'longest planning time [s] (default: no limit)'
     parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S', help=text)

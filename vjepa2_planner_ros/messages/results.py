@@ -26,7 +26,7 @@ class PlanFailed(RuntimeError):  # noqa: N818
     """
 
     def __init__(self, code: ErrorCode, message: str):
-        super().__init__(f'{code.name}: {message}')
+        super().__init__(message if code == ErrorCode.NONE else f'{code.name}: {message}')
         self.code = code
         self.message = message
 

@@ -4,28 +4,43 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import Field, fields
+import os
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from .params_file import check_known, nearest
 from .settings import CameraSettings, make, rows, Settings
-from ..planning.config import described
+from ..planning.config import described, require
 
 MAX_INT = 2**63 - 1  # of a ROS parameter
+KINDS = {
+    bool: ('true or false', 'true and false'),
+    int: ('a whole number', 'whole numbers'),
+    float: ('a number with a dot', 'numbers with a dot'),
+    str: ('text', 'texts'),
+}
 
 
-def declare(node: Node) -> tuple[Settings, dict[str, CameraSettings]]:
+def declare(node: Node, models: Sequence[str] = ()) -> tuple[Settings, dict[str, CameraSettings]]:
     """
     Declare the parameters on a node; return (Settings, {camera name: CameraSettings}).
 
-    ValueError or an rclpy exception naming the parameter, if an override is not allowed.
+    ValueError naming the parameter, if an override is not allowed or not known.
+
+    :param models: names of models that there are; none = any.
     """
     for name, row in rows(Settings):
         _declare(node, name, row)
     settings = read(node)
+    check_reachable(settings, ('model', 'history.folder'), models)
     cameras = {}
     for index, camera in enumerate(settings.cameras):
         prefix = f'camera.{camera}.'
@@ -35,7 +50,35 @@ def declare(node: Node) -> tuple[Settings, dict[str, CameraSettings]]:
         values['topic'] = values['topic'] or ('~/image' if index == 0 else f'~/{camera}/image')
         values['info_topic'] = values['info_topic'] or _info_topic(node, values)
         cameras[camera] = make(CameraSettings, prefix, values)
+    overrides: dict[str, Any] = {
+        name: item.value for name, item in node._parameter_overrides.items()
+    }
+    check_known(
+        {name: list(v) if isinstance(v, array) else v for name, v in overrides.items()},
+        cameras=settings.cameras,
+    )
     return settings, cameras
+
+
+def check_reachable(
+    settings: Settings, changed: Sequence[str], models: Sequence[str] = ()
+) -> None:
+    """
+    Raise ValueError if what a changed parameter names is not there: a model, a folder to write.
+
+    :param changed: names of parameters.
+    :param models: names of models that there are; none = any.
+    """
+    if 'model' in changed and models:
+        known = settings.model in models
+        allowed = f'{", ".join(models)}{nearest(settings.model, models)}'
+        require(known, 'model', repr(settings.model), allowed)
+    if 'history.folder' in changed and settings.history.folder:
+        folder = Path(settings.history.folder).expanduser()
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+        allowed = f"a folder that can be written, which '{there}' is not"
+        require(good, 'history.folder', repr(settings.history.folder), allowed)
 
 
 def read(node: Node, changed: list[Parameter] | tuple[()] = ()) -> Settings:
@@ -55,6 +98,12 @@ def read(node: Node, changed: list[Parameter] | tuple[()] = ()) -> Settings:
         group: make(groups[group], f'{group}.', inner) for group, inner in values.items() if group
     }
     return Settings(**values[''], **made)
+
+
+def _overrides(node: Node) -> dict[str, Any]:
+    """Return what the node was started with, lists as lists."""
+    values = {name: item.value for name, item in node._parameter_overrides.items()}
+    return {name: list(v) if isinstance(v, (array, tuple)) else v for name, v in values.items()}
 
 
 def _as_in(row: Field[Any], value: Any) -> Any:
@@ -86,4 +135,23 @@ def _declare(node: Node, name: str, row: Field[Any]) -> Any:
             IntegerRange(from_value=data['low'], to_value=min(data['high'], MAX_INT), step=1)
         ]
     default = list(row.default) if isinstance(row.default, tuple) else row.default
-    return _as_in(row, node.declare_parameter(name, default, descriptor).value)
+    try:
+        value: Any = node.declare_parameter(name, default, descriptor).value
+    except ParameterException as error:
+        given = node._parameter_overrides[name].value
+        raise ValueError(f'{name} = {given!r}: allowed: {_allowed(row)}') from error
+    return _as_in(row, value)
+
+
+def _allowed(row: Field[Any]) -> str:
+    """Return what a parameter's value can be, in words."""
+    default: Any = row.default
+    data = row.metadata
+    many = isinstance(default, tuple)
+    one, several = KINDS[type(default[0] if many else default)]
+    text = f'a list of {several}' if many else one
+    if data['low'] is not None:
+        text += f', {data["low"]:g} to {data["high"]:g}'
+    if data['choices']:
+        text += f': {", ".join(data["choices"])}; quotes around y and n, which YAML takes for bool'
+    return text

@@ -32,6 +32,7 @@ from .observations import Observations
 from .plan_recorder import PlanRecorder
 from .process import run
 from .reporting import PlanReport, Topics
+from .settings import MODELS
 from .streams import Streams
 from .subscription_reader import SubscriptionReader
 from .worker import load_world_model, Worker
@@ -71,7 +72,8 @@ class PlannerNode(LifecycleNode):
         self._reader, self._worker = SubscriptionReader(), Worker(load_model)
         self._actions: list[Any] = []
         super().__init__('planner', **node_options)
-        settings, cameras = parameters.declare(self)
+        self._model_names = MODELS if load_model is load_world_model else ()
+        settings, cameras = parameters.declare(self, self._model_names)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._state = 'unconfigured'
         self._failure = ''  # why the last transition failed
@@ -223,7 +225,9 @@ class PlannerNode(LifecycleNode):
 
     def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         try:
-            parameters.read(self, changed)
+            settings = parameters.read(self, changed)
+            names = [item.name for item in changed]
+            parameters.check_reachable(settings, names, self._model_names)
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -237,8 +241,9 @@ class PlannerNode(LifecycleNode):
             return response
         answer = await self._canceller.call_async(CancelGoal.Request())
         response.success = bool(answer.goals_canceling)
+        count = len(answer.goals_canceling)
         response.message = (
-            f'{len(answer.goals_canceling)} goals cancelled'
+            f'{count} goal{"s" if count > 1 else ""} cancelled'
             if response.success
             else 'no goal was running'
         )

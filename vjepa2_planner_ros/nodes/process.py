@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+from tempfile import TemporaryDirectory
 import threading
 import time
 import traceback
@@ -21,6 +22,8 @@ import rclpy
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from .params_file import readable_args
 
 # Every goal that runs and every service that waits for the model takes one: plan, landscape,
 # loading, replay, energy. The others serve cancels, parameters and services.
@@ -76,11 +79,13 @@ def start(
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        with TemporaryDirectory() as folder:
+            arguments = readable_args(sys.argv if args is None else args, folder)
+            rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         return make_node(), asked
     except Exception as error:
-        print(f'The node cannot start: {error}', file=sys.stderr)
+        print(f'The node cannot start: {" ".join(str(error).split())}', file=sys.stderr)
         rclpy.try_shutdown()
         return None
 

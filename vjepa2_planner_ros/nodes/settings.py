@@ -25,6 +25,12 @@ from ..planning.config import (
     TrustRegionConfig,
 )
 
+# Names of world_model.catalogue, which needs torch.
+MODELS = (
+    *('sim-panda-ac', 'sim-panda', 'vit-large', 'vit-huge', 'vit-giant', 'vit-giant-384'),
+    'vit-giant-ac',
+)
+
 
 @dataclass(frozen=True)
 class LandscapeSettings:

@@ -1,0 +1,189 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameter files and names, checked before rclpy reads them; no ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from math import inf
+import os
+from pathlib import Path
+import re
+from typing import Any
+
+import yaml
+
+from .settings import CameraSettings, rows, Settings
+from ..planning.config import described, require
+
+OF_RCLPY = ('use_sim_time', 'start_type_description_service')
+# What ROS reads as true and false, and PyYAML as text; so `ros2 param dump` leaves them bare.
+BARE_BOOLS = ('y', 'Y', 'n', 'N')
+PARAMETERS = 'ros__parameters'
+
+
+def expanded(path: str) -> str:
+    """Return a path with ~ replaced by the folder of a user."""
+    return os.path.expanduser(path)
+
+
+def check_params_file(path: str, node: str) -> str:
+    """
+    Return the path of a parameter file for a planner, with ~ expanded.
+
+    ValueError of one line if it cannot be read, or has a node or parameter that is not known.
+
+    :param node: full name of the planner, as /namespace/planner.
+    """
+    file = expanded(path)
+    for name, values in _sections(file):
+        require(_matches(name, node), 'node', f'{name!r} in {path}', _nodes_allowed(name, node))
+        check_known(values, f' in {path}')
+    return file
+
+
+def check_known(values: dict[str, Any], where: str = '', cameras: Iterable[str] = ()) -> None:
+    """
+    Raise ValueError naming a parameter that the planner does not have, and the nearest one.
+
+    :param values: by ROS name.
+    :param where: added to the message, such as the name of a file.
+    :param cameras: names of the cameras; none = any.
+    """
+    known = [*(name for name, _ in rows(Settings)), *OF_RCLPY]
+    of_camera = {row.name: row.default for row in described(CameraSettings)}
+    of_cameras = [f'camera.{name}.{leaf}' for name in cameras for leaf in of_camera]
+    for name, value in values.items():
+        group, _, rest = name.partition('.')
+        camera, _, leaf = rest.rpartition('.')
+        if name in known or name in of_cameras or group == 'qos_overrides':
+            continue
+        if group == 'camera' and leaf in of_camera:
+            # planner.yaml has the defaults of a camera 'main' that there may not be.
+            default = of_camera[leaf]
+            if not of_cameras or value == (list(default) if type(default) is tuple else default):
+                continue
+        choices = [
+            *known,
+            *(of_cameras or [f'camera.{camera or "NAME"}.{row}' for row in of_camera]),
+        ]
+        near = nearest(name, choices)
+        require(False, name, f'{value!r}{where}', f'a parameter of the planner{near}')
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ', the nearest is ...', or '' if nothing is near."""
+    names = list(known)
+    found = get_close_matches(name, names, n=1, cutoff=0.5) or [
+        one for one in names if one.rpartition('.')[2] == name.rpartition('.')[2]
+    ]
+    return f', the nearest is {found[0]}' if found else ''
+
+
+def readable_args(args: list[str], folder: str) -> list[str]:
+    """
+    Return a node's command line with the lists of --params-file and -p as they are meant.
+
+    ROS reads a bare y in a list as true; it is put into quotes, in a copy of the file in
+    folder, as `ros2 param dump` does not. ValueError of one line if a file cannot be read.
+    """
+    answer = list(args)
+    for index, (flag, value) in enumerate(zip(args, args[1:]), 1):
+        if flag == '--params-file':
+            text = _read(value)
+            quoted = _quoted(text, value)
+            answer[index] = _written(quoted, folder, index) if quoted != text else expanded(value)
+        elif flag in ('-p', '--param'):
+            name, mark, given = value.partition(':=')
+            answer[index] = name + mark + _quoted(given, f'-p {name}').strip()
+    return answer
+
+
+def _quoted(text: str, name: str) -> str:
+    """Return YAML with bare y and n in lists in quotes; as it was if there are none."""
+    try:
+        tree = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(_not_yaml(name, error)) from error
+    bare = [
+        item
+        for sequence in _inner(tree)
+        if isinstance(sequence, yaml.SequenceNode)
+        for item in sequence.value
+        if isinstance(item, yaml.ScalarNode) and not item.style and item.value in BARE_BOOLS
+    ]
+    for item in bare:
+        item.style = "'"
+    return yaml.serialize(tree, Dumper=yaml.SafeDumper, width=inf) if bare else text
+
+
+def _inner(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    if node is not None:
+        yield node
+    if isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _inner(value)
+
+
+def _written(text: str, folder: str, number: int) -> str:
+    path = Path(folder, f'{number}.yaml')
+    path.write_text(text)
+    return str(path)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(expanded(path)).read_text()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, 'strerror', None) or 'it is not text'
+        message = f'params_file = {path!r}: allowed: a YAML file that can be read: {reason}'
+        raise ValueError(message) from error
+
+
+def _not_yaml(name: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, 'problem_mark', None)
+    line = f', line {mark.line + 1}' if mark else ''
+    problem = getattr(error, 'problem', None) or 'it cannot be read'
+    return f'{name!r} is not YAML{line}: {problem}'
+
+
+def _sections(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (node, {parameter: value}) of a parameter file."""
+    try:
+        tree = yaml.safe_load(_read(path))
+    except yaml.YAMLError as error:
+        raise ValueError(_not_yaml(path, error)) from error
+    allowed = f'nodes, each with {PARAMETERS}'
+    require(isinstance(tree, dict), 'params_file', repr(path), allowed)
+    yield from _nodes(tree, '', path)
+
+
+def _nodes(tree: dict[Any, Any], prefix: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in tree.items():
+        if key == PARAMETERS and prefix:
+            yield prefix, _flat(value or {})
+            continue
+        name = f'{prefix}/{key}'.replace('//', '/')
+        allowed = f"a node with {PARAMETERS}, such as '/**'"
+        require(isinstance(value, dict), str(key), f'{value!r} in {path}', allowed)
+        yield from _nodes(value, name, path)
+
+
+def _flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return the leaves of a tree as {dotted name: value}."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = _flat(value, f'{prefix}{key}.') if isinstance(value, dict) else None
+        leaves.update({f'{prefix}{key}': value} if inner is None else inner)
+    return leaves
+
+
+def _matches(pattern: str, node: str) -> bool:
+    """Return whether a name of a parameter file, * and ** included, is that of a node."""
+    regex = re.escape(pattern).replace(r'/\*\*', r'(/[^/]+)*').replace(r'\*', r'[^/]+')
+    return re.fullmatch(regex, node) is not None
+
+
+def _nodes_allowed(name: str, node: str) -> str:
+    return f'names of the planner{nearest(name, [node])}; /** is every node'
