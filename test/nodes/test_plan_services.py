@@ -32,7 +32,10 @@ from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.history import bag
 from vjepa2_planner_ros.history.recorded import load
+from vjepa2_planner_ros.history.schemas import definition
+from vjepa2_planner_ros.history.topics import RECORD, type_name
 from vjepa2_planner_ros.nodes.process import free_domain, spinning
 
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
@@ -186,11 +189,11 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
     assert end_of(replays(plan='latest', rate=100.0))[1].success  # the next one is served
 
 
-@pytest.mark.parametrize('rate', (-1.0, float('nan'), float('inf')))
+@pytest.mark.parametrize('rate', (-1.0, 1e-9, float('nan'), float('inf')))
 def test_a_rate_that_means_nothing_is_refused_by_name(robot, plans_folder, replays, rate):
     status, result = end_of(replays(plan='latest', rate=rate))
     assert status == GoalStatus.STATUS_ABORTED
-    assert result.message == f'rate = {rate}: allowed: a finite number, 0 or more'
+    assert result.message == f'rate = {rate}: allowed: 0.01 or more, or 0 for 1'
 
 
 def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, replays):
@@ -287,3 +290,57 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     with Reader(last) as bag:
         count = sum(connection.topic == '/planner/search' for connection, *_ in bag.messages())
     assert count == len(left.iterations)
+
+
+DAMAGES = {
+    'four bytes': bytes(4),
+    'random bytes': np.random.default_rng(0).bytes(300),
+    'lying lengths': b'\0\1\0\0' + b'\xff' * 200,
+}
+
+
+def write_damaged(folder, data, number=0):
+    """Write a closed recording whose PlanRecord is some bytes; return its path."""
+    record = bag.Topic(
+        '/planner/plan_record', type_name(RECORD), RECORD, False, definition(type_name(RECORD))
+    )
+    path = folder / f'20200101T00000{number}.000000Z_{"ab" * 16}'
+    writer = bag.BagWriter(path)
+    writer.write(bag.Item(record, 1, data))
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize('data', DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_recording_is_listed_as_damaged(robot, plans_folder, call, replays, data):
+    path = write_damaged(plans_folder, data)
+    robot.plan(iterations=1)
+    good, damaged = closed_plans(plans_folder, 2)[::-1]
+    answer = call('list_plans')
+    assert answer.success and [plan.folder for plan in answer.plans] == [good.name, path.name]
+    assert answer.plans[1].outcome == 'damaged' and 'damaged' in answer.plans[1].error_msg
+    assert bytes(answer.plans[1].plan_id.uuid) == bytes([0xAB] * 16)
+    answer = call('get_plan', plan=path.name)
+    assert not answer.success and 'damaged' in answer.message
+    assert call('get_plan', plan=good.name).success
+    assert call('delete_plan', plan=path.name).success and not path.exists()
+
+
+def test_a_recording_of_no_bag_is_listed_as_damaged(robot, plans_folder, call):
+    path = write_damaged(plans_folder, bytes(4))
+    (path / bag.MCAP).write_bytes(np.random.default_rng(0).bytes(1000))
+    answer = call('list_plans')
+    assert [(plan.folder, plan.outcome) for plan in answer.plans] == [(path.name, 'damaged')]
+    answer = call('get_plan', plan=path.name)
+    assert not answer.success and 'nothing readable' in answer.message
+
+
+def test_every_service_answers_what_it_raises(robot, call, monkeypatch):
+    def fail(*_):
+        raise AttributeError('unforeseen')
+
+    monkeypatch.setattr(robot.planner._history, '_store', fail)
+    for name in SERVICES:
+        assert call(name).message == 'AttributeError: unforeseen'
+    assert robot.errors()
+    robot.logs.clear()
