@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from action_msgs.msg import GoalStatus
@@ -36,6 +37,7 @@ from vjepa2_planner_ros.history import bag
 from vjepa2_planner_ros.history.recorded import load
 from vjepa2_planner_ros.history.schemas import definition
 from vjepa2_planner_ros.history.topics import RECORD, type_name
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.process import free_domain, spinning
 
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
@@ -205,6 +207,23 @@ def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, repl
     assert np.allclose(pending.result(60.0).command[:3], (GOAL - START)[:3], atol=5e-3)
 
 
+def start_toy(domain, folder):
+    """Start a planner with the toy model as a process that records into folder/history."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'tools.soak.server',
+            '--ros-args',
+            '-p',
+            f'history.folder:={folder / "history"}',
+            '-p',
+            'model:=toy',
+        ],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder)},
+    )
+
+
 @pytest.fixture
 def doomed(tmp_path):
     """
@@ -216,19 +235,7 @@ def doomed(tmp_path):
     domain, context = free_domain(), rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node('client', context=context)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'tools.soak.server',
-            '--ros-args',
-            '-p',
-            f'history.folder:={tmp_path / "history"}',
-            '-p',
-            'model:=toy',
-        ],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(tmp_path)},
-    )
+    process = start_toy(domain, tmp_path)
     with spinning(node), PlannerClient(node) as client:
         yield process, node, client
         process.kill()
@@ -344,3 +351,31 @@ def test_every_service_answers_what_it_raises(robot, call, monkeypatch):
         assert call(name).message == 'AttributeError: unforeseen'
     assert robot.errors()
     robot.logs.clear()
+
+
+@pytest.mark.slow
+def test_a_plan_ends_when_its_planner_is_killed_and_started_again(doomed, tmp_path):
+    process, node, client = doomed
+    assert client.wait_until_ready(120.0)
+    working = threading.Event()
+    future = client.plan_async(
+        ToyWorldModel.picture(GOAL),
+        optimizer='cem',
+        samples=16384,
+        iterations=100,
+        horizon=16,
+        current_image=to_image(ToyWorldModel.picture(START)),
+        start_state=to_state_message(START),
+        on_feedback=lambda feedback: working.set(),
+    )
+    assert working.wait(60.0)
+    process.kill()
+    process.wait()
+    again = start_toy(node.context.get_domain_id(), tmp_path)
+    try:
+        failure = future.exception(60.0)
+        assert failure.code == ErrorCode.SEND_GOAL_FAILURE
+        assert 'does not know the goal any more' in failure.message, failure
+    finally:
+        again.kill()
+        again.wait()
