@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from rclpy.node import Node
 
 from ..messages.error_codes import ErrorCode
+from ..messages.texts import one_line
 
 Value = TypeVar('Value')
 Answer = Callable[[Any, Any], Any]  # of a service: request, response
@@ -21,7 +22,7 @@ class GoalError(Exception):
     """A goal cannot be answered: an ErrorCode and a text naming field, value and allowed."""
 
     def __init__(self, code: ErrorCode, message: str):
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.code = code
 
 
@@ -39,7 +40,7 @@ def answering(node: Node, answer: Answer) -> Answer:
             return response
         except Exception as error:
             node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
-            text, response = f'{type(error).__name__}: {error}', type(response)()
+            text, response = one_line(f'{type(error).__name__}: {error}'), type(response)()
         if hasattr(response, 'error_code'):
             response.error_code, response.error_msg = int(ErrorCode.UNKNOWN), text
         elif hasattr(response, 'message'):

@@ -29,6 +29,7 @@ from ..history.replay import count_iterations, replay
 from ..history.schemas import require_fields
 from ..history.store import PlanNotFound, PlanStore
 from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, type_name, TYPES
+from ..messages.texts import one_line
 
 SLOWEST = 0.01  # times the original speed
 POLL = 0.05  # s between looks for a cancel
@@ -88,7 +89,7 @@ class HistoryServices:
             answer(request, response)
             response.success = True
         except (PlanNotFound, bag.BagInUse, ImportError, OSError, ValueError) as error:
-            response.message = str(error)
+            response.message = one_line(str(error))
         return response
 
     def _list(self, request: ListPlans.Request, response: ListPlans.Response) -> None:
@@ -106,11 +107,11 @@ class HistoryServices:
                         folder=path.name,
                         plan_id=UUID(uuid=list(bytes.fromhex(path.name.partition('_')[2]))),
                         outcome='damaged',
-                        error_msg=str(error),
+                        error_msg=one_line(str(error)),
                     )
                 )
             except (OSError, ValueError) as error:  # it may be older, or just deleted
-                left_out.append(f"'{path.name}': {error}")
+                left_out.append(one_line(f"'{path.name}': {error}"))
         if left_out:
             self._node.get_logger().warning(
                 f'{len(left_out)} recordings are not listed, the first is {left_out[0]}',
@@ -142,7 +143,7 @@ class HistoryServices:
         try:
             self._publish(handle, result)
         except (PlanNotFound, ImportError, OSError, ValueError) as error:
-            result.message = str(error)
+            result.message = one_line(str(error))
         except Exception as error:
             self._node.get_logger().error(traceback.format_exc())
             result.message = f'{type(error).__name__}: {error}'
