@@ -162,12 +162,12 @@ def _read_tensor(tensor: Tensor, file: BinaryIO) -> Tensor:
     if place[1] != os.fstat(file.fileno()).st_ino:
         raise changed(file)
     if tensor.is_contiguous():
-        first, size = tensor.storage_offset() * tensor.itemsize, tensor.nbytes
+        first, size = int(tensor.storage_offset()) * tensor.itemsize, tensor.nbytes
     else:
         first, size = 0, tensor.untyped_storage().nbytes()
     content = torch.empty(size, dtype=torch.uint8)
     file.seek(place[0] + first)
-    if file.readinto(memoryview(content.numpy())) != size:  # type: ignore[attr-defined]
+    if file.readinto(content.numpy()) != size:  # type: ignore[attr-defined]
         raise changed(file)
     flat = content.view(tensor.dtype)
     if tensor.is_contiguous():

@@ -270,8 +270,13 @@ def _unless_stopped(connect: Callable[[], HTTPResponse], check_stop: CheckStop) 
         try:
             check_stop()
         except BaseException:  # the response is closed when it comes
-            future.add_done_callback(lambda done: done.exception() or done.result().close())
+            future.add_done_callback(_close)
             raise
+
+
+def _close(done: Future[HTTPResponse]) -> None:
+    if done.exception() is None:
+        done.result().close()
 
 
 def _begin(file: BinaryIO, transfer: _Transfer, response: HTTPResponse) -> tuple[int, int]:
