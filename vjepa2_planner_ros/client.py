@@ -35,9 +35,11 @@ __all__ = ['GoalClient', 'PlanFailed', 'PlannerClient', 'PlanResult']
 
 ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
 GONE_AFTER = 20  # times in a row, 0.1 s apart, that the server is not seen
+RESULT_EVERY = 2.0  # s between requests for the result; each time twice as long, up to
+RESULT_SELDOM = 16.0  # s
 FEEDBACK_WITHIN = 0.5  # s after the result
 ENDED = 'the client was closed, or ROS was shut down'
-DEEP = QoSProfile(depth=200)  # as the server's: answers to many goals are not dropped
+DEEP = QoSProfile(depth=2000)  # as the server's: answers to many goals are not dropped
 
 
 @dataclass(eq=False)
@@ -49,6 +51,8 @@ class _Pending:
     future: Future = field(default_factory=Future)
     sent_at: float = field(default_factory=time.monotonic)
     handle: Any = None  # from the server's acceptance on
+    asked_at: float = 0.0  # for the result, of time.monotonic()
+    ask_after: float = RESULT_EVERY  # s since then
     cancel: bool = False
     steps: int = 0  # seen in the feedback
     result: Any = None  # arrived, but its last feedback has not
@@ -66,13 +70,15 @@ class GoalClient:
     :param kind: type of the action; its Result has error_code and error_msg.
     :param action: name of the action, relative to the namespace.
     :param node: the node whose context and namespace are used; None = those of the process
-        (rclpy is initialised if it is not).
+        (if rclpy is not initialised there, a context of its own).
     """
 
     def __init__(self, kind: Any, action: str, node: Node | None = None):
         context = rclpy.get_default_context() if node is None else node.context
         self._owns_context = not context.ok()
         if self._owns_context:
+            if node is None:  # not the process's: other clients go on when this one is closed
+                context = rclpy.Context()
             # Ctrl-C stays with the script: a cancel is still to be sent then.
             rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         self._context = context
@@ -273,7 +279,11 @@ class GoalClient:
             pending.handle = handle
         if pending.cancel or pending.future.done():  # nobody waits for it any more
             handle.cancel_goal_async()
-        handle.get_result_async().add_done_callback(
+        self._ask_for_result(pending)
+
+    def _ask_for_result(self, pending):
+        pending.asked_at = time.monotonic()
+        pending.handle.get_result_async().add_done_callback(
             lambda answer: self._on_result(pending, answer.result())
         )
 
@@ -293,7 +303,13 @@ class GoalClient:
 
     def _on_result(self, pending, answer):
         result = answer.result
-        if answer.status != GoalStatus.STATUS_SUCCEEDED:
+        if answer.status == GoalStatus.STATUS_UNKNOWN:
+            self._fail(
+                pending,
+                f"'{self._name}' does not know the goal any more: the planner that accepted it "
+                'has ended, and another one has taken its place',
+            )
+        elif answer.status != GoalStatus.STATUS_SUCCEEDED:
             code = known_code(result.error_code)
             if code == ErrorCode.NONE and answer.status != GoalStatus.STATUS_CANCELED:
                 code = ErrorCode.UNKNOWN
@@ -334,6 +350,11 @@ class GoalClient:
                     f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or "
                     'it was killed and DDS does not know yet',
                 )
+            if pending.handle is not None and now > pending.asked_at + pending.ask_after:
+                # Again: the answer may have been lost, or the planner killed and started again,
+                # which DDS does not tell. Another planner answers that it knows no such goal.
+                pending.ask_after = min(2.0 * pending.ask_after, RESULT_SELDOM)
+                self._ask_for_result(pending)
             if pending.result is not None and now > pending.finish_at:
                 self._finish(pending, self._outcome(pending.result))  # its feedback was lost
         if self._client.server_is_ready():

@@ -109,3 +109,49 @@ def test_a_recording_that_is_being_written_stays(store):
 def test_a_recording_without_a_message_is_no_recording(store):
     bag.BagWriter(store.new(bytes([0xDD] * 16))).abandon()
     assert len(store.recover()) == 1 and len(store.plans()) == 3
+
+
+def test_a_recording_that_cannot_be_deleted_does_not_end_pruning(store, tmp_path):
+    elsewhere = record(PlanStore(tmp_path / 'elsewhere'), bytes([1] * 16))
+    link = store.folder / f'20200101T000000.000001Z_{"01" * 16}'
+    link.symlink_to(elsewhere)
+    assert [path.name[-2:] for path in store.prune(2, 10**9)] == ['ab']
+    assert list(store.stuck) == [link] and 'OSError' in store.stuck[link]
+    record(store, bytes([2] * 16))
+    assert [path.name[-2:] for path in store.prune(2, 10**9)] == ['ac']
+    assert link.exists() and elsewhere.exists()
+
+
+def test_broken_leftovers_do_not_keep_a_good_one_open(store, monkeypatch):
+    for number in range(5):
+        broken = store.folder / f'20200101T00000{number}.000000Z_{"00" * 16}'
+        broken.mkdir(exist_ok=True)
+        (broken / bag.MCAP).write_bytes(bytes(100))
+        (store.folder / f'.{broken.name}').write_text('in the way of a new file')
+    good = store.plans()[-1]
+    (good / bag.METADATA).unlink()
+    assert good in store.recover()
+    assert bag.is_complete(good) and len(store.stuck) == 5
+
+
+def test_a_recording_is_locked_from_the_moment_it_is_seen(store, monkeypatch):
+    seen = []
+
+    def look(*args):
+        seen.append([path.name[-2:] for path in store.plans()])
+        return original(*args)
+
+    original = bag._lock
+    monkeypatch.setattr(bag, '_lock', look)
+    writer = bag.BagWriter(store.new(bytes([0xDD] * 16)))
+    assert seen == [['ab', 'ac', '12']] and len(store.plans()) == 4
+    monkeypatch.undo()
+    metadata = bag.write_metadata
+    monkeypatch.setattr(
+        bag,
+        'write_metadata',
+        lambda folder, summary: (seen.append(bag.is_in_use(folder)), metadata(folder, summary)),
+    )
+    writer.write(ITEM)
+    writer.close()
+    assert seen[-1] is True

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PlannerClient: none of its callers waits for ever, whatever happens around it."""
 
+import subprocess
+import sys
 import threading
 
 from planner_rig import eventually, Gate, GOAL
@@ -135,3 +137,33 @@ def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
 def test_number_that_no_goal_can_have(robot, field, value, largest):
     with pytest.raises(ValueError, match=f'{field} = {value}: allowed: 0 to {largest}'):
         robot.client.plan_async(PICTURE, **{field: value})
+
+
+@pytest.mark.slow
+def test_every_goal_of_a_burst_ends(robot):
+    with PlannerClient(robot.node) as client:
+        assert client.wait_until_ready(60.0)
+        futures = [client.plan_async(PICTURE, iterations=1) for _ in range(500)]
+        errors = [future.exception(100.0) for future in futures]
+    codes = {ErrorCode.NONE if error is None else error.code for error in errors}
+    assert codes <= {ErrorCode.NONE, ErrorCode.PREEMPTED}, codes
+    assert errors[-1] is None
+
+
+def test_two_clients_in_one_script():
+    subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            'from vjepa2_planner_ros.client import PlannerClient\n'
+            'first = PlannerClient()\n'
+            'second = PlannerClient()\n'
+            'first.close()\n'
+            'assert not second.wait_until_ready(0.1)\n'
+            'assert not second._ended.is_set()\n'
+            'second.close()\n'
+            'PlannerClient().close()\n',
+        ],
+        check=True,
+        timeout=60.0,
+    )

@@ -22,6 +22,7 @@ from planner_rig import (
     GOAL,
     send_goal,
     START,
+    to_goal,
     to_state_message,
     transition,
 )
@@ -31,10 +32,10 @@ import pytest
 from rclpy.action import ActionClient
 from tools.toy_world_model import ToyWorldModel
 import torch
-from vjepa2_interfaces.action import LoadModel, PlanAction
+from vjepa2_interfaces.action import ComputeEnergyLandscape, LoadModel, PlanAction
 from vjepa2_interfaces.msg import ModelInfo
-from vjepa2_interfaces.srv import ListModels, UnloadModel
-from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_interfaces.srv import ComputeEnergy, ListModels, UnloadModel
+from vjepa2_planner_ros.client import GoalClient, PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import build_networks, load_world_model, MODELS, ModelSpec
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
@@ -468,3 +469,49 @@ def test_memory_shortages_are_reported(operator, monkeypatch):
     monkeypatch.setattr(predictor, 'step', short)
     operator.plan()
     eventually(lambda: operator.values.get('memory shortages') == '1')
+
+
+def test_a_name_forges_no_line_and_is_shortened(robot):
+    for name in ('x\n[INFO] forged\x1b[31m', 'y' * 10**6):
+        with pytest.raises(PlanFailed) as failed:
+            robot.plan(model=name)
+        assert failed.value.code == ErrorCode.MODEL_NOT_FOUND
+        assert len(failed.value.message) < 3000
+        assert '\n' not in failed.value.message and '\x1b' not in failed.value.message
+    assert not [line for line in robot.logged('forged') if '\n' in line or '\x1b' in line]
+
+
+@pytest.mark.slow
+def test_whatever_is_asked_at_once_gets_a_code_of_its_own(make_robot):
+    robot = make_robot(autostart=True).ready()
+    robot.model.delay = 0.005
+    unload = robot.node.create_client(UnloadModel, 'planner/unload_model')
+    energy = robot.node.create_client(ComputeEnergy, 'planner/compute_energy')
+    for client in (unload, energy):
+        assert client.wait_for_service(60.0)
+    goal, rng, answers, futures = to_goal().goal_image, np.random.default_rng(5), [], []
+    namespace = robot.node.get_namespace()
+    with (
+        GoalClient(LoadModel, f'{namespace}/planner/load_model', robot.node) as loads,
+        GoalClient(
+            ComputeEnergyLandscape, f'{namespace}/compute_energy_landscape', robot.node
+        ) as landscapes,
+    ):
+        asks = (
+            lambda: answers.append(unload.call_async(UnloadModel.Request())),
+            lambda: answers.append(energy.call_async(ComputeEnergy.Request(goal_image=goal))),
+            lambda: futures.append(loads.send(LoadModel.Goal(name='sim-panda-ac'))),
+            lambda: futures.append(
+                landscapes.send(ComputeEnergyLandscape.Goal(goal_image=goal, resolution=[10, 10]))
+            ),
+            lambda: futures.append(robot.client.plan_async(ToyWorldModel.picture(GOAL))),
+        )
+        for _ in range(100):
+            asks[rng.integers(len(asks))]()
+            eventually(lambda: sum(not answer.done() for answer in answers) < 4)
+        errors = [future.exception(60.0) for future in futures]
+        eventually(lambda: all(answer.done() for answer in answers))
+    codes = {error.code for error in errors if error is not None}
+    codes |= {getattr(answer.result(), 'error_code', 0) for answer in answers}
+    assert ErrorCode.UNKNOWN not in codes, [str(error) for error in errors]
+    assert not [error for error in robot.errors() if 'Traceback' in error]

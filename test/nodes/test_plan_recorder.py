@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording what the planner does, read back by other programs than the one that wrote it."""
 
+import resource
 import shutil
+import threading
 import time
 
 import numpy as np
@@ -164,3 +166,20 @@ def test_a_folder_that_cannot_be_written_costs_no_plan(robot, tmp_path):
     assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
     robot.planner.set_parameters([Parameter('history.folder', value='')])
     robot.logs.clear()  # the shared robot logs no errors otherwise
+
+
+def test_a_full_disk_leaves_no_folders_behind(robot, plans_folder):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # for files beyond that
+    try:
+        for _ in range(3):
+            robot.plan(iterations=2, samples=5000)
+        written = threading.Event()
+        robot.planner._recorder.submit(written.set)
+        assert written.wait(30.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(plans_folder.iterdir())
+    robot.logs.clear()
+    robot.plan(iterations=2)
+    closed_plans(plans_folder)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from action_msgs.msg import GoalStatus
@@ -32,7 +33,11 @@ from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 from vjepa2_planner_ros.client import PlannerClient
+from vjepa2_planner_ros.history import bag
 from vjepa2_planner_ros.history.recorded import load
+from vjepa2_planner_ros.history.schemas import definition
+from vjepa2_planner_ros.history.topics import RECORD, type_name
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.process import free_domain, spinning
 
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
@@ -186,11 +191,11 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
     assert end_of(replays(plan='latest', rate=100.0))[1].success  # the next one is served
 
 
-@pytest.mark.parametrize('rate', (-1.0, float('nan'), float('inf')))
+@pytest.mark.parametrize('rate', (-1.0, 1e-9, float('nan'), float('inf')))
 def test_a_rate_that_means_nothing_is_refused_by_name(robot, plans_folder, replays, rate):
     status, result = end_of(replays(plan='latest', rate=rate))
     assert status == GoalStatus.STATUS_ABORTED
-    assert result.message == f'rate = {rate}: allowed: a finite number, 0 or more'
+    assert result.message == f'rate = {rate}: allowed: 0.01 or more, or 0 for 1'
 
 
 def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, replays):
@@ -200,6 +205,23 @@ def test_a_replay_while_a_plan_is_made_leaves_it_alone(robot, plans_folder, repl
     pending = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=9)
     assert end_of(replays(plan='latest'))[1].success
     assert np.allclose(pending.result(60.0).command[:3], (GOAL - START)[:3], atol=5e-3)
+
+
+def start_toy(domain, folder):
+    """Start a planner with the toy model as a process that records into folder/history."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'tools.soak.server',
+            '--ros-args',
+            '-p',
+            f'history.folder:={folder / "history"}',
+            '-p',
+            'model:=toy',
+        ],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(folder)},
+    )
 
 
 @pytest.fixture
@@ -213,19 +235,7 @@ def doomed(tmp_path):
     domain, context = free_domain(), rclpy.Context()
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node('client', context=context)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'tools.soak.server',
-            '--ros-args',
-            '-p',
-            f'history.folder:={tmp_path / "history"}',
-            '-p',
-            'model:=toy',
-        ],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'ROS_LOG_DIR': str(tmp_path)},
-    )
+    process = start_toy(domain, tmp_path)
     with spinning(node), PlannerClient(node) as client:
         yield process, node, client
         process.kill()
@@ -287,3 +297,85 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     with Reader(last) as bag:
         count = sum(connection.topic == '/planner/search' for connection, *_ in bag.messages())
     assert count == len(left.iterations)
+
+
+DAMAGES = {
+    'four bytes': bytes(4),
+    'random bytes': np.random.default_rng(0).bytes(300),
+    'lying lengths': b'\0\1\0\0' + b'\xff' * 200,
+}
+
+
+def write_damaged(folder, data, number=0):
+    """Write a closed recording whose PlanRecord is some bytes; return its path."""
+    record = bag.Topic(
+        '/planner/plan_record', type_name(RECORD), RECORD, False, definition(type_name(RECORD))
+    )
+    path = folder / f'20200101T00000{number}.000000Z_{"ab" * 16}'
+    writer = bag.BagWriter(path)
+    writer.write(bag.Item(record, 1, data))
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize('data', DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_recording_is_listed_as_damaged(robot, plans_folder, call, replays, data):
+    path = write_damaged(plans_folder, data)
+    robot.plan(iterations=1)
+    good, damaged = closed_plans(plans_folder, 2)[::-1]
+    answer = call('list_plans')
+    assert answer.success and [plan.folder for plan in answer.plans] == [good.name, path.name]
+    assert answer.plans[1].outcome == 'damaged' and 'damaged' in answer.plans[1].error_msg
+    assert bytes(answer.plans[1].plan_id.uuid) == bytes([0xAB] * 16)
+    answer = call('get_plan', plan=path.name)
+    assert not answer.success and 'damaged' in answer.message
+    assert call('get_plan', plan=good.name).success
+    assert call('delete_plan', plan=path.name).success and not path.exists()
+
+
+def test_a_recording_of_no_bag_is_listed_as_damaged(robot, plans_folder, call):
+    path = write_damaged(plans_folder, bytes(4))
+    (path / bag.MCAP).write_bytes(np.random.default_rng(0).bytes(1000))
+    answer = call('list_plans')
+    assert [(plan.folder, plan.outcome) for plan in answer.plans] == [(path.name, 'damaged')]
+    answer = call('get_plan', plan=path.name)
+    assert not answer.success and 'nothing readable' in answer.message
+
+
+def test_every_service_answers_what_it_raises(robot, call, monkeypatch):
+    def fail(*_):
+        raise AttributeError('unforeseen')
+
+    monkeypatch.setattr(robot.planner._history, '_store', fail)
+    for name in SERVICES:
+        assert call(name).message == 'AttributeError: unforeseen'
+    assert robot.errors()
+    robot.logs.clear()
+
+
+@pytest.mark.slow
+def test_a_plan_ends_when_its_planner_is_killed_and_started_again(doomed, tmp_path):
+    process, node, client = doomed
+    assert client.wait_until_ready(120.0)
+    working = threading.Event()
+    future = client.plan_async(
+        ToyWorldModel.picture(GOAL),
+        optimizer='cem',
+        samples=16384,
+        iterations=100,
+        horizon=16,
+        current_image=to_image(ToyWorldModel.picture(START)),
+        start_state=to_state_message(START),
+        on_feedback=lambda feedback: working.set(),
+    )
+    assert working.wait(60.0)
+    process.kill()
+    process.wait()
+    again = start_toy(node.context.get_domain_id(), tmp_path)
+    try:
+        failure = future.exception(60.0)
+        assert failure.code == ErrorCode.SEND_GOAL_FAILURE
+        assert 'does not know the goal any more' in failure.message, failure
+    finally:
+        again.kill()
+        again.wait()

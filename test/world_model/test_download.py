@@ -4,8 +4,10 @@
 
 import functools
 import hashlib
+import json
 import socket
 import threading
+import time
 
 from file_server import CONTENT, serve
 import pytest
@@ -240,3 +242,51 @@ def test_what_the_check_refuses_gets_no_name(server, fetch, tmp_path):
     with pytest.raises(DownloadError, match='no'):
         fetch(check=refuse)
     assert not any(tmp_path.iterdir())
+
+
+def partial_answer(handler):
+    """Answer 206 though nothing but the whole file was asked for."""
+    handler.send_response(206)
+    handler.send_header('Content-Range', f'bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}')
+    handler.send_header('Content-Length', str(len(CONTENT)))
+    handler.end_headers()
+
+
+def test_a_part_that_nobody_asked_for_is_an_error(server, fetch):
+    server.answers = 9 * [partial_answer]
+    with pytest.raises(DownloadError, match='the server sent Content-Range'):
+        fetch()
+
+
+@pytest.mark.parametrize('name', ('vitx.partial.pt', 'vitx.partial.pt.json'))
+def test_what_a_symbolic_link_leads_to_is_left_alone(fetch, tmp_path, name):
+    other = tmp_path / 'other'
+    other.write_text('mine')
+    (tmp_path / name).symlink_to(other)
+    with pytest.raises(DownloadError, match='is a symbolic link'):
+        fetch()
+    assert other.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('validator', ('"a"\r\nX-Forged: 1', 7, ['"a"'], 'x' * 10**6))
+def test_notes_that_are_no_header_are_not_sent(server, fetch, tmp_path, validator):
+    (tmp_path / 'vitx.partial.pt').write_bytes(CONTENT[:1000])
+    notes = {'url': server.url, 'size': len(CONTENT), 'validator': validator}
+    (tmp_path / 'vitx.partial.pt.json').write_text(json.dumps(notes))
+    assert fetch().read_bytes() == CONTENT
+    assert ranges(server) == [None]
+
+
+def test_a_server_that_says_nothing_is_left_at_once(server, fetch):
+    class Cancelled(Exception):
+        pass
+
+    def check_stop():
+        if server.asked:
+            raise Cancelled
+
+    server.answers = [lambda handler: server.released.wait(20.0)]
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        fetch(check_stop=check_stop)
+    assert time.monotonic() - began < 2.0

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import zipfile
 
 from file_server import serve
 from meta_checkpoints import meta_content
@@ -261,6 +262,7 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path):
 
 MIDDLING = """
 import sys
+import zipfile
 import psutil
 from vjepa2_planner_ros.world_model import load_world_model, MODELS, ModelSpec, weights_bytes
 from vjepa2_planner_ros.world_model.devices import peak_host_memory, release_memory
@@ -459,3 +461,68 @@ def test_a_server_that_tells_too_small_a_length_is_found_out(server, served, tmp
 def test_shipped_weights_need_no_download(tmp_path):
     spec = model_spec('sim-panda-ac')
     assert download_weights(spec, tmp_path) == spec.weights
+
+
+def truncate(path):
+    """Cut a file off, as a full disk does."""
+    os.truncate(path, path.stat().st_size // 8)
+
+
+def overwrite(path):
+    """Write other bytes over a file in place, as cp does."""
+    size = path.stat().st_size
+    with open(path, 'r+b') as file:
+        file.seek(size // 2)
+        file.write(bytes(size // 4))
+
+
+def replace_by_less(path):
+    """Empty a file and begin to write another one."""
+    path.write_bytes(bytes(1000))
+
+
+@pytest.mark.parametrize('suffix', ('.pt', '.safetensors'))
+@pytest.mark.parametrize('change', (truncate, overwrite, replace_by_less))
+def test_weights_that_change_while_they_are_loaded_are_an_error(ac_file, tmp_path, change, suffix):
+    path = ac_file
+    if suffix == '.safetensors':
+        path = tmp_path / 'ac.safetensors'
+        _, encoder, predictor = world_model_content()
+        save_file(
+            {
+                **{f'encoder.{key}': value.contiguous() for key, value in encoder.items()},
+                **{f'predictor.{key}': value.contiguous() for key, value in predictor.items()},
+            },
+            path,
+        )
+    load_world_model('tiny-ac', device='cpu', checkpoint=path)
+    steps = []
+
+    def progress(phase, done, total):
+        steps.append(phase)
+        if len(steps) == 1:
+            change(path)
+
+    with pytest.raises(ModelLoadError, match='changed while it was being loaded'):
+        load_world_model('tiny-ac', device='cpu', checkpoint=path, progress=progress)
+
+
+def test_a_checkpoint_that_unpacks_to_more_is_refused(ac_file, tmp_path):
+    path = tmp_path / 'bomb.pt'
+    with zipfile.ZipFile(ac_file) as whole, zipfile.ZipFile(path, 'w') as bomb:
+        for member in whole.infolist():
+            deflated = member.filename.endswith('data.pkl')
+            bomb.writestr(
+                member.filename,
+                bytes(10**6) if deflated else whole.read(member),
+                zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED,
+            )
+    with pytest.raises(ModelLoadError, match=r'data.pkl. is compressed: allowed: stored'):
+        load_world_model('tiny-ac', device='cpu', checkpoint=path)
+
+
+@pytest.mark.parametrize('path', ('x' * 100_000, 'nul\0.pt'))
+def test_a_path_that_cannot_be_is_answered_shortly(path):
+    with pytest.raises(WeightsNotFoundError) as error:
+        load_world_model('tiny-ac', device='cpu', checkpoint=path)
+    assert len(str(error.value)) < 300

@@ -15,6 +15,7 @@ from . import common as commands
 from ..history import bag
 from ..history.recorded import began, load, load_record, outcome_of, short_id
 from ..history.store import PlanNotFound, PlanStore, size_of
+from ..messages.texts import one_line
 from ..messages.times import seconds
 
 
@@ -44,7 +45,7 @@ def list_plans(options: argparse.Namespace) -> None:
         f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}'
     )
     for path in store.plans()[::-1][: options.limit or None]:
-        print(_line(path))
+        print(one_line(_line(path)))
 
 
 def show(options: argparse.Namespace) -> None:
@@ -54,18 +55,22 @@ def show(options: argparse.Namespace) -> None:
     plan = _load(options)
     record = plan.record
     print(f'{plan.folder}\nbegan {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
-    print(f'model {record.model} on {record.device} in {record.dtype}, camera {record.camera}')
+    print(
+        one_line(
+            f'model {record.model} on {record.device} in {record.dtype}, camera {record.camera}'
+        )
+    )
     for name, picture in plan.images.items():
         print(f'{name}: {picture.shape[1]} x {picture.shape[0]}')
     if plan.iterations:
         print(HEADING)
     for iteration in plan.iterations:
         print(iteration_line(iteration))
-    print(_ending(plan))
+    print(one_line(_ending(plan)))
     if record.outcome == 'succeeded':
         print('\n'.join(command_lines(record.command)))
     if options.settings:
-        print('\n'.join(f'{name}: {value}' for name, value in plan.settings.items()))
+        print('\n'.join(one_line(f'{name}: {value}') for name, value in plan.settings.items()))
 
 
 def delete(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 import fcntl
 from functools import lru_cache
@@ -69,11 +70,20 @@ class BagWriter:
         from mcap.writer import CompressionType, Writer
 
         self._folder = Path(folder)
-        self._folder.mkdir(parents=True)
-        self._file = open(self._folder / MCAP, 'xb')
-        _lock(self._file)
-        self._mcap = Writer(self._file, compression=CompressionType.LZ4)  # quicker than zstd
-        self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
+        if self._folder.exists():
+            raise FileExistsError(f"'{folder}' exists already")
+        # Hidden until it is locked: another planner may delete or recover what is not.
+        hidden = self._folder.with_name(f'.{self._folder.name}')
+        hidden.mkdir(parents=True)
+        try:
+            self._file = open(hidden / MCAP, 'xb')
+            _lock(self._file)
+            self._mcap = Writer(self._file, compression=CompressionType.LZ4)  # quicker than zstd
+            self._mcap.start(profile='ros2', library='vjepa2_planner_ros')
+            os.rename(hidden, self._folder)
+        except OSError:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
         self._channels: dict[Topic, int] = {}
         self._summary = Summary()
 
@@ -90,12 +100,18 @@ class BagWriter:
         self._mcap.finish()
         self._file.flush()
         os.fsync(self._file.fileno())  # metadata.yaml says that all of it is there
-        self._file.close()
         write_metadata(self._folder, self._summary)
+        self._file.close()  # and unlock it, last
 
     def abandon(self) -> None:
         """Leave the bag as it is, readable up to its last message."""
-        self._file.close()
+        with suppress(OSError):  # a full disk has no room for what is still buffered
+            self._file.close()
+
+    def discard(self) -> None:
+        """Remove the bag, which could not be written whole."""
+        self.abandon()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _add(self, topic):
         schema = self._mcap.register_schema(topic.kind, 'ros2msg', topic.definition.encode())
@@ -247,10 +263,14 @@ def recover(folder: str | Path) -> int:
         temporary = folder.with_name(f'.{folder.name}')
         shutil.rmtree(temporary, ignore_errors=True)
         writer, count = BagWriter(temporary), 0
-        for item in read(folder):
-            writer.write(item)
-            count += 1
-        writer.close()
+        try:
+            for item in read(folder):
+                writer.write(item)
+                count += 1
+            writer.close()
+        except BaseException:
+            writer.discard()
+            raise
         for name in (MCAP, METADATA):  # in this order: metadata.yaml says that all is well
             os.replace(temporary / name, folder / name)
         temporary.rmdir()

@@ -26,6 +26,7 @@ class PlanStore:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder).expanduser()
         self._sizes: dict[Path, int] = {}  # of closed recordings [bytes], by path
+        self.stuck: dict[Path, str] = {}  # recordings that cannot be deleted or closed, and why
 
     def new(self, plan_id: bytes) -> Path:
         """Return the folder for a plan that begins now; it does not exist yet."""
@@ -97,8 +98,12 @@ class PlanStore:
         return path
 
     def prune(self, max_plans: int, max_bytes: int) -> list[Path]:
-        """Delete the oldest recordings beyond a count and a size; return what is gone."""
-        plans = self.plans()
+        """
+        Delete the oldest recordings beyond a count and a size; return what is gone.
+
+        One that cannot be deleted is added to stuck, and not counted from then on.
+        """
+        plans = [path for path in self.plans() if path not in self.stuck]
         # A closed recording stays as it is: with many of them a look at each would take long.
         sizes = {path: self._sizes.get(path) or size_of(path) for path in plans}
         self._sizes = {
@@ -111,14 +116,22 @@ class PlanStore:
         for path in plans[:-1]:  # the newest stays, however big it is
             if len(plans) - len(gone) <= max_plans and total <= max_bytes:
                 break
-            if not bag.is_in_use(path):
+            try:
+                if bag.is_in_use(path):
+                    continue
                 shutil.rmtree(path)
-                total -= sizes[path]
-                gone.append(path)
-        return gone
+            except OSError as error:
+                self.stuck[path] = f'{type(error).__name__}: {error}'
+            total -= sizes[path]
+            gone.append(path)
+        return [path for path in gone if path not in self.stuck]
 
     def recover(self) -> list[Path]:
-        """Close the recordings that a killed process left open; return them."""
+        """
+        Close the recordings that a killed process left open; return them.
+
+        One that cannot be closed is added to stuck.
+        """
         recovered = []
         for path in self.plans():
             if not bag.is_complete(path):
@@ -128,9 +141,14 @@ class PlanStore:
                     recovered.append(path)
                 except bag.BagInUse:
                     continue
+                except Exception as error:  # the others are still to be closed
+                    self.stuck[path] = f'{type(error).__name__}: {error}'
         return recovered
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a recording."""
-    return sum(file.stat().st_size for file in path.iterdir())
+    """Return the bytes of a recording, 0 if it is gone or cannot be read."""
+    try:
+        return sum(file.lstat().st_size for file in path.iterdir())
+    except OSError:
+        return 0

@@ -31,7 +31,7 @@ from ..messages.error_codes import ErrorCode
 PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': CompressedImage}
 # The default depth of 10 silently drops messages: feedback of fast plans, and requests of clients
 # that send many goals.
-DEEP = QoSProfile(depth=200)
+DEEP = QoSProfile(depth=2000)
 CANCELING_WITHIN = 5.0  # s
 
 

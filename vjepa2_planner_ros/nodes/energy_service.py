@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 from builtin_interfaces.msg import Time
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from rclpy.node import Node
 from vjepa2_interfaces.srv import ComputeEnergy
 
 from . import parameters
-from .errors import checked, GoalError
+from .errors import answering, checked, GoalError
 from .goal_reader import either_picture, read_camera
 from .observations import Observations
 from .settings import Settings
@@ -32,7 +30,7 @@ class EnergyService:
         node.create_service(
             ComputeEnergy,
             '~/compute_energy',
-            self._answer,
+            answering(node, self._answer),
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
 
@@ -43,10 +41,6 @@ class EnergyService:
             self._compute(request, response)
         except GoalError as error:
             response.error_code, response.error_msg = int(error.code), str(error)
-        except Exception as error:
-            self._node.get_logger().error(traceback.format_exc())
-            response.error_code = int(ErrorCode.UNKNOWN)
-            response.error_msg = f'{type(error).__name__}: {error}'
         return response
 
     def _compute(self, request: ComputeEnergy.Request, response: ComputeEnergy.Response) -> None:

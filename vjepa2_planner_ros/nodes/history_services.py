@@ -9,6 +9,7 @@ from functools import partial
 import math
 import threading
 import time
+import traceback
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse
@@ -16,17 +17,26 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
+from unique_identifier_msgs.msg import UUID
 from vjepa2_interfaces.action import ReplayPlan
+from vjepa2_interfaces.msg import PlanRecord
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 
+from .errors import answering
 from .reporting import Topics
 from ..history import bag
 from ..history.replay import count_iterations, replay
 from ..history.schemas import require_fields
 from ..history.store import PlanNotFound, PlanStore
-from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, TYPES
+from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, type_name, TYPES
+from ..messages.texts import one_line
 
+SLOWEST = 0.01  # times the original speed
 POLL = 0.05  # s between looks for a cancel
+
+
+class Damaged(ValueError):  # noqa: N818
+    """A recording, or a message in it, cannot be read."""
 
 
 class HistoryServices:
@@ -47,7 +57,9 @@ class HistoryServices:
             (GetPlan, '~/get_plan', self._get),
             (DeletePlan, '~/delete_plan', self._delete),
         ):
-            node.create_service(kind, name, partial(self._answer, answer), callback_group=group)
+            node.create_service(
+                kind, name, answering(node, partial(self._answer, answer)), callback_group=group
+            )
         self._server = ActionServer(
             node,
             ReplayPlan,
@@ -77,7 +89,7 @@ class HistoryServices:
             answer(request, response)
             response.success = True
         except (PlanNotFound, bag.BagInUse, ImportError, OSError, ValueError) as error:
-            response.message = str(error)
+            response.message = one_line(str(error))
         return response
 
     def _list(self, request: ListPlans.Request, response: ListPlans.Response) -> None:
@@ -87,8 +99,19 @@ class HistoryServices:
                 items = list(bag.read(path, (RECORD,)))
                 if items:
                     response.plans.append(_message(items[-1]))
+                elif bag.is_complete(path):
+                    raise Damaged(f"'{path.name}' has nothing readable")
+            except Damaged as error:
+                response.plans.append(
+                    PlanRecord(
+                        folder=path.name,
+                        plan_id=UUID(uuid=list(bytes.fromhex(path.name.partition('_')[2]))),
+                        outcome='damaged',
+                        error_msg=one_line(str(error)),
+                    )
+                )
             except (OSError, ValueError) as error:  # it may be older, or just deleted
-                left_out.append(f"'{path.name}': {error}")
+                left_out.append(one_line(f"'{path.name}': {error}"))
         if left_out:
             self._node.get_logger().warning(
                 f'{len(left_out)} recordings are not listed, the first is {left_out[0]}',
@@ -96,9 +119,10 @@ class HistoryServices:
             )
 
     def _get(self, request: GetPlan.Request, response: GetPlan.Response) -> None:
-        for item in bag.read(
-            self._store().find(request.plan), (RECORD, SEARCH, CANDIDATES, *IMAGES)
-        ):
+        path = self._store().find(request.plan)
+        found = False
+        for item in bag.read(path, (RECORD, SEARCH, CANDIDATES, *IMAGES)):
+            found = True
             role, message = item.topic.role, _message(item)
             if role == RECORD:
                 response.record = message
@@ -108,6 +132,8 @@ class HistoryServices:
                 response.candidates.append(message)
             else:
                 setattr(response, role, message)
+        if not found:
+            raise Damaged(f"'{path.name}' has nothing readable")
 
     def _delete(self, request: DeletePlan.Request, response: DeletePlan.Response) -> None:
         response.message = self._store().delete(request.plan).name
@@ -117,7 +143,10 @@ class HistoryServices:
         try:
             self._publish(handle, result)
         except (PlanNotFound, ImportError, OSError, ValueError) as error:
-            result.message = str(error)
+            result.message = one_line(str(error))
+        except Exception as error:
+            self._node.get_logger().error(traceback.format_exc())
+            result.message = f'{type(error).__name__}: {error}'
         if handle.is_cancel_requested:
             result.message = 'cancelled'
             handle.canceled()
@@ -131,12 +160,14 @@ class HistoryServices:
 
     def _publish(self, handle: ServerGoalHandle, result: ReplayPlan.Result) -> None:
         rate = handle.request.rate
-        if not (math.isfinite(rate) and rate >= 0.0):
-            raise ValueError(f'rate = {rate}: allowed: a finite number, 0 or more')
+        if rate and not SLOWEST <= rate < math.inf:
+            raise ValueError(f'rate = {rate}: allowed: {SLOWEST:g} or more, or 0 for 1')
         path = self._store().find(handle.request.plan)
+        clients = self._node.resolve_service_name('~/replay_plan') + '/_action/get_result'
         total = count_iterations(path)
 
         def publish(item: bag.Item) -> None:
+            _require_sound(item)  # subscribers would have to read it
             self._publishers[item.topic.role].publish(item.data)
             if item.topic.role == SEARCH:
                 result.iterations += 1
@@ -150,6 +181,8 @@ class HistoryServices:
                 left = until - time.monotonic()
                 if left <= 0.0:
                     return True
+                if self._node.count_clients(clients) == 0:  # nobody waits for it any more
+                    raise ValueError('the client of the replay is gone')
                 self._closing.wait(min(left, POLL))
             return False
 
@@ -164,6 +197,26 @@ class HistoryServices:
 
 
 def _message(item: bag.Item) -> Any:
-    """Return the ROS message of an Item; ValueError if its definition has changed."""
-    require_fields(item.topic, exact=True)
+    """
+    Return the ROS message of an Item.
+
+    :raise ValueError: its definition has changed.
+    :raise Damaged: its bytes are no such message.
+    """
+    _require_sound(item)
     return deserialize_message(item.data, TYPES[item.topic.role])
+
+
+def _require_sound(item: bag.Item) -> None:
+    """Raise as _message does: what the middleware reads without a look may end the process."""
+    if item.topic.role not in TYPES:
+        raise Damaged(f"topic '{item.topic.name}' has role '{item.topic.role}'")
+    require_fields(item.topic, exact=True)
+    if item.topic.kind != type_name(item.topic.role):
+        raise Damaged(f"topic '{item.topic.name}' holds {item.topic.kind}")
+    try:
+        item.decode()
+    except Exception as error:  # rosbags raises what numpy and struct do
+        raise Damaged(
+            f"a message on '{item.topic.name}' is damaged: {type(error).__name__}: {error}"
+        ) from error

@@ -18,7 +18,7 @@ from torch import Tensor
 from .errors import checked, GoalError
 from .goal_reader import PlanRequest
 from ..messages.error_codes import ErrorCode
-from ..planning.actions import to_command
+from ..planning.actions import AXES, to_command
 from ..planning.config import TrustRegionConfig
 from ..planning.errors import PlanTimeout
 from ..planning.search import energies_in_batches, goal_energy, Plan, plan, SearchIteration
@@ -99,7 +99,12 @@ class LoadedModel:
         )
 
     def _with_dynamics(self, request: PlanRequest) -> Any:
-        """Return the model that knows where actions lead."""
+        """Return the model that knows where actions lead; GoalError if it is another's request."""
+        if (request.hand_camera is None) != (self.world_model.action_dim == len(AXES)):
+            raise GoalError(
+                ErrorCode.MODEL_NOT_FOUND,
+                f"model '{self.world_model.name}' took another one's place meanwhile: ask again",
+            )
         if request.hand_camera is None:
             return self.world_model
         camera = HandCamera(*request.hand_camera)

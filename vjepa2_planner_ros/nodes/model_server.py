@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import math
 import time
-import traceback
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -19,7 +18,7 @@ from vjepa2_interfaces.srv import ListModels, UnloadModel
 
 from . import parameters
 from .action_server import GoalServer
-from .errors import as_goal_errors, checked, GoalError
+from .errors import answering, as_goal_errors, checked, GoalError
 from .goal import Goal
 from .settings import Settings, with_model
 from .worker import Worker
@@ -50,8 +49,12 @@ class ModelServer:
         self._under_way: dict[str, int] = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
-        node.create_service(UnloadModel, '~/unload_model', self._on_unload, callback_group=group)
-        node.create_service(ListModels, '~/list_models', self._on_list, callback_group=group)
+        node.create_service(
+            UnloadModel, '~/unload_model', answering(node, self._on_unload), callback_group=group
+        )
+        node.create_service(
+            ListModels, '~/list_models', answering(node, self._on_list), callback_group=group
+        )
 
     @contextmanager
     def turn(self, goal: Goal, settings: Settings) -> Iterator[None]:
@@ -156,9 +159,6 @@ class ModelServer:
             response.success, response.message = True, f'{name} is unloaded'
         except GoalError as error:
             response.message = str(error)
-        except Exception as error:
-            self._node.get_logger().error(traceback.format_exc())
-            response.message = f'{type(error).__name__}: {error}'
         self._node.get_logger().info(f'unload_model: {response.message}')
         return response
 

@@ -124,7 +124,10 @@ class PlanRecorder:
         )
         self._idle.clear()
         recording = Recording(
-            self, record, path, lambda: store.prune(limits.max_plans, limits.max_size * 10**6)
+            self,
+            record,
+            path,
+            lambda: self._prune(store, limits.max_plans, limits.max_size * 10**6),
         )
         frame, frame_header = request.frames[-1], request.image_header
         recording.put({CURRENT_IMAGE: lambda: to_image(frame, frame_header)}, frame.nbytes)
@@ -197,6 +200,19 @@ class PlanRecorder:
     def _recover(self, store: PlanStore) -> None:
         for path in store.recover():
             self._logger.info(f"Recording '{path.name}' was left open and is closed now")
+        self._tell_of_stuck(store, set())
+
+    def _prune(self, store: PlanStore, max_plans: int, max_bytes: int) -> None:
+        known = set(store.stuck)
+        store.prune(max_plans, max_bytes)
+        self._tell_of_stuck(store, known)
+
+    def _tell_of_stuck(self, store: PlanStore, known: set[Path]) -> None:
+        for path in store.stuck.keys() - known:
+            self._logger.warning(
+                f"Recording '{path.name}' cannot be closed or deleted, and is left as it is: "
+                f'{store.stuck[path]}'
+            )
 
 
 class NoRecording:
@@ -277,14 +293,24 @@ class Recording:
         try:
             self._bag.write(*items)
         except OSError:
-            self._bag.abandon()
-            self._bag = None
+            self._discard()
             raise
 
     def _close(self) -> None:
-        if self._bag is not None:
-            self._bag.close()
+        try:
+            if self._bag is not None:
+                self._bag.close()
+        except OSError:
+            self._discard()
+            raise
+        finally:
             self._prune()
+
+    def _discard(self) -> None:
+        """Leave no folder of a plan that cannot be recorded: a full disk would collect them."""
+        if self._bag is not None:
+            self._bag.discard()
+            self._bag = None
 
 
 def _topic(node: Node, role: str) -> Topic:

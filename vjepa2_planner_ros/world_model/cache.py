@@ -47,8 +47,13 @@ def find_weights(
     :raise WeightsNotFoundError: there is none; the text says how to get it.
     """
     path = Path(checkpoint) if checkpoint else spec.weights or cached_path(spec, cache)
-    if path is not None and path.is_file():
-        return path
+    try:
+        if path is not None and path.is_file():
+            return path
+    except (OSError, ValueError) as error:  # too long, or a null byte
+        raise WeightsNotFoundError(
+            f'checkpoint = {str(path)!a:.100}: allowed: the path of a file; {type(error).__name__}'
+        ) from error
     if checkpoint or path is None or not spec.url:
         raise WeightsNotFoundError(f"model '{spec.name}' has no weights at {path}")
     raise WeightsNotFoundError(

@@ -12,10 +12,10 @@ only the tensors of the model are ever read.
 from __future__ import annotations
 
 from collections.abc import Callable
-import ctypes
-import mmap
+import os
 from pathlib import Path
-import sys
+from typing import BinaryIO
+import zipfile
 
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -25,6 +25,7 @@ from torch import nn, Tensor
 from .errors import ModelLoadError, WeightsNotFoundError
 
 PARTS = ('encoder', 'predictor')
+MAX_PICKLE = 64 * 10**6  # bytes of a checkpoint without its tensors; Meta's have under 1 MB
 
 Entries = dict[str, tuple[str, ...]]  # names of each part in Meta's files
 StateDict = dict[str, Tensor]
@@ -66,6 +67,7 @@ def _read_safetensors(path: Path, entries: Entries) -> dict[str, StateDict]:
 
 def _read_meta(path: Path, entries: Entries) -> dict[str, StateDict]:
     try:
+        _require_small(path)
         content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except Exception as error:  # torch raises many types for foreign and truncated files
         raise ModelLoadError(
@@ -85,6 +87,19 @@ def _read_meta(path: Path, entries: Entries) -> dict[str, StateDict]:
         }
     parts['encoder'].pop('pos_embed', None)  # RoPE models carry one but do not use it
     return parts
+
+
+def _require_small(path: Path) -> None:
+    """Raise ValueError if a zip file unpacks to more than torch ever writes."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f'{member.filename!a:.100} is compressed: allowed: stored')
+            if member.filename.endswith('.pkl') and member.file_size > MAX_PICKLE:
+                raise ValueError(
+                    f'{member.filename!a:.100} has {member.file_size} bytes: '
+                    f'allowed: up to {MAX_PICKLE}'
+                )
 
 
 def check_fits(module: nn.Module, state_dict: StateDict, part: str, path: Path) -> None:
@@ -117,40 +132,74 @@ def load_into(
     device: torch.device,
     dtype: torch.dtype,
     on_bytes: Callable[[int], None],
+    file: BinaryIO,
 ) -> None:
     """
     Give a module on the meta device the tensors of a memory-mapped state dict that fits it.
 
-    Tensors are copied and cast one by one, and the pages of the file behind each are released: the
-    host holds little more than the module itself, and nothing of it for a module on a GPU.
+    Tensors are read and cast one by one: the host holds little more than the module itself, and
+    nothing of it for a module on a GPU. They are read from the file and not from its mapping, in
+    which a file that is cut off meanwhile would end the process.
 
     :param on_bytes: called with the bytes of the file that each tensor took.
+    :param file: the open file of the state dict.
+    :raise ModelLoadError: it is another file than the mapped one, or shorter.
     """
     loaded = {}
     for key in module.state_dict():
         source = state_dict[key]
         loaded[key] = torch.empty(source.shape, dtype=dtype, device=device)
-        loaded[key].copy_(source)
-        _release_pages(source)
+        loaded[key].copy_(_read_tensor(source, file))
         on_bytes(source.nbytes)
     module.load_state_dict(loaded, assign=True)
 
 
-def _release_pages(tensor: Tensor) -> None:
-    """
-    Tell the kernel that the pages of a memory-mapped tensor are not needed any more.
+def _read_tensor(tensor: Tensor, file: BinaryIO) -> Tensor:
+    """Return a copy of a memory-mapped tensor, read from its file."""
+    place = _place_in_file(tensor.untyped_storage().data_ptr())
+    if place is None:  # not Linux
+        return tensor
+    if place[1] != os.fstat(file.fileno()).st_ino:
+        raise changed(file)
+    if tensor.is_contiguous():
+        first, size = int(tensor.storage_offset()) * tensor.itemsize, tensor.nbytes
+    else:
+        first, size = 0, tensor.untyped_storage().nbytes()
+    content = torch.empty(size, dtype=torch.uint8)
+    file.seek(place[0] + first)
+    if file.readinto(content.numpy()) != size:  # type: ignore[attr-defined]
+        raise changed(file)
+    flat = content.view(tensor.dtype)
+    if tensor.is_contiguous():
+        return flat.view(tensor.shape)
+    return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
-    They would count as memory of this process until the whole file is unmapped. Only whole pages
-    inside the tensor are named; should one be needed again it comes from the file.
-    """
-    if sys.platform == 'linux' and tensor.is_contiguous():
-        page = mmap.PAGESIZE
-        begin = -(-tensor.data_ptr() // page) * page
-        size = (tensor.data_ptr() + tensor.nbytes - begin) // page * page
-        if size > 0:
-            ctypes.CDLL(None).madvise(
-                ctypes.c_void_p(begin), ctypes.c_size_t(size), mmap.MADV_DONTNEED
-            )
+
+def _place_in_file(address: int) -> tuple[int, int] | None:
+    """Return (offset, inode) of the file that is mapped to an address; None if there is none."""
+    try:
+        with open('/proc/self/maps') as maps:
+            for line in maps:
+                span, _, offset, _, inode = line.split()[:5]
+                begin, end = (int(number, 16) for number in span.split('-'))
+                if begin <= address < end and int(inode):
+                    return address - begin + int(offset, 16), int(inode)
+    except OSError:
+        pass
+    return None
+
+
+def changed(file: BinaryIO) -> ModelLoadError:
+    """Return the error of a file that is written while it is read."""
+    return ModelLoadError(
+        f'{file.name} changed while it was being loaded: load it again when it is written whole'
+    )
+
+
+def version(file: BinaryIO) -> tuple[int, int]:
+    """Return what is another after an open file was written to."""
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def write_safetensors(

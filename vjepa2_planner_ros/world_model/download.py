@@ -11,10 +11,13 @@ there, and only with the same version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
+import errno
 import fcntl
+from functools import partial
 import hashlib
 from http.client import HTTPException, HTTPResponse
 import json
@@ -34,6 +37,8 @@ from .errors import DownloadError
 CHUNK = 1 << 20
 # HTTP statuses of a server that may answer later (RFC 9110, RFC 6585)
 PASSING_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+
+VALIDATOR = re.compile(r'[ -~]{1,1000}')  # of one line: it is sent as a header
 
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 CheckStop = Callable[[], None]  # what it raises ends the work
@@ -113,7 +118,7 @@ def download(
 @contextmanager
 def _opened(transfer: _Transfer) -> Iterator[BinaryIO]:
     """Open the partial file for this process alone."""
-    with open(transfer.partial, 'a+b') as file:
+    with open(transfer.partial, 'a+b', opener=_own_file) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             same = os.path.samestat(os.fstat(file.fileno()), transfer.partial.stat())
@@ -129,6 +134,16 @@ def _opened(transfer: _Transfer) -> Iterator[BinaryIO]:
                 transfer.notes.unlink(missing_ok=True)
 
 
+def _own_file(path: str, flags: int) -> int:
+    """Open a file, not what a symbolic link leads to: that belongs to somebody else."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DownloadError(f'{path} is a symbolic link: delete it and try again') from error
+
+
 def _run_check(check: Callable[[Path, str], None], file: BinaryIO, transfer: _Transfer) -> None:
     try:
         check(transfer.partial, transfer.digest.hexdigest())
@@ -142,7 +157,11 @@ def _resume(file: BinaryIO, transfer: _Transfer) -> None:
     size = os.fstat(file.fileno()).st_size
     try:
         notes = json.loads(transfer.notes.read_text())
-        usable = notes['url'] == transfer.url and notes['validator'] and size <= notes['size']
+        usable = (
+            notes['url'] == transfer.url
+            and VALIDATOR.fullmatch(notes['validator'])
+            and size <= notes['size']
+        )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         usable = False
     if not usable or not size:
@@ -214,7 +233,10 @@ def _connect(file: BinaryIO, transfer: _Transfer) -> HTTPResponse:
     if size and transfer.version['validator']:
         headers |= {'Range': f'bytes={size}-', 'If-Range': transfer.version['validator']}
     try:
-        return urlopen(Request(transfer.url, headers=headers), timeout=transfer.timeout)
+        return _unless_stopped(
+            partial(urlopen, Request(transfer.url, headers=headers), timeout=transfer.timeout),
+            transfer.check_stop,
+        )
     except HTTPError as error:
         error.close()
         if error.code == 416:  # what is here does not belong to what is there
@@ -230,12 +252,42 @@ def _connect(file: BinaryIO, transfer: _Transfer) -> HTTPResponse:
         raise _Broken(f'no connection to the server: {getattr(error, "reason", error)}') from error
 
 
+def _unless_stopped(connect: Callable[[], HTTPResponse], check_stop: CheckStop) -> HTTPResponse:
+    """Return connect(), or raise what check_stop() does: a server may say nothing for long."""
+    future: Future[HTTPResponse] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(connect())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while True:
+        wait([future], 0.2)
+        if future.done():
+            return future.result()
+        try:
+            check_stop()
+        except BaseException:  # the response is closed when it comes
+            future.add_done_callback(_close)
+            raise
+
+
+def _close(done: Future[HTTPResponse]) -> None:
+    if done.exception() is None:
+        done.result().close()
+
+
 def _begin(file: BinaryIO, transfer: _Transfer, response: HTTPResponse) -> tuple[int, int]:
     """Make the file fit what a response begins with; return the bytes there and in all."""
     size = os.fstat(file.fileno()).st_size
     if response.status == 206:
-        match = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', response.headers['Content-Range'] or '')
-        if not match or (int(match[1]), int(match[2])) != (size, transfer.version['size']):
+        match = re.fullmatch(
+            r'bytes (\d{1,19})-\d+/(\d{1,19})', response.headers['Content-Range'] or ''
+        )
+        # Without a version nothing was asked for but the whole file.
+        if not match or (int(match[1]), int(match[2])) != (size, transfer.version.get('size')):
             _start_over(file, transfer)
             raise _Broken(
                 f'asked for bytes from {size}, the server sent Content-Range '
@@ -245,7 +297,7 @@ def _begin(file: BinaryIO, transfer: _Transfer, response: HTTPResponse) -> tuple
         _start_over(file, transfer)
         size = 0
         length = response.headers['Content-Length'] or ''
-        if not re.fullmatch(r'[1-9]\d*', length):
+        if not re.fullmatch(r'[1-9]\d{0,18}', length):
             raise DownloadError(
                 f"{transfer.url}: Content-Length is '{length}': without it a "
                 'half file cannot be told from a whole one'
@@ -262,7 +314,8 @@ def _begin(file: BinaryIO, transfer: _Transfer, response: HTTPResponse) -> tuple
             f'{transfer.path.parent} has {free / 1e9:.2f} GB free; '
             f'{transfer.path.name} needs {(total - size) / 1e9:.2f} GB more'
         )
-    transfer.notes.write_text(json.dumps(transfer.version))
+    with open(transfer.notes, 'w', opener=_own_file) as notes:
+        json.dump(transfer.version, notes)
     return size, total
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -14,7 +15,7 @@ from .cache import cached_path, find_weights, verify
 from .catalogue import model_spec, ModelSpec
 from .devices import free_memory, pick_device, pick_dtype
 from .download import CheckStop, Progress
-from .errors import ModelMemoryError
+from .errors import ModelLoadError, ModelMemoryError
 from .model import VJepa2WorldModel
 from .networks import ActionConditionedPredictor, VisionTransformer
 
@@ -50,6 +51,26 @@ def load_world_model(
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
     path = find_weights(spec, checkpoint, cache)
+    try:
+        file = open(path, 'rb')
+    except OSError as error:
+        raise ModelLoadError(f'{path} cannot be read: {error}') from error
+    with file:
+        return _load(spec, path, file, torch_device, torch_dtype, cache, progress, check_stop)
+
+
+def _load(
+    spec: ModelSpec,
+    path: Path,
+    file: BinaryIO,
+    torch_device: torch.device,
+    torch_dtype: torch.dtype,
+    cache: str | Path | None,
+    progress: Progress | None,
+    check_stop: CheckStop,
+) -> VJepa2WorldModel:
+    """Load a model from an open file and its path; see load_world_model."""
+    version = checkpoints.version(file)
     parts = checkpoints.read_checkpoint(path, spec.checkpoint_entries)
     networks = build_networks(spec, device='meta')
     modules = {part: net for part, net in zip(checkpoints.PARTS, networks) if net is not None}
@@ -60,7 +81,7 @@ def load_world_model(
     needed, free = weights_bytes(spec, torch_dtype), free_memory(torch_device)
     if needed > free:
         raise ModelMemoryError(
-            f"model '{name}' takes {needed / 1e9:.2f} GB in {torch_dtype}; "
+            f"model '{spec.name}' takes {needed / 1e9:.2f} GB in {torch_dtype}; "
             f'{torch_device} has {free / 1e9:.2f} GB free'
         )
     done = 0
@@ -74,7 +95,9 @@ def load_world_model(
         check_stop()
 
     for part, state_dict in parts.items():
-        checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes)
+        checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes, file)
+    if checkpoints.version(file) != version:
+        raise checkpoints.changed(file)
     model = VJepa2WorldModel(spec, *networks)
     if torch_device.type == 'cuda':
         from .acceleration import accelerate  # not needed elsewhere
