@@ -8,6 +8,7 @@ from array import array
 import io
 
 import cv2
+from cv_bridge import CvBridge
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
@@ -16,14 +17,14 @@ from std_msgs.msg import Header
 
 from ..planning.config import require
 
-# Encoding: bytes of a pixel in a row, OpenCV's conversion to RGB. OpenCV names a Bayer pattern by
-# its second row, sensor_msgs by its first.
+# Encoding: bytes of a pixel in a row, and OpenCV's conversion to RGB of those that not every
+# cv_bridge converts. OpenCV names a Bayer pattern by its second row, sensor_msgs by its first.
 ENCODINGS: dict[str, tuple[int, int | None]] = {
     'rgb8': (3, None),
-    'bgr8': (3, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, cv2.COLOR_GRAY2RGB),
+    'bgr8': (3, None),
+    'rgba8': (4, None),
+    'bgra8': (4, None),
+    'mono8': (1, None),
     'mono16': (2, cv2.COLOR_GRAY2RGB),
     'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
     'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
@@ -91,7 +92,14 @@ def to_rgb(image: Image, field: str = 'image') -> NDArray[np.uint8]:
         # Rounded as cv_bridge does.
         pixels = cv2.convertScaleAbs(deep, alpha=255.0 / 65535.0).astype(np.uint8)[..., None]
     if conversion is None:
-        return np.array(pixels, order='C')
+        packed = Image(
+            height=image.height,
+            width=image.width,
+            encoding=encoding,
+            step=image.width * size,  # cv_bridge ignores padding
+            data=array('B', pixels.tobytes()),
+        )
+        return np.array(CvBridge().imgmsg_to_cv2(packed, 'rgb8'), order='C')
     try:
         return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion), np.uint8)
     except cv2.error as error:
