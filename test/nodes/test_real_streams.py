@@ -276,15 +276,12 @@ def test_diagnostics_name_an_encoding_that_changed(watched):
 
 @pytest.mark.case(58)
 def test_diagnostics_name_a_folder_that_cannot_be_written(watched, tmp_path):
-    (tmp_path / 'file').touch()
     robot, says = watched()
-    folder = str(tmp_path / 'new')
-    robot.planner.set_parameters([Parameter('history.folder', value=folder)])
+    folder = tmp_path / 'new'
+    robot.planner.set_parameters([Parameter('history.folder', value=str(folder))])
     with sent(50, poses_of(robot), gripper_of(robot)):
         says('ready', level=DiagnosticStatus.OK)
-        robot.planner.set_parameters(
-            [Parameter('history.folder', value=str(tmp_path / 'file' / 'plans'))]
-        )
+        folder.touch()  # a file where the folder is to be
         says('history.folder', 'plans are not recorded')
 
 
