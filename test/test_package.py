@@ -87,6 +87,7 @@ def test_every_command_leads_to_a_function(command, module, function):
 @pytest.mark.parametrize(
     'command', [row[0] for row in console_scripts() if not row[0].endswith('_node')]
 )
+@pytest.mark.slow
 def test_a_command_explains_itself(command):
     done = subprocess.run(
         [ROOT / 'scripts/run', command, '--help'], capture_output=True, text=True, timeout=60

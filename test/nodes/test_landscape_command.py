@@ -47,6 +47,7 @@ def test_writes_picture_and_numbers_and_prints_where_it_is_lowest(command, goal_
     assert [float(lowest[2]), float(lowest[8])] == pytest.approx([x[best[0]], gripper[best[1]]])
 
 
+@pytest.mark.slow
 def test_the_last_plan(command, robot):
     result = robot.plan()
     output, errors = command('--last', '--resolution', '3', '3').communicate(timeout=60)

@@ -40,6 +40,8 @@ from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import build_networks, load_world_model, MODELS, ModelSpec
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
+pytestmark = pytest.mark.slow  # processes, or whole models
+
 FIRST = ModelSpec(
     name='first',
     encoder=EncoderSize(48, 2, 2, 96),
@@ -417,7 +419,6 @@ def test_unloaded_model_is_loaded_again_by_the_next_goal(operator):
 
 
 @pytest.mark.case(66)
-@pytest.mark.slow
 def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, monkeypatch):
     encoder, predictor = build_networks(BIG)
     torch.save(meta_content(encoder.state_dict(), predictor.state_dict()), tmp_path / 'big.pt')

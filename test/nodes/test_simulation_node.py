@@ -27,6 +27,8 @@ from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 import yaml
 
+pytestmark = pytest.mark.slow  # processes, or whole models
+
 CONFIG = Path(__file__).resolve().parent.parent.parent / 'config'
 SEED = 2_000_005
 SIZE = 96

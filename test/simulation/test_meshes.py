@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from vjepa2_planner_ros.simulation import meshes
 
+pytestmark = pytest.mark.slow  # meshes are made
+
 
 def grid(count):
     """Return a flat square of edge 1 as count x count quads, two triangles each."""
@@ -46,7 +48,6 @@ def fresh(tmp_path_factory):
         yield folder / 'vjepa2_planner_ros', meshes.panda_meshes()
 
 
-@pytest.mark.slow
 def test_cache_gives_the_same_meshes(fresh, monkeypatch):
     folder, made = fresh
     # Where the wheel could not be read any more, only the cache can answer.

@@ -137,6 +137,7 @@ def test_picture_is_a_function_of_seed_and_pose(sim):
     np.testing.assert_array_equal(sim.render(), at_once)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_in_another_process(sim):
     sim.reset(11)
     here = hashlib.sha256(sim.render().tobytes()).hexdigest()
@@ -296,6 +297,7 @@ def test_value_that_cannot_render_is_named_when_a_picture_is_asked_for(name):
 
 
 @pytest.mark.parametrize('name', ('egl', 'osmesa'))
+@pytest.mark.slow
 def test_missing_library_is_no_traceback_but_what_to_install(name):
     text = rendered(BROKEN, MUJOCO_GL=name)
     assert text.startswith(f"refused rendering failed: MUJOCO_GL = '{name}': allowed")
@@ -303,6 +305,7 @@ def test_missing_library_is_no_traceback_but_what_to_install(name):
     assert 'apt-get install -y libosmesa6' in rendered(BROKEN)
 
 
+@pytest.mark.slow
 def test_mujoco_imported_first_works_or_says_what_to_set():
     text = rendered('import mujoco')
     assert text.startswith("refused rendering failed: MUJOCO_GL = '': allowed")
