@@ -159,8 +159,9 @@ def test_nothing_is_recorded_unless_asked_for(robot, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_costs_no_plan(robot, tmp_path):
-    (tmp_path / 'file').write_text('')
-    robot.planner.set_parameters([Parameter('history.folder', value=str(tmp_path / 'file'))])
+    folder = tmp_path / 'new'
+    robot.planner.set_parameters([Parameter('history.folder', value=str(folder))])
+    folder.write_text('')  # a file where the folder is to be; when it is set, one is refused
     result = robot.plan(iterations=9)
     eventually(lambda: robot.logged('A plan is not recorded: NotADirectoryError'))
     assert np.allclose(result.command[:3], (GOAL - START)[:3], atol=5e-3)
