@@ -221,6 +221,7 @@ def test_inactive_planner_rejects_and_works_again(make_robot):
     assert np.isfinite(robot.plan().command).all()
 
 
+@pytest.mark.slow
 def test_no_server_is_a_code_too(context):
     node = rclpy.create_node(
         'lonely', context=context, namespace='/nowhere', use_global_arguments=False

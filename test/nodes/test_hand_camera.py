@@ -111,6 +111,7 @@ def test_camera_that_is_not_on_the_hand(make_hand):
     assert 'camera.main.mount = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]' in failure.message
 
 
+@pytest.mark.slow
 def test_missing_and_useless_camera_info(make_hand):
     robot = make_hand(camera__main__mount=MOUNT)
     failure = failure_of(robot)

@@ -59,6 +59,7 @@ def test_prints_iterations_and_the_command(run, goal_file):
     assert ' m\n' in output and ' rad\n' in output and 'confidence' in output
 
 
+@pytest.mark.slow
 def test_plans_in_a_row_are_each_from_the_newest_frame(run, goal_file):
     output = run('--goal', goal_file, options='--plans 5 --optimizer trust_region --seed 3')
     _, *lines, summary = output.splitlines()
@@ -73,6 +74,7 @@ def test_plans_in_a_row_are_each_from_the_newest_frame(run, goal_file):
     assert float(summary.split()[0]) > 0.0
 
 
+@pytest.mark.slow
 def test_follow_draws_one_chart_where_there_is_no_terminal(run, goal_file):
     output = run('--goal', goal_file, options='--iterations 9 --samples 150 --follow')
     assert output.count('iteration 9 / 9') == 1 and '\x1b' not in output

@@ -80,6 +80,7 @@ def gripper_of(robot, position=0.03, name=FINGER):
 
 
 @pytest.mark.parametrize('rate', [500, 1000])
+@pytest.mark.slow
 def test_arm_and_gripper_on_one_topic(make_robot, rate):
     robot = make_robot(sending=['image'], image_timeout=5.0, max_skew=1.0, gripper__max_age=1.0)
     stamps, positions = set(), iter(np.linspace(0.0, 0.04, 100000))
@@ -204,6 +205,7 @@ def fails(robot):
 
 
 @pytest.mark.case(58)
+@pytest.mark.slow
 def test_diagnostics_say_what_is_wrong_with_a_state(watched):
     robot, says = watched(max_skew=0.5, max_state_age=5.0)
     with sent(50, poses_of(robot), gripper_of(robot)):
@@ -238,6 +240,7 @@ def test_diagnostics_name_the_half_that_is_missing(watched):
 
 
 @pytest.mark.case(58)
+@pytest.mark.slow
 def test_diagnostics_name_a_wrong_type(watched):
     robot, says = watched(camera__main__topic='/of_another_type')
     robot.sending = set()
@@ -260,6 +263,7 @@ def test_diagnostics_name_a_wrong_type(watched):
 
 
 @pytest.mark.case(58)
+@pytest.mark.slow
 def test_diagnostics_name_an_encoding_that_changed(watched):
     robot, says = watched(max_image_age=0.5)
     with sent(50, poses_of(robot), gripper_of(robot)):
