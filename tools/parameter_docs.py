@@ -63,16 +63,7 @@ def yaml_text():
             f'{_indent(level)}{group}:' for level, group in enumerate(groups) if level >= shared
         ]
         indent, above = _indent(len(groups)), groups
-        comment = ' '.join(
-            part
-            for part in (
-                row.metadata['text'],
-                _unit(row),
-                _allowed(row),
-                'At start only.' if row.metadata['read_only'] else '',
-            )
-            if part
-        )
+        comment = _comment(row, 'At start only.')
         lines += textwrap.wrap(
             comment, WIDTH, initial_indent=f'{indent}# ', subsequent_indent=f'{indent}# '
         )
@@ -84,16 +75,7 @@ def markdown_text():
     """Return the content of docs/parameters.md."""
     lines = ['| parameter | type | default | |', '|---|---|---|---|']
     for name, row in rows('NAME'):
-        text = ' '.join(
-            part
-            for part in (
-                row.metadata['text'],
-                _unit(row),
-                _allowed(row),
-                '*At start only.*' if row.metadata['read_only'] else '',
-            )
-            if part
-        )
+        text = _comment(row, '*At start only.*')
         lines.append(f'| `{name}` | {_type(row)} | `{_default(row)}` | {text} |')
     return PAGE + '\n'.join(lines) + '\n'
 
@@ -106,6 +88,12 @@ def main():
 
 def _indent(level):
     return '    ' + '  ' * level
+
+
+def _comment(row, at_start):
+    """Return what a parameter is and may be; at_start is added if it is set at start only."""
+    last = at_start if row.metadata['read_only'] else ''
+    return ' '.join(filter(None, (row.metadata['text'], _unit(row), _allowed(row), last)))
 
 
 def _unit(row):

@@ -100,12 +100,6 @@ def read(node: Node, changed: list[Parameter] | tuple[()] = ()) -> Settings:
     return Settings(**values[''], **made)
 
 
-def _overrides(node: Node) -> dict[str, Any]:
-    """Return what the node was started with, lists as lists."""
-    values = {name: item.value for name, item in node._parameter_overrides.items()}
-    return {name: list(v) if isinstance(v, (array, tuple)) else v for name, v in values.items()}
-
-
 def _as_in(row: Field[Any], value: Any) -> Any:
     return tuple(value) if isinstance(row.default, tuple) else value
 

@@ -140,13 +140,11 @@ def plan(
                 )
             )
 
-    if clock.has_a_plan:
-        evaluate.check = check_stop  # it is late; the last few candidates make it a plan
+    clock.answering = True
     found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
     progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
     agreement = _agreement(evaluated, config.elites / config.samples)
-    if not clock.has_a_plan:
-        clock.check()  # the final evaluation takes time too
+    clock.check()  # the final evaluation takes time too
     # Exactly inside the bounds, which float32 rounds; adding 0 makes -0.0 a 0.
     limits = np.array(config.bounds_for(world_model.action_bounds))
     return Plan(
@@ -206,7 +204,7 @@ class _Evaluator:
     ):
         self._world_model, self._axes = world_model, axes
         self._context, self._states, self._goal = context, states, goal
-        self.check = check
+        self._check = check
 
     def energies(self, actions: Tensor) -> Tensor:
         """Return the energies [S] of actions [S, H, A]; inf where they are not finite."""
@@ -216,7 +214,7 @@ class _Evaluator:
         """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
         energies, kept = [], []
         for batch in _all_axes(actions, self._axes).split(BATCH):
-            self.check()
+            self._check()
             misses = self._world_model.rollout(self._context, self._states, batch) - self._goal
             energies.append(_energy(misses).cpu())
             if keep_misses:
@@ -232,6 +230,7 @@ class _Clock:
         self._config, self._check_stop = config, check_stop
         self._began = perf_counter()
         self.done = 0  # iterations
+        self.answering = False  # the search is over: a few candidates more make it a plan
 
     @property
     def has_a_plan(self) -> bool:
@@ -242,7 +241,9 @@ class _Clock:
         """Raise what check_stop raises, or PlanTimeout after the time limit."""
         self._check_stop()
         limit = self._config.time_limit
-        if limit is not None and perf_counter() - self._began > limit:
+        if limit is None or (self.answering and self.has_a_plan):
+            return
+        if perf_counter() - self._began > limit:
             raise PlanTimeout(limit, self.done, self._config.iterations)
 
     def goes_on(self) -> bool:
