@@ -282,10 +282,11 @@ def test_a_killed_planner_leaves_its_recordings(doomed, tmp_path, make_robot):
     client.plan_async(
         ToyWorldModel.picture(GOAL), optimizer='cem', samples=16384, iterations=100, **fields
     )
-    eventually(lambda: any(map(iterations_written, sorted(folder.iterdir())[1:])))
+    # Hidden is a recording that is not locked yet.
+    eventually(lambda: any(map(iterations_written, sorted(folder.glob('[!.]*'))[1:])))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    first, last = sorted(folder.iterdir())
+    first, last = sorted(folder.glob('[!.]*'))
     assert load(first).record.outcome == 'succeeded'
     assert bytes(load(first).record.plan_id.uuid) == whole.plan_id
     assert not (last / 'metadata.yaml').exists()

@@ -146,26 +146,31 @@ def load_into(
     :raise ModelLoadError: it is another file than the mapped one, or shorter.
     """
     loaded = {}
+    # One for all tensors: the host's heap would be left with holes between them.
+    buffer = torch.empty(max(map(_bytes_in_file, state_dict.values())), dtype=torch.uint8)
     for key in module.state_dict():
         source = state_dict[key]
         loaded[key] = torch.empty(source.shape, dtype=dtype, device=device)
-        loaded[key].copy_(_read_tensor(source, file))
+        loaded[key].copy_(_read_tensor(source, file, buffer))
         on_bytes(source.nbytes)
     module.load_state_dict(loaded, assign=True)
 
 
-def _read_tensor(tensor: Tensor, file: BinaryIO) -> Tensor:
-    """Return a copy of a memory-mapped tensor, read from its file."""
+def _bytes_in_file(tensor: Tensor) -> int:
+    """Return how much is read of a file for a tensor: all of its storage if it has gaps."""
+    return tensor.nbytes if tensor.is_contiguous() else tensor.untyped_storage().nbytes()
+
+
+def _read_tensor(tensor: Tensor, file: BinaryIO, buffer: Tensor) -> Tensor:
+    """Return a memory-mapped tensor as read from its file into a buffer."""
     place = _place_in_file(tensor.untyped_storage().data_ptr())
     if place is None:  # not Linux
         return tensor
     if place[1] != os.fstat(file.fileno()).st_ino:
         raise changed(file)
-    if tensor.is_contiguous():
-        first, size = int(tensor.storage_offset()) * tensor.itemsize, tensor.nbytes
-    else:
-        first, size = 0, tensor.untyped_storage().nbytes()
-    content = torch.empty(size, dtype=torch.uint8)
+    size = _bytes_in_file(tensor)
+    first = int(tensor.storage_offset()) * tensor.itemsize if tensor.is_contiguous() else 0
+    content = buffer[:size]
     file.seek(place[0] + first)
     if file.readinto(content.numpy()) != size:  # type: ignore[attr-defined]
         raise changed(file)
