@@ -89,6 +89,7 @@ action/PlanAction_Goal
     search vjepa2_interfaces/SearchSettings
     use_seed boolean
     seed uint64
+    run_id unique_identifier_msgs/UUID
     time_allowance builtin_interfaces/Duration
     best_effort boolean
 action/PlanAction_Result
@@ -137,6 +138,58 @@ action/PlanAction_Feedback
     LOADING_MODEL=1
     ENCODING=2
     OPTIMIZING=3
+action/ReachGoal_Goal
+    sub_goals sequence<vjepa2_interfaces/SubGoal>
+    camera string
+    model string
+    search vjepa2_interfaces/SearchSettings
+    max_steps uint32
+    time_allowance builtin_interfaces/Duration
+    dry_run boolean
+action/ReachGoal_Result
+    outcome uint8
+    reason uint8
+    error_code uint16
+    error_msg string
+    steps uint32
+    sub_goals_done uint32
+    limited_steps uint32
+    energies sequence<double>
+    run_id unique_identifier_msgs/UUID
+    run_time builtin_interfaces/Duration
+    REACHED=1
+    NOT_REACHED=2
+    STOPPED=3
+    FAILED=4
+    SETTLED=1
+    DRY_RUN=20
+    NO_PROGRESS=21
+    UNSURE=22
+    STEP_LIMIT=23
+    TIME_LIMIT=24
+    DISARMED=40
+    STOP_CALLED=41
+    DEAD_MAN_RELEASED=42
+    NOT_CONFIRMED=43
+    CANCELLED=44
+    PREEMPTED=45
+    DEACTIVATED=46
+    INVALID_GOAL=60
+    PLANNER_ERROR=61
+    STALE_INPUT=62
+    WORKSPACE=63
+    NOT_FOLLOWING=64
+    SURPRISE=65
+    OTHER_PUBLISHER=66
+    INTERNAL_ERROR=67
+action/ReachGoal_Feedback
+    phase uint8
+    step vjepa2_interfaces/ReachStep
+    WAITING=1
+    PLANNING=2
+    CONFIRMING=3
+    MOVING=4
+    SETTLING=5
 action/ReplayPlan_Goal
     plan string
     rate double
@@ -147,35 +200,6 @@ action/ReplayPlan_Result
 action/ReplayPlan_Feedback
     iteration uint32
     iterations_total uint32
-msg/SearchCandidates
-    plan_id unique_identifier_msgs/UUID
-    iteration uint32
-    samples uint32
-    horizon uint32
-    actions sequence<float>
-    energies sequence<float>
-    elites sequence<uint32>
-msg/SearchIteration
-    header std_msgs/Header
-    plan_id unique_identifier_msgs/UUID
-    iteration uint32
-    iterations_total uint32
-    energy_min double
-    energy_best double
-    energy_elite_mean double
-    energy_elite_std double
-    energy_mean double
-    energy_max double
-    elapsed double
-    mean double[7]
-    std double[7]
-    energies sequence<float>
-msg/SearchSettings
-    optimizer string
-    samples uint32
-    iterations uint32
-    elite_fraction double
-    horizon uint32
 msg/EndEffectorCommand
     header std_msgs/Header
     translation geometry_msgs/Vector3
@@ -226,6 +250,7 @@ msg/ModelInfo
 msg/PlanRecord
     header std_msgs/Header
     plan_id unique_identifier_msgs/UUID
+    run_id unique_identifier_msgs/UUID
     folder string
     outcome string
     error_code uint16
@@ -248,6 +273,73 @@ msg/PlanRecord
     encoding_time builtin_interfaces/Duration
     optimization_time builtin_interfaces/Duration
     dropped uint32
+msg/ReachStep
+    header std_msgs/Header
+    sub_goal uint32
+    step uint32
+    energy double
+    predicted_energy double
+    confidence double
+    surprise double
+    command double[7]
+    limited_command double[7]
+    limits sequence<string>
+    target_pose geometry_msgs/PoseStamped
+    target_gripper double
+    run_id unique_identifier_msgs/UUID
+    plan_id unique_identifier_msgs/UUID
+    planning_time builtin_interfaces/Duration
+msg/RunRecord
+    header std_msgs/Header
+    run_id unique_identifier_msgs/UUID
+    folder string
+    outcome uint8
+    reason uint8
+    error_code uint16
+    error_msg string
+    model string
+    camera string
+    settings sequence<diagnostic_msgs/KeyValue>
+    sub_goals uint32
+    sub_goals_done uint32
+    dry_run boolean
+    steps sequence<vjepa2_interfaces/ReachStep>
+    run_time builtin_interfaces/Duration
+msg/SearchCandidates
+    plan_id unique_identifier_msgs/UUID
+    iteration uint32
+    samples uint32
+    horizon uint32
+    actions sequence<float>
+    energies sequence<float>
+    elites sequence<uint32>
+msg/SearchIteration
+    header std_msgs/Header
+    plan_id unique_identifier_msgs/UUID
+    iteration uint32
+    iterations_total uint32
+    energy_min double
+    energy_best double
+    energy_elite_mean double
+    energy_elite_std double
+    energy_mean double
+    energy_max double
+    elapsed double
+    mean double[7]
+    std double[7]
+    energies sequence<float>
+msg/SearchSettings
+    optimizer string
+    samples uint32
+    iterations uint32
+    elite_fraction double
+    horizon uint32
+msg/SubGoal
+    image sensor_msgs/Image
+    image_compressed sensor_msgs/CompressedImage
+    max_steps uint32
+    set_gripper boolean
+    gripper double
 srv/ComputeEnergy_Request
     goal_image sensor_msgs/Image
     goal_image_compressed sensor_msgs/CompressedImage

@@ -159,8 +159,8 @@ MIDDLE = CORE | {'messages', 'history'}
 ROOMS = {
     'world_model': set(),
     'simulation': set(),
-    'control': set(),
     'planning': {'world_model'},
+    'control': {'planning'},
     'learning': {'planning', 'world_model', 'control', 'simulation', 'messages'},
     'messages': {'planning', 'world_model'},
     'history': {'messages', 'planning'},

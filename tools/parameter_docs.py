@@ -1,7 +1,7 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write config/planner.yaml and docs/parameters.md from the fields that describe the parameters.
+Write the YAML files and docs/parameters.md from the fields that describe the parameters.
 
 Run it in the repository after a change of one of them:
 scripts/run python -m tools.parameter_docs
@@ -11,9 +11,11 @@ import json
 from pathlib import Path
 import textwrap
 
-from vjepa2_planner_ros.nodes import settings
+from vjepa2_planner_ros.nodes import input_settings
+from vjepa2_planner_ros.nodes.controller_settings import ControllerSettings
+from vjepa2_planner_ros.nodes.input_settings import CameraSettings
 from vjepa2_planner_ros.nodes.parameters import MAX_INT
-from vjepa2_planner_ros.nodes.settings import CameraSettings, Settings
+from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.planning.config import described
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,38 +24,39 @@ HEADER = """\
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every parameter of the planner with its default. Copy what you want to change; 1.0 and 1 are
+# Every parameter of the {node} with its default. Copy what you want to change; 1.0 and 1 are
 # different types here: write 1.0 where a default has a dot.
 # Written by: python -m tools.parameter_docs
 /**:
   ros__parameters:
 """
 PAGE = """\
-# Parameters of the planner
+# Parameters
 
 <!-- Written by: python -m tools.parameter_docs -->
 
 A wrong value is refused, and the message names the parameter and what is allowed. A change takes
-effect with the next goal, unless the table says otherwise. `config/planner.yaml` has every
-parameter with its default: copy what you want to change, into a file keyed `/**:`, which works
-in every namespace. `1.0` and `1` are different types: write `1.0` where a default has a dot.
-
+effect with the next goal, unless the table says otherwise. `config/planner.yaml` and
+`config/controller.yaml` have every parameter with its default: copy what you want to change, into
+a file keyed `/**:`, which works in every namespace and for both nodes. `1.0` and `1` are different
+types: write `1.0` where a default has a dot.
 """
+NODES = {'planner': Settings, 'controller': ControllerSettings}
 TYPES = {bool: 'bool', int: 'int', float: 'double', str: 'string'}
 
 
-def rows(camera):
+def rows(node, camera):
     """Yield (ROS name, field) of every parameter, those of one camera after cameras."""
-    for name, row in settings.rows(Settings):
+    for name, row in input_settings.rows(NODES[node]):
         yield name, row
         if name == 'cameras':
             yield from ((f'camera.{camera}.{one.name}', one) for one in described(CameraSettings))
 
 
-def yaml_text():
-    """Return the content of config/planner.yaml."""
+def yaml_text(node):
+    """Return the content of the node's file in config/."""
     lines, above = [], []
-    for name, row in rows('main'):
+    for name, row in rows(node, 'main'):
         *groups, leaf = name.split('.')
         shared = next(
             (i for i, (a, b) in enumerate(zip(groups, above)) if a != b),
@@ -68,21 +71,25 @@ def yaml_text():
             comment, WIDTH, initial_indent=f'{indent}# ', subsequent_indent=f'{indent}# '
         )
         lines.append(f'{indent}{leaf}: {_default(row)}')
-    return HEADER + '\n'.join(lines) + '\n'
+    return HEADER.replace('{node}', node) + '\n'.join(lines) + '\n'
 
 
 def markdown_text():
     """Return the content of docs/parameters.md."""
-    lines = ['| parameter | type | default | |', '|---|---|---|---|']
-    for name, row in rows('NAME'):
-        text = _comment(row, '*At start only.*')
-        lines.append(f'| `{name}` | {_type(row)} | `{_default(row)}` | {text} |')
+    lines = []
+    for node in NODES:
+        lines += ['', f'## {node.capitalize()}', '', '| parameter | type | default | |']
+        lines.append('|---|---|---|---|')
+        for name, row in rows(node, 'NAME'):
+            text = _comment(row, '*At start only.*')
+            lines.append(f'| `{name}` | {_type(row)} | `{_default(row)}` | {text} |')
     return PAGE + '\n'.join(lines) + '\n'
 
 
 def main():
-    """Write both files."""
-    (ROOT / 'config' / 'planner.yaml').write_text(yaml_text())
+    """Write all of them."""
+    for node in NODES:
+        (ROOT / 'config' / f'{node}.yaml').write_text(yaml_text(node))
     (ROOT / 'docs' / 'parameters.md').write_text(markdown_text())
 
 

@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 from vjepa2_planner_ros.nodes import parameters
 from vjepa2_planner_ros.nodes.params_file import check_params_file, readable_args
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
-from vjepa2_planner_ros.nodes.settings import MODELS
+from vjepa2_planner_ros.nodes.settings import MODELS, Settings
 from vjepa2_planner_ros.world_model import MODELS as CATALOGUE
 import yaml
 
@@ -90,7 +90,7 @@ def test_bare_axes_are_read_as_they_are_meant(context, written, tmp_path):
     path = written('/**:\n  ros__parameters:\n    search:\n      axes: [x, y, z]\n')
     for arguments in (['--params-file', path], ['-p', 'search.axes:=[x, y, z]']):
         node = start(context, *arguments, tmp_path=tmp_path)
-        assert parameters.read(node).search.axes == ('x', 'y', 'z')
+        assert parameters.read(node, Settings).search.axes == ('x', 'y', 'z')
         node.destroy_node()
     with pytest.raises(ValueError, match=r'^search.axes = True: allowed: a list of .* quotes'):
         start(context, '-p', 'search.axes:=y', tmp_path=tmp_path)
@@ -106,14 +106,14 @@ def test_output_of_ros2_param_dump_loads(context, written, tmp_path):
             inner = inner.setdefault(group, {})
         plain = item.value if isinstance(item.value, (str, int, float)) else list(item.value)
         inner[leaf] = plain
-    before = parameters.read(node)
+    before = parameters.read(node, Settings)
     node.destroy_node()
     # As ros2cli writes it: y is bare.
     text = yaml.dump({'/planner': {'ros__parameters': tree}}, default_flow_style=False)
     assert '- y\n' in text
     path = written(text)
     node = start(context, '--params-file', check_params_file(path, '/planner'), tmp_path=tmp_path)
-    assert parameters.read(node) == before
+    assert parameters.read(node, Settings) == before
     node.destroy_node()
 
 

@@ -74,7 +74,7 @@ class Diagnostics:
         )
 
     def _publish(self) -> None:
-        settings = parameters.read(self._node)
+        settings = parameters.read(self._node, Settings)
         (state, failure), model = self._node.health, self._worker.model
         first, *others = settings.cameras
         ages = {'image': self._streams.age_of_frame(first), 'state': self._streams.age_of_state()}

@@ -44,7 +44,7 @@ class EnergyService:
         return response
 
     def _compute(self, request: ComputeEnergy.Request, response: ComputeEnergy.Response) -> None:
-        settings = parameters.read(self._node)
+        settings = parameters.read(self._node, Settings)
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
         response.energy, response.model = self._worker.energy(goal, picture)

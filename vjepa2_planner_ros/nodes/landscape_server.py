@@ -22,6 +22,7 @@ from .goal_reader import complete, PlanRequest, read_request
 from .landscape_topics import LandscapeTopics
 from .observations import Observations
 from .reporting import InputReport, Topics
+from .settings import Settings
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.landscapes import to_landscape_result
@@ -92,7 +93,7 @@ class LandscapeServer:
     def _request(self, goal: Goal, model: Any, last: LastPlan | None) -> PlanRequest:
         """Return the PlanRequest that a goal starts from."""
         if not goal.request.use_last_plan:
-            request = read_request(goal.request, parameters.read(self._node))
+            request = read_request(goal.request, parameters.read(self._node, Settings))
             return complete(request, self._observations, model, goal.check_stop)
         if last is None:
             raise GoalError(

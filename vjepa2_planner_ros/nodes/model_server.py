@@ -91,7 +91,7 @@ class ModelServer:
         settings = checked(
             ErrorCode.INVALID_SETTINGS,
             with_model,
-            parameters.read(self._node),
+            parameters.read(self._node, Settings),
             message.name,
             message.checkpoint,
             message.device,
@@ -170,7 +170,7 @@ class ModelServer:
         except ImportError as error:  # the node stays up without torch, and says what to run
             self._node.get_logger().error(f'list_models: {error}', throttle_duration_sec=10.0)
             return response
-        cache = parameters.read(self._node).model_cache or None
+        cache = parameters.read(self._node, Settings).model_cache or None
         loaded = self._worker.model, self._worker.settings
         response.models = [self._info(spec, cache, *loaded) for spec in MODELS.values()]
         return response

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GoalError
-from .settings import CameraSettings, Settings
+from .input_settings import CameraSettings
+from .settings import Settings
 from .stream_buffer import Stamped
 from .streams import FRAME_TOLERANCE, info_of, Streams
 from ..messages.error_codes import ErrorCode
@@ -44,7 +45,7 @@ class Observations:
 
     def prepare(self, settings: Settings, period: float) -> None:
         """Keep what a context of settings.context_frames, period [s] apart, will need."""
-        self._streams.prepare(settings, period)
+        self._streams.prepare(settings, settings.context_frames, period)
 
     def look(self, camera: str | None, stamp: int | None = None) -> Moment:
         """

@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The planner's settings as parameters of a node: declared, and read."""
+"""Settings as parameters of a node: declared, and read."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import Field, fields
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from .input_settings import CameraSettings, InputSettings, make, rows
 from .params_file import check_known, nearest
-from .settings import CameraSettings, make, rows, Settings
+from .settings import Settings
 from ..planning.config import described, require
 
 MAX_INT = 2**63 - 1  # of a ROS parameter
+Kind = TypeVar('Kind', bound=InputSettings)
 KINDS = {
     bool: ('true or false', 'true and false'),
     int: ('a whole number', 'whole numbers'),
@@ -29,18 +31,15 @@ KINDS = {
 }
 
 
-def declare(node: Node, models: Sequence[str] = ()) -> tuple[Settings, dict[str, CameraSettings]]:
+def declare(node: Node, kind: type[Kind]) -> tuple[Kind, dict[str, CameraSettings]]:
     """
-    Declare the parameters on a node; return (Settings, {camera name: CameraSettings}).
+    Declare the parameters of a kind of settings; return them and {camera name: CameraSettings}.
 
     ValueError naming the parameter, if an override is not allowed or not known.
-
-    :param models: names of models that there are; none = any.
     """
-    for name, row in rows(Settings):
+    for name, row in rows(kind):
         _declare(node, name, row)
-    settings = read(node)
-    check_reachable(settings, ('model', 'history.folder'), models)
+    settings = read(node, kind)
     cameras = {}
     for index, camera in enumerate(settings.cameras):
         prefix = f'camera.{camera}.'
@@ -81,23 +80,23 @@ def check_reachable(
         require(good, 'history.folder', repr(settings.history.folder), allowed)
 
 
-def read(node: Node, changed: list[Parameter] | tuple[()] = ()) -> Settings:
+def read(node: Node, kind: type[Kind], changed: list[Parameter] | tuple[()] = ()) -> Kind:
     """
-    Return the node's values as Settings, with changed Parameters put over them.
+    Return the node's values as settings of a kind, with changed Parameters put over them.
 
     ValueError naming parameter, value and what is allowed, if one is wrong.
     """
     changes = {item.name: item.value for item in changed}
     values: dict[str, dict[str, Any]] = {}  # by group; '' = without one
-    for name, row in rows(Settings):
+    for name, row in rows(kind):
         value = changes[name] if name in changes else node.get_parameter(name).value
         group, _, leaf = name.rpartition('.')
         values.setdefault(group, {})[leaf] = _as_in(row, value)
-    groups = {row.name: row.default_factory for row in fields(Settings)}
+    groups = {row.name: row.default_factory for row in fields(kind)}
     made = {
         group: make(groups[group], f'{group}.', inner) for group, inner in values.items() if group
     }
-    return Settings(**values[''], **made)
+    return kind(**values[''], **made)
 
 
 def _as_in(row: Field[Any], value: Any) -> Any:

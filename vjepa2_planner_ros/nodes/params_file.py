@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
-from .settings import CameraSettings, rows, Settings
+from .controller_settings import ControllerSettings
+from .input_settings import CameraSettings, rows
+from .settings import Settings
 from ..planning.config import described, require
 
 OF_RCLPY = ('use_sim_time', 'start_type_description_service')
@@ -45,13 +47,18 @@ def check_params_file(path: str, node: str) -> str:
 
 def check_known(values: dict[str, Any], where: str = '', cameras: Iterable[str] = ()) -> None:
     """
-    Raise ValueError naming a parameter that the planner does not have, and the nearest one.
+    Raise ValueError naming a parameter that neither planner nor controller has, and the nearest.
+
+    One file of a robot serves both.
 
     :param values: by ROS name.
     :param where: added to the message, such as the name of a file.
     :param cameras: names of the cameras; none = any.
     """
-    known = [*(name for name, _ in rows(Settings)), *OF_RCLPY]
+    of_nodes = dict.fromkeys(
+        name for kind in (Settings, ControllerSettings) for name, _ in rows(kind)
+    )
+    known = [*of_nodes, *OF_RCLPY]
     of_camera = {row.name: row.default for row in described(CameraSettings)}
     of_cameras = [f'camera.{name}.{leaf}' for name in cameras for leaf in of_camera]
     for name, value in values.items():
@@ -69,7 +76,9 @@ def check_known(values: dict[str, Any], where: str = '', cameras: Iterable[str] 
             *(of_cameras or [f'camera.{camera or "NAME"}.{row}' for row in of_camera]),
         ]
         near = nearest(name, choices)
-        require(False, name, f'{value!r}{where}', f'a parameter of the planner{near}')
+        require(
+            False, name, f'{value!r}{where}', f'a parameter of the planner or controller{near}'
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ from vjepa2_interfaces.msg import EndEffectorState, PlanRecord, SearchIteration
 
 from .goal import Goal
 from .goal_reader import PlanRequest
-from .settings import rows, Settings, value_of
+from .input_settings import rows, value_of
+from .settings import Settings
 from ..history.bag import BagWriter, Item, Topic
 from ..history.schemas import definition
 from ..history.store import PlanStore
@@ -106,6 +107,7 @@ class PlanRecorder:
         record = PlanRecord(
             header=header,
             plan_id=goal.handle.goal_id,
+            run_id=goal.request.run_id,
             folder=path.name,
             model=model.name,
             device=str(model.device),

@@ -32,7 +32,7 @@ from .observations import Observations
 from .plan_recorder import PlanRecorder
 from .process import run
 from .reporting import PlanReport, Topics
-from .settings import MODELS
+from .settings import MODELS, Settings
 from .streams import Streams
 from .subscription_reader import SubscriptionReader
 from .worker import load_world_model, Worker
@@ -73,7 +73,8 @@ class PlannerNode(LifecycleNode):
         self._actions: list[Any] = []
         super().__init__('planner', **node_options)
         self._model_names = MODELS if load_model is load_world_model else ()
-        settings, cameras = parameters.declare(self, self._model_names)
+        settings, cameras = parameters.declare(self, Settings)
+        parameters.check_reachable(settings, ('model', 'history.folder'), self._model_names)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._state = 'unconfigured'
         self._failure = ''  # why the last transition failed
@@ -129,7 +130,7 @@ class PlannerNode(LifecycleNode):
     @_guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model; stay unconfigured if that fails."""
-        settings = parameters.read(self)
+        settings = parameters.read(self, Settings)
         began = time.monotonic()
         try:
             self._worker.load(settings)
@@ -143,7 +144,7 @@ class PlannerNode(LifecycleNode):
                 f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}"
             )
         model = self._worker.model
-        self._streams.prepare(settings, model.frame_period)
+        self._observations.prepare(settings, model.frame_period)
         self.get_logger().info(f'{describe(model)}, after {time.monotonic() - began:.1f} s')
         self._state, self._failure = 'inactive', ''
         return TransitionCallbackReturn.SUCCESS
@@ -225,7 +226,7 @@ class PlannerNode(LifecycleNode):
 
     def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         try:
-            settings = parameters.read(self, changed)
+            settings = parameters.read(self, Settings, changed)
             names = [item.name for item in changed]
             parameters.check_reachable(settings, names, self._model_names)
         except (TypeError, ValueError) as error:
@@ -252,7 +253,7 @@ class PlannerNode(LifecycleNode):
     def _plan(self, goal: Goal) -> PlanAction.Result:
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
-        request = read_plan(goal.request, parameters.read(self))
+        request = read_plan(goal.request, parameters.read(self, Settings))
         goal.allow(request.allowance)
         with self._models.turn(goal, request.settings):
             return self._plan_in_turn(goal, request, began)

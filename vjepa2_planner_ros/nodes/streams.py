@@ -18,7 +18,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
-from .settings import CameraSettings, Settings
+from .input_settings import CameraSettings, InputSettings
 from .stream_buffer import Stamped, StreamBuffer
 from ..messages.images import check_compressed, check_image, UNNAMED
 from ..messages.times import nanoseconds
@@ -41,7 +41,7 @@ class Streams:
     changed while reading frames, infos, poses or grippers.
     """
 
-    def __init__(self, node: Node, cameras: dict[str, CameraSettings], settings: Settings):
+    def __init__(self, node: Node, cameras: dict[str, CameraSettings], settings: InputSettings):
         self._node, self._clock = node, node.get_clock()
         # One each: what is throttled for one camera is not for another.
         self._loggers = {name: node.get_logger().get_child(name) for name in cameras}
@@ -57,7 +57,7 @@ class Streams:
         self._types: dict[str, str] = {}  # by part, as pkg/msg/Type
         self._joints: set[str] = set()  # on the gripper's topic, until its own is there
         self._refusals: dict[str, str] = {}  # why the newest message was dropped, by part
-        self.prepare(settings, 0.0)
+        self.prepare(settings)
         for name, camera in cameras.items():
             kind = CompressedImage if camera.compressed else Image
             self._subscribe(
@@ -71,9 +71,9 @@ class Streams:
             'gripper', JointState, '~/gripper', self._on_gripper, depth=GRIPPER_DEPTH, raw=True
         )
 
-    def prepare(self, settings: Settings, period: float) -> None:
-        """Keep what a context of settings.context_frames, period [s] apart, will need."""
-        past = (settings.context_frames - 1) * period
+    def prepare(self, settings: InputSettings, frames: int = 1, period: float = 0.0) -> None:
+        """Keep what a context of some frames, period [s] apart, will need."""
+        past = (frames - 1) * period
         with self.changed:
             self.period = period
             for kept in self.frames.values():
