@@ -29,6 +29,7 @@ setup(
     entry_points={
         'console_scripts': [
             'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
+            'controller_node = vjepa2_planner_ros.nodes.controller_node:main',
             'simulation_node = vjepa2_planner_ros.nodes.simulation_node:main',
             'plan = vjepa2_planner_ros.cli.plan:main',
             'history = vjepa2_planner_ros.cli.history:main',

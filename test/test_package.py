@@ -162,10 +162,10 @@ ROOMS = {
     'planning': {'world_model'},
     'control': {'planning'},
     'learning': {'planning', 'world_model', 'control', 'simulation', 'messages'},
-    'messages': {'planning', 'world_model'},
+    'messages': {'control', 'planning', 'world_model'},
     'history': {'messages', 'planning'},
     'client': {'messages', 'planning'},
-    'nodes': MIDDLE,
+    'nodes': MIDDLE | {'client'},
     'web': MIDDLE | {'client'},
     'cli': MIDDLE | {'client', 'nodes', 'web'},
 }

@@ -92,6 +92,9 @@ class Arrival:
     rest_travel: float = setting(
         0.02, 'How far the gripper may move in that time.', unit='closedness', low=0.001, high=0.5
     )
+    gripper_delay: float = setting(
+        1.0, 'Longest wait for the gripper to begin to move.', unit='s', low=0.0, high=10.0
+    )
     timeout: float = setting(
         5.0,
         'Longest wait for arrival and rest after the target has stopped.',
@@ -141,4 +144,6 @@ class DeadMan:
         high=31,
         read_only=True,
     )
-    timeout: float = setting(0.5, 'Longest silence of the topic.', unit='s', low=0.05, high=10.0)
+    timeout: float = setting(
+        0.5, 'Longest silence of the topic.', unit='s', low=0.05, high=10.0, read_only=True
+    )

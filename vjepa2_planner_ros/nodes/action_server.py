@@ -14,7 +14,7 @@ from collections.abc import Callable
 import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, TypeAlias
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import RCLError, ServerGoalHandle
@@ -22,7 +22,6 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from vjepa2_interfaces.action import PlanAction
 
 from .errors import GoalError, GoalStopped
 from .goal import Goal, StopReason
@@ -33,6 +32,7 @@ PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': Compresse
 # that send many goals.
 DEEP = QoSProfile(depth=2000)
 CANCELING_WITHIN = 5.0  # s
+Failure: TypeAlias = StopReason | GoalError
 
 
 class GoalSlot:
@@ -117,6 +117,8 @@ class GoalServer:
         or GoalStopped.
     :param summary: returns what the log says of a Result.
     :param on_end: called with Goal, Result and outcome of each goal that has ended.
+    :param on_failure: called with Goal, Result and what ended it: a StopReason, or the GoalError
+        of compute; adds to the Result more than error_code and error_msg.
     """
 
     def __init__(
@@ -127,9 +129,11 @@ class GoalServer:
         compute: Callable[[Goal], Any],
         summary: Callable[[Any], str],
         on_end: Callable[[Goal, Any, str], None] = lambda *end: None,
+        on_failure: Callable[[Goal, Any, Failure], None] = lambda *end: None,
     ):
         self._node, self._kind, self._name = node, kind, name
-        self._compute, self._summary, self._on_end = compute, summary, on_end
+        self._compute, self._summary = compute, summary
+        self._on_end, self._on_failure = on_end, on_failure
         self._server: ActionServer | None = None
         self._inactive = 'unconfigured'  # what the node is instead of active; '' = it is
         self.slot = GoalSlot(self._execute, node.get_logger())
@@ -236,8 +240,7 @@ class GoalServer:
             logger.info(f'Goal {goal.name}: done in {elapsed:.2f} s, {self._summary(result)}')
         if failure is not None:
             result = self._kind.Result(error_code=int(failure.code), error_msg=str(failure))
-            if self._kind is PlanAction:
-                result.plan_id = goal.handle.goal_id
+            self._on_failure(goal, result, reason or failure)
         try:
             _make_transition(goal.handle, outcome)
         except RCLError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .input_settings import InputSettings
+from .input_settings import GripperSettings, InputSettings
 from ..control.config import Arrival, DeadMan, Ending, Limits
 from ..planning.config import setting
 
@@ -31,6 +31,21 @@ class GripperOutput:
     max_effort: float = setting(
         0.0, "Force of GripperCommand; 0 = the driver's own.", unit='N', low=0.0, high=500.0
     )
+    open_position: float = setting(
+        0.0,
+        'Position that opens the gripper, if commands have another scale than the joint; equal to '
+        'closed_position = they have the same.',
+        unit="the command's own unit",
+        low=-1000.0,
+        high=1000.0,
+    )
+    closed_position: float = setting(
+        0.0, 'Position that closes it.', unit="the command's own unit", low=-1000.0, high=1000.0
+    )
+
+    def scale(self, gripper: GripperSettings) -> GripperOutput | GripperSettings:
+        """Return what has open_position and closed_position of commands."""
+        return self if self.open_position != self.closed_position else gripper
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from .errors import checked, GoalError
+from .input_settings import InputSettings
 from .settings import Settings, with_goal
 from ..messages.error_codes import ErrorCode
 from ..messages.images import compressed_to_rgb, to_rgb
@@ -84,7 +85,7 @@ def read_request(message: Any, settings: Settings) -> PlanRequest:
     return request
 
 
-def read_camera(message: Any, settings: Settings) -> str:
+def read_camera(message: Any, settings: InputSettings) -> str:
     """Return the camera that a message names, or the first; GoalError if there is none."""
     if message.camera not in ('', *settings.cameras):
         raise GoalError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GoalError
-from .input_settings import CameraSettings
+from .input_settings import CameraSettings, InputSettings
 from .settings import Settings
 from .stream_buffer import Stamped
 from .streams import FRAME_TOLERANCE, info_of, Streams
@@ -70,7 +70,7 @@ class Observations:
         self,
         camera: str | None,
         with_state: bool,
-        settings: Settings,
+        settings: InputSettings,
         check: Callable[[], object],
         stamp: int | None = None,
         timeout: float | None = None,
@@ -96,7 +96,7 @@ class Observations:
         self._streams.wait_until(ready, limit, check)
         return moment
 
-    def problem(self, camera: str, settings: Settings) -> str:
+    def problem(self, camera: str, settings: InputSettings) -> str:
         """Return the text with which a plan would fail for its live streams now, or ''."""
         moment = self.wait(camera, True, settings, lambda: None, timeout=0.0)
         complete = moment.frame is not None and None not in moment.newest.values()
@@ -110,7 +110,7 @@ class Observations:
         return ''
 
     def frame(
-        self, camera: str, moment: Moment, settings: Settings
+        self, camera: str, moment: Moment, settings: InputSettings
     ) -> tuple[NDArray[np.uint8], int]:
         """
         Return (uint8 RGB [H, W, 3], stamp [ns]) of the frame of a Moment.
@@ -126,7 +126,7 @@ class Observations:
                 f"the frame on '{self._streams.topics[camera]}' is damaged: {error}",
             ) from error
 
-    def state(self, moment: Moment, settings: Settings) -> NDArray[np.float64]:
+    def state(self, moment: Moment, settings: InputSettings) -> NDArray[np.float64]:
         """
         Return the state [7] of a Moment.
 
@@ -176,7 +176,11 @@ class Observations:
         return pairs[::-1]
 
     def hand_camera(
-        self, name: str, shape: tuple[int, ...], settings: Settings, check: Callable[[], object]
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        settings: InputSettings,
+        check: Callable[[], object],
     ) -> tuple[Any, ...]:
         """
         Return intrinsics (fx fy cx cy), mount [6] and plane height of a camera on the hand.
@@ -229,7 +233,7 @@ class Observations:
         return fx, fy, cx, cy
 
     def _is_ready(
-        self, moment: Moment, with_frame: bool, with_state: bool, settings: Settings
+        self, moment: Moment, with_frame: bool, with_state: bool, settings: InputSettings
     ) -> bool:
         """Return whether what is needed is fresh and belongs together."""
         age = self._streams.age
@@ -249,7 +253,7 @@ class Observations:
                 return False
         return True
 
-    def _fresh_frame(self, camera: str, moment: Moment, settings: Settings) -> Stamped:
+    def _fresh_frame(self, camera: str, moment: Moment, settings: InputSettings) -> Stamped:
         """Return the frame of a Moment; GoalError NO_IMAGE or IMAGE_STALE if it is not fresh."""
         if moment.frame is None:
             raise GoalError(
@@ -261,7 +265,9 @@ class Observations:
         self._check_age(moment.frame, limit, 'max_image_age', camera, ErrorCode.IMAGE_STALE)
         return moment.frame
 
-    def _state(self, pose: Stamped, gripper: Stamped, settings: Settings) -> NDArray[np.float64]:
+    def _state(
+        self, pose: Stamped, gripper: Stamped, settings: InputSettings
+    ) -> NDArray[np.float64]:
         part = 'pose'
         try:
             check_frame(pose.message.header.frame_id, settings, 'pose')
@@ -273,7 +279,7 @@ class Observations:
             raise GoalError(ErrorCode.INVALID_STATE, f"'{topic}': {error}") from error
         return state
 
-    def _no_state(self, newest: dict[str, Stamped | None], settings: Settings) -> GoalError:
+    def _no_state(self, newest: dict[str, Stamped | None], settings: InputSettings) -> GoalError:
         hints = {'gripper': f" with a joint '{settings.gripper.joint}'"}
         silent = [
             f"'{self._streams.topics[part]}'{hints.get(part, '')}{self._streams.why_silent(part)}"
@@ -302,7 +308,7 @@ class Observations:
             f'{parameter} = {max_age:g} s{why}',
         )
 
-    def _check_skew(self, item: Stamped, part: str, stamp: int, settings: Settings) -> None:
+    def _check_skew(self, item: Stamped, part: str, stamp: int, settings: InputSettings) -> None:
         skew, (parameter, limit) = _skew(item, stamp), _skew_limit(part, settings)
         if skew > limit:
             age = self._streams.age(item)
@@ -314,14 +320,14 @@ class Observations:
             )
 
 
-def _age_limit(part: str, settings: Settings) -> tuple[str, float]:
+def _age_limit(part: str, settings: InputSettings) -> tuple[str, float]:
     """Return the parameter that limits the age of a part of the state, and its value [s]."""
     if part == 'gripper':
         return 'gripper.max_age', settings.gripper.max_age
     return 'max_state_age', settings.max_state_age
 
 
-def _skew_limit(part: str, settings: Settings) -> tuple[str, float]:
+def _skew_limit(part: str, settings: InputSettings) -> tuple[str, float]:
     """Return the parameter that limits the time from a frame to a part, and its value [s]."""
     if part == 'gripper':
         return 'gripper.max_age', settings.gripper.max_age

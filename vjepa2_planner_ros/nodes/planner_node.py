@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from vjepa2_interfaces.action import PlanAction
 
 from . import parameters
-from .action_server import GoalServer
+from .action_server import Failure, GoalServer
 from .diagnostics import Diagnostics
 from .energy_service import EnergyService
 from .goal import Goal
@@ -81,7 +81,13 @@ class PlannerNode(LifecycleNode):
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
         self._plans = GoalServer(
-            self, PlanAction, 'plan', self._plan, plan_summary, on_end=self._recorder.end
+            self,
+            PlanAction,
+            'plan',
+            self._plan,
+            plan_summary,
+            on_end=self._recorder.end,
+            on_failure=_name_plan,
         )
         self._history = HistoryServices(self, self._topics)
         self._streams = Streams(self, cameras, settings)
@@ -279,6 +285,10 @@ class PlannerNode(LifecycleNode):
         )
         self._landscapes.remember(request, result)
         return result
+
+
+def _name_plan(goal: Goal, result: PlanAction.Result, failure: Failure) -> None:
+    result.plan_id = goal.handle.goal_id
 
 
 def main(args: list[str] | None = None) -> int:

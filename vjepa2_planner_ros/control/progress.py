@@ -1,0 +1,65 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The energies of one sub-goal, step after step: when it has settled, and what surprises."""
+
+from __future__ import annotations
+
+from .config import Ending
+from .reasons import Reason, RunEnd
+from .stop_rule import Confident, StopRule
+
+
+class Progress:
+    """Decides from the plans made toward one sub-goal whether it is worth another step."""
+
+    def __init__(self, ending: Ending):
+        self._ending = ending
+        self._rule = StopRule(ending.min_confidence, ending.patience)
+        self._first: float | None = None  # energy at the start
+        self._before = self._promised = 0.0  # energy before the last step, and that predicted
+
+    def update(
+        self, energy: float, predicted: float, plan: Confident
+    ) -> tuple[float, Reason | None]:
+        """
+        Return the surprise, and why not to execute the plan's step (None = execute it).
+
+        RunEnd SURPRISE if the energy is far above the one predicted.
+
+        :param energy: of the frame planned from.
+        :param predicted: after the plan.
+        """
+        ending, surprise = self._ending, 0.0
+        if self._first is None:
+            self._first = energy
+        elif self._before > 0.0:
+            surprise = (energy - self._promised) / self._before
+        self._before, self._promised = energy, predicted
+        if surprise > ending.max_surprise:
+            raise RunEnd(
+                Reason.SURPRISE,
+                f'after the step the energy is {energy:.4f}, above the predicted one by '
+                f'{surprise:.2f} of that before the step: allowed: ending.max_surprise = '
+                f'{ending.max_surprise:g}; did something get in the way, or move?',
+            )
+        if not self._rule.update(energy, plan):
+            return surprise, None
+        if energy <= (1.0 - ending.min_drop) * self._first:
+            return surprise, Reason.SETTLED
+        unsure = plan.confidence < ending.min_confidence
+        return surprise, Reason.UNSURE if unsure else Reason.NO_PROGRESS
+
+    def why(self, reason: Reason, confidence: float) -> str:
+        """Return the text for an update's reason; '' for SETTLED."""
+        ending = self._ending
+        fell = 1.0 - self._before / self._first if self._first else 0.0
+        if reason == Reason.SETTLED:
+            return ''
+        text = f'the energy fell by {fell:.0%}: allowed: ending.min_drop = {ending.min_drop:.0%} '
+        if reason == Reason.UNSURE:
+            return (
+                f'{text}or more before the confidence, {confidence:.3f}, is below '
+                f'ending.min_confidence = {ending.min_confidence:g}; either the picture is '
+                'reached already, or the model does not see a way to it'
+            )
+        return f'{text}or more by the time it stops falling; a nearer sub-goal may help'

@@ -1,0 +1,99 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is watched while the arm moves: that it follows, stays inside, and comes to rest."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import Arrival, Limits
+from .limits import check_inside
+from .path import distance
+from .reasons import Reason, RunEnd
+
+
+class Watch:
+    """Judges the measured poses of one motion."""
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._last: NDArray[np.float64] | None = None
+
+    def check(self, measured: NDArray[np.float64], target: NDArray[np.float64]) -> None:
+        """
+        Raise RunEnd if a measured state [7] is not what the target [6] of now should lead to.
+
+        WORKSPACE: it jumped or is outside. NOT_FOLLOWING: it is too far from the target.
+        """
+        limits, last, self._last = self._limits, self._last, measured
+        if last is not None and distance(measured, last)[0] > limits.max_jump:
+            raise RunEnd(
+                Reason.WORKSPACE,
+                f'the measured pose jumped by {distance(measured, last)[0]:.3f} m: allowed: '
+                f'limits.max_jump = {limits.max_jump:g} m; check what publishes it',
+            )
+        check_inside(measured, limits)
+        lag = distance(measured, target)[0]
+        if lag > limits.max_lag:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'the arm is {lag:.3f} m from its target: allowed: limits.max_lag = '
+                f'{limits.max_lag:g} m; is it blocked, or does its controller not take targets?',
+            )
+
+
+class Rest:
+    """
+    Whether arm and gripper have come to rest at a target; times [s] are of a steady clock.
+
+    :param start: measured state [7] before the motion.
+    :param target: state [7] to arrive at.
+    :param now: when the target stopped.
+    """
+
+    def __init__(
+        self, arrival: Arrival, start: NDArray[np.float64], target: NDArray[np.float64], now: float
+    ):
+        self._arrival, self._start, self._target, self._began = arrival, start, target, now
+        self._seen: deque[tuple[float, NDArray[np.float64]]] = deque()
+
+    def add(self, now: float, measured: NDArray[np.float64]) -> bool:
+        """
+        Add a measured state [7]; return whether arm and gripper are at rest.
+
+        They have arrived then, or arrival.timeout is over: what is in the way is seen in the next
+        picture. RunEnd NOT_FOLLOWING if something still moves after twice that time.
+        """
+        still, late = self._is_still(now, measured), now - self._began
+        if late > 2.0 * self._arrival.timeout and not still:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'arm or gripper still move {late:.1f} s after the target has stopped: allowed: '
+                f'twice arrival.timeout = {self._arrival.timeout:g} s',
+            )
+        arrived = self._arm_arrived(measured) and self._gripper_arrived(measured, late)
+        return still and (arrived or late > self._arrival.timeout)
+
+    def _is_still(self, now: float, measured: NDArray[np.float64]) -> bool:
+        arrival, seen = self._arrival, self._seen
+        seen.append((now, measured))
+        while len(seen) > 1 and seen[1][0] <= now - arrival.rest_time:
+            seen.popleft()
+        if now - seen[0][0] < arrival.rest_time:
+            return False
+        spread = np.ptp(np.array([state for _, state in seen]), axis=0)
+        return bool(spread[:3].max() <= arrival.rest_distance and spread[6] <= arrival.rest_travel)
+
+    def _arm_arrived(self, measured: NDArray[np.float64]) -> bool:
+        away, turned = distance(measured, self._target)
+        return away <= self._arrival.tolerance and turned <= self._arrival.turn_tolerance
+
+    def _gripper_arrived(self, measured: NDArray[np.float64], late: float) -> bool:
+        """Return whether the gripper has arrived, or moved and met something, or will not."""
+        travel = self._arrival.rest_travel
+        arrived = abs(measured[6] - self._target[6]) <= travel
+        begun = abs(measured[6] - self._start[6]) > travel
+        return bool(arrived or begun or late > self._arrival.gripper_delay)

@@ -1,0 +1,193 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that publishes the arm's target; nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import threading
+import time
+import traceback
+
+from geometry_msgs.msg import PoseStamped, TwistStamped, Vector3
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from .arm_inputs import ArmInputs
+from .controller_settings import ControllerSettings
+from ..control.path import Path, way
+from ..control.reasons import Reason, RunEnd
+from ..control.watch import Watch
+from ..messages.searches import to_pose_message
+
+GAIN = 2.0  # 1/s; of the distance from the path, which a twist corrects
+GRAPH_EVERY = 0.2  # s between looks for other publishers
+State = NDArray[np.float64]
+
+
+class Motion:
+    """One path under way, and what is watched on it."""
+
+    def __init__(self, path: Path, measure: Callable[[], State], watch: Watch):
+        self.path, self.measure, self.watch = path, measure, watch
+        self.elapsed = 0.0  # s along the path
+        self.problem: RunEnd | None = None
+
+    @property
+    def done(self) -> bool:
+        """Return whether the target has reached the end of the path."""
+        return self.elapsed >= self.path.duration
+
+
+class ArmOutput:
+    """Publishes targets at a fixed rate: along a path, or the one at which the arm holds."""
+
+    def __init__(self, node: Node, settings: ControllerSettings):
+        self._node, self._settings = node, settings
+        self._twist = settings.output == 'twist'
+        kind, name = (TwistStamped, '~/twist') if self._twist else (PoseStamped, '~/target_pose')
+        self._publisher = node.create_publisher(kind, name, 10)
+        self.topic = self._publisher.topic_name
+        self._frame = settings.output_frame or settings.base_frame
+        self._lock = threading.Lock()
+        self._motion: Motion | None = None
+        self._target: State | None = None  # that of the hold; None = silence
+        self._good: State = np.zeros(7)  # while moving: newest measured state that passed
+        self._looked = 0.0  # for other publishers, of time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name='arm output', daemon=True)
+        self._thread.start()
+
+    def move(
+        self,
+        end: State,
+        settings: ControllerSettings,
+        inputs: ArmInputs,
+        check: Callable[[], None],
+    ) -> Motion:
+        """
+        Begin to move the target to a state; return the Motion, whose problem says why it ended.
+
+        :param check: called at each target; a RunEnd that it raises ends the motion.
+        """
+
+        def measure() -> State:
+            check()
+            return inputs.state(settings)
+
+        measured = measure()
+        with self._lock:
+            self._settings = settings
+            start = measured[:6] if self._target is None else self._target
+            watch = Watch(settings.limits)
+            watch.check(measured, start)
+            self._motion = Motion(Path(start, end, settings.limits), measure, watch)
+            self._good = measured
+            return self._motion
+
+    def rest(self) -> None:
+        """End the watch of a motion that is done; the arm holds at its end."""
+        with self._lock:
+            self._motion = None
+
+    def hold(self) -> None:
+        """Hold where the arm is; silent if nothing was published since it was released."""
+        with self._lock:
+            self._hold()
+
+    def release(self) -> None:
+        """Hold once more, then publish nothing."""
+        with self._lock:
+            self._hold()
+            self._target = None
+
+    def others(self) -> list[str]:
+        """Return the names of other nodes that publish the target."""
+        found = self._node.get_publishers_info_by_topic(self.topic)
+        mine = (self._node.get_name(), self._node.get_namespace())
+        return [item.node_name for item in found if (item.node_name, item.node_namespace) != mine]
+
+    def close(self) -> None:
+        """Hold, and end the thread."""
+        self.release()
+        self._ended.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        period = 1.0 / self._settings.rate
+        last = due = time.monotonic()
+        while not self._ended.wait(max(0.0, due - time.monotonic())):
+            now = time.monotonic()
+            # After a delay the path goes on where it was: the target never jumps.
+            elapsed, last, due = min(now - last, 2.0 * period), now, now + period
+            with self._lock:
+                try:
+                    self._tick(elapsed)
+                except RunEnd as end:
+                    self._stop(end)
+                except Exception as error:
+                    self._node.get_logger().error(traceback.format_exc())
+                    text = f'{type(error).__name__}: {error}'
+                    self._stop(RunEnd(Reason.INTERNAL_ERROR, text))
+
+    def _tick(self, elapsed: float) -> None:
+        motion = self._motion
+        if motion is None:
+            if self._target is not None and self._settings.repeat_hold:
+                self._publish(self._target)
+            return
+        measured = motion.measure()
+        motion.elapsed += elapsed
+        target = motion.path.at(motion.elapsed)
+        motion.watch.check(measured, target)
+        self._check_alone()
+        self._good, self._target = measured, target
+        velocity = motion.path.velocity(motion.elapsed)
+        self._publish(target, velocity + GAIN * way(measured, target))
+
+    def _check_alone(self) -> None:
+        now = time.monotonic()
+        if now - self._looked > GRAPH_EVERY:
+            self._looked, others = now, self.others()
+            if others:
+                raise RunEnd(
+                    Reason.OTHER_PUBLISHER,
+                    f"'{self.topic}' is published by {', '.join(others)} too: allowed: this node "
+                    'alone; end the other',
+                )
+
+    def _stop(self, end: RunEnd) -> None:
+        if self._motion is not None:
+            self._motion.problem = end
+        self._hold(end.reason != Reason.STALE_INPUT)
+
+    def _hold(self, measured: bool = True) -> None:
+        """
+        Hold, and publish that once; the lock is held.
+
+        :param measured: hold a moving arm where it was last measured, else at its last target:
+            where it is not measured any more it is nearer to that, and must not be drawn back.
+        """
+        moving, self._motion = self._motion is not None, None
+        if self._target is None:
+            return
+        if moving and measured:
+            self._target = self._good[:6]
+        self._publish(self._target)
+
+    def _publish(self, target: State, velocity: State | None = None) -> None:
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._frame)
+        if not self._twist:
+            self._publisher.publish(to_pose_message(target, header))
+            return
+        message, limits = TwistStamped(header=header), self._settings.limits
+        if velocity is not None:
+            for field, part, most in (
+                ('linear', velocity[:3], limits.max_speed),
+                ('angular', velocity[3:], limits.max_turn_speed),
+            ):
+                x, y, z = (part * min(1.0, most / max(float(np.linalg.norm(part)), 1e-9))).tolist()
+                setattr(message.twist, field, Vector3(x=x, y=y, z=z))
+        self._publisher.publish(message)

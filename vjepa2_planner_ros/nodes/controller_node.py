@@ -1,0 +1,242 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The controller as a lifecycle node with the action server `reach_goal`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
+from vjepa2_interfaces.action import ReachGoal
+from vjepa2_interfaces.msg import ReachStep
+
+from . import parameters
+from .action_server import Failure, GoalServer
+from .arm_inputs import ArmInputs
+from .arm_output import ArmOutput
+from .controller_settings import ControllerSettings
+from .dead_man import DeadManSwitch
+from .errors import answering, GoalError
+from .goal import Goal, StopReason
+from .gripper_output import GripperOutput
+from .lifecycle import ServerNode
+from .observations import Observations
+from .process import run
+from .reach_reader import read_reach
+from .reach_run import Run
+from .streams import Streams
+from ..client import PlannerClient
+from ..control.reasons import Outcome, Reason, RunEnd
+from ..messages.error_codes import ErrorCode
+from ..messages.results import PlanFailed
+from ..messages.runs import run_summary
+
+
+class RunFailed(GoalError):
+    """A run did not reach its goal, for a Reason."""
+
+    def __init__(self, reason: Reason, code: ErrorCode, text: str):
+        super().__init__(code, text)
+        self.reason = reason
+
+
+@dataclass
+class Confirmation:
+    """A step that waits for ~/confirm."""
+
+    answer: bool | None = None
+
+
+class ControllerNode(ServerNode):
+    """
+    Moves the arm to goal pictures, step by step; see ReachGoal.action.
+
+    Nothing is published to the arm before ~/arm was called, which every start begins without.
+    """
+
+    def __init__(self, **node_options: Any):
+        super().__init__('controller', **node_options)
+        settings, cameras = parameters.declare(self, ControllerSettings)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._armed = False
+        self._stopped = False  # by ~/stop, since it was armed
+        self._confirmation: Confirmation | None = None
+        self._run: Run | None = None
+        self._streams = Streams(self, cameras, settings)
+        self._observations = Observations(self._streams, cameras)
+        self._dead_man = DeadManSwitch(self, settings.dead_man)
+        self.gripper = GripperOutput(self, settings)
+        self.output = ArmOutput(self, settings)
+        self.planner = PlannerClient(self, action=settings.planner)
+        self._steps = self.create_publisher(ReachStep, '~/step', 10)
+        self._goals = GoalServer(
+            self,
+            ReachGoal,
+            'reach_goal',
+            self._reach,
+            run_summary,
+            on_end=self._end,
+            on_failure=self._fill_failure,
+        )
+        for kind, name, answer in (
+            (SetBool, '~/arm', self._on_arm),
+            (Trigger, '~/stop', self._on_stop),
+            (SetBool, '~/confirm', self._on_confirm),
+        ):
+            self.create_service(
+                kind, name, answering(self, answer), callback_group=ReentrantCallbackGroup()
+            )
+        self.start([self._goals], settings.autostart)
+
+    def settings(self) -> ControllerSettings:
+        """Return the parameters as they are now."""
+        return parameters.read(self, ControllerSettings)
+
+    def inputs(self, camera: str) -> ArmInputs:
+        """Return what is measured for a run that looks through a camera."""
+        return ArmInputs(self._streams, self._observations, camera)
+
+    def check_allowed(self) -> None:
+        """Raise RunEnd if the arm must not move: not armed, stopped, or the switch is released."""
+        if self._stopped:
+            raise RunEnd(Reason.STOP_CALLED, '~/stop was called; ~/arm arms again')
+        if not self._armed:
+            raise RunEnd(Reason.DISARMED, f'not armed: allowed after {self._service("arm")}')
+        problem = self._dead_man.problem()
+        if problem:
+            raise RunEnd(Reason.DEAD_MAN_RELEASED, problem)
+
+    def hold(self) -> None:
+        """Hold arm and gripper where they are."""
+        self.output.hold()
+        self.gripper.hold()
+
+    def show_step(self, step: ReachStep) -> None:
+        """Publish a step that is planned."""
+        self._steps.publish(step)
+
+    def ask_for_confirmation(self) -> Confirmation:
+        """Return a Confirmation that ~/confirm answers."""
+        self._confirmation = Confirmation()
+        self.get_logger().info(f'The step waits for {self._service("confirm")}')
+        return self._confirmation
+
+    def destroy_node(self) -> None:
+        """Hold, and destroy the node with its threads."""
+        for part in ('output', 'planner'):  # what there is of a node that was refused
+            if hasattr(self, part):
+                getattr(self, part).close()
+        super().destroy_node()
+
+    def stop(self, timeout: float) -> bool:
+        """Hold and end the run; return whether nothing runs any more within timeout [s]."""
+        at_rest = self.end_goals('finalized', timeout)
+        self.output.close()
+        return at_rest
+
+    def end_goals(self, state: str, timeout: float | None = None) -> bool:
+        """Disarm, and end the run."""
+        ended = super().end_goals(state, timeout)
+        self._disarm()
+        return ended
+
+    def _reach(self, goal: Goal) -> ReachGoal.Result:
+        """Return the Result of a goal; GoalError or GoalStopped if it is not reached."""
+        settings = self.settings()
+        request = read_reach(goal.request, settings)
+        self._run = run = Run(self, goal, request, settings)
+        try:
+            reason = run.perform()
+        except RunEnd as end:
+            raise RunFailed(end.reason, ErrorCode.NONE, str(end)) from end
+        except PlanFailed as failure:
+            text = f'the planner failed: {failure.message}'
+            raise RunFailed(Reason.PLANNER_ERROR, failure.code, text) from failure
+        result = ReachGoal.Result()
+        run.fill(result, reason)
+        return result
+
+    def _fill_failure(self, goal: Goal, result: ReachGoal.Result, failure: Failure) -> None:
+        """Say in the Result of a run that did not reach its goal why, and how far it came."""
+        if isinstance(failure, StopReason):
+            reason = Reason[failure.name]
+        elif isinstance(failure, RunFailed):
+            reason = failure.reason
+        else:
+            internal = failure.code == ErrorCode.UNKNOWN
+            reason = Reason.INTERNAL_ERROR if internal else Reason.INVALID_GOAL
+        if self._run is not None and self._run.goal is goal:
+            self._run.fill(result, reason)
+        result.outcome, result.reason = int(reason.outcome), int(reason)
+        result.run_id = goal.handle.goal_id
+
+    def _end(self, goal: Goal, result: ReachGoal.Result, outcome: str) -> None:
+        """Hold; disarm if somebody has to look at the arm before the next run."""
+        self.gripper.hold()
+        goal.request.sub_goals = []  # rclpy keeps the goal for as long as its result
+        self.get_logger().info(f'Run {goal.name}: {run_summary(result)}')
+        if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self._armed:
+            self._disarm()
+            self.get_logger().warning(f'Disarmed: {result.error_msg}')
+
+    def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> None:
+        if not request.data:
+            self._disarm()
+            response.success, response.message = True, 'disarmed'
+            return
+        response.message = self._why_not_arm()
+        response.success = not response.message
+        if response.success:
+            self._armed, self._stopped, response.message = True, False, 'armed'
+            self.get_logger().warning('Armed: goals move the arm from now on')
+
+    def _why_not_arm(self) -> str:
+        settings = self.settings()
+        if self._state != 'active':
+            return f'the controller is {self._state}, not active'
+        others = self.output.others()
+        if others:
+            return f"'{self.output.topic}' is published by {', '.join(others)} too"
+        return self._observations.problem(settings.cameras[0], settings)
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> None:
+        self._stopped = True
+        self._disarm()
+        response.success, response.message = True, 'stopped and disarmed'
+
+    def _on_confirm(self, request: SetBool.Request, response: SetBool.Response) -> None:
+        waiting, self._confirmation = self._confirmation, None
+        response.success = waiting is not None
+        if waiting is None:
+            response.message = 'no step waits for a confirmation'
+        else:
+            waiting.answer = request.data
+            response.message = 'confirmed' if request.data else 'refused'
+
+    def _disarm(self) -> None:
+        self._armed = False
+        self.output.release()
+        self.gripper.hold()
+
+    def _service(self, name: str) -> str:
+        return f'{self.get_fully_qualified_name()}/{name}'
+
+    def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        try:
+            parameters.read(self, ControllerSettings, changed)
+        except (TypeError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the controller until SIGINT or SIGTERM; return the exit code."""
+    return run(ControllerNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,267 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One run of the controller: plan, check, move, look again, until the picture is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from vjepa2_interfaces.action import ReachGoal
+from vjepa2_interfaces.msg import ReachStep
+
+from .arm_output import Motion
+from .controller_settings import ControllerSettings
+from .goal import Goal
+from .reach_reader import ReachRequest, SubGoal
+from ..control.limits import limit_step, LimitedStep
+from ..control.path import distance
+from ..control.progress import Progress
+from ..control.reasons import Reason, RunEnd
+from ..control.watch import Rest
+from ..messages.results import PlanResult
+from ..messages.runs import start_of, to_step_message
+from ..messages.times import to_duration
+
+if TYPE_CHECKING:
+    from .controller_node import ControllerNode
+
+POLL = 0.01  # s between looks while waiting
+MOVED = 0.02, 0.1  # m and rad that the arm may move between the frame and the step
+FROZEN = 0.01  # m of motion after which no camera sends the same picture again
+REPLANS = 3  # times in a row that a step is planned again because the arm was moved
+Feedback = ReachGoal.Feedback
+
+
+class Run:
+    """
+    A run from its first look to its end; perform() blocks on the goal's own thread.
+
+    Its attributes say how far it came, also after an error.
+    """
+
+    def __init__(
+        self, node: ControllerNode, goal: Goal, request: ReachRequest, settings: ControllerSettings
+    ):
+        self._node, self.goal, self._request, self._settings = node, goal, request, settings
+        self._inputs = node.inputs(request.camera)
+        self._began = time.monotonic()
+        self.steps: list[ReachStep] = []  # executed, the last one also if it was not
+        self.executed = self.sub_goals_done = self.limited = 0
+        self.energies: list[float] = []
+        self.model = ''
+        self.phase = Feedback.WAITING
+
+    @property
+    def duration(self) -> float:
+        """Return the time [s] since the run began."""
+        return time.monotonic() - self._began
+
+    @property
+    def step(self) -> ReachStep:
+        """Return the newest step."""
+        return self.steps[-1] if self.steps else ReachStep(run_id=self.goal.handle.goal_id)
+
+    def perform(self) -> Reason:
+        """Return why the run ended well; RunEnd, PlanFailed or GoalStopped if it did not."""
+        self.show(Feedback.WAITING)
+        self.check()
+        reason = Reason.SETTLED
+        for sub_goal in self._request.sub_goals:
+            reason = self._reach(sub_goal)
+            if reason == Reason.DRY_RUN:
+                return reason
+            if sub_goal.gripper is not None:
+                self._move_gripper(sub_goal.gripper)
+            self.sub_goals_done += 1
+        return reason
+
+    def check(self) -> None:
+        """Raise what ends the run from outside: GoalStopped or RunEnd."""
+        self.goal.check_stop()
+        if not self._request.dry_run:
+            self._node.check_allowed()
+        if self.duration > self._request.max_time:
+            raise RunEnd(
+                Reason.TIME_LIMIT,
+                f'the run has taken {self.duration:.1f} s: allowed: {self._request.max_time:g} s '
+                '(time_allowance, or ending.max_time)',
+            )
+
+    def _reach(self, sub_goal: SubGoal) -> Reason:
+        """Step toward one picture; return why it is over, RunEnd if the run is."""
+        progress, last = Progress(self._settings.ending), sub_goal is self._request.sub_goals[-1]
+        for _ in range(sub_goal.max_steps):
+            if self.executed >= self._request.max_steps:
+                raise _step_limit(self._request.max_steps, 'max_steps')
+            reason = self._step(sub_goal, progress)
+            if reason in (Reason.SETTLED, Reason.DRY_RUN) or (reason and not last):
+                return reason
+            if reason:
+                raise RunEnd(reason, progress.why(reason, self.step.confidence))
+        if last:
+            raise _step_limit(sub_goal.max_steps, 'sub_goals[].max_steps')
+        return Reason.STEP_LIMIT
+
+    def _step(self, sub_goal: SubGoal, progress: Progress) -> Reason | None:
+        """Do one step; return why it was not done, None if it was."""
+        for _ in range(REPLANS):
+            plan = self._plan(sub_goal)
+            measured = self._inputs.state(self._settings)
+            moved = distance(measured, start_of(plan))
+            if moved[0] <= MOVED[0] and moved[1] <= MOVED[1]:
+                break
+        else:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'the arm moved by {moved[0]:.3f} m while it was planned for: allowed: '
+                f'{MOVED[0]:g} m; does somebody else move it?',
+            )
+        self.energies.append(plan.start_energy)
+        surprise, reason = progress.update(plan.start_energy, plan.energy, plan)
+        gripper = self._node.gripper.exists
+        step = limit_step(measured, plan.command, self._settings.limits, gripper)
+        self._report(plan, step, surprise)
+        if reason:
+            return reason
+        if self._request.dry_run:
+            return Reason.DRY_RUN
+        if self._settings.confirm:
+            self._confirm()
+        self._move(step, measured)
+        self.executed += 1
+        self.limited += bool(step.names)
+        return None
+
+    def _plan(self, sub_goal: SubGoal) -> PlanResult:
+        self.show(Feedback.PLANNING)
+        timeout = self._settings.plan_timeout
+        message = self._request.plan_goal(sub_goal, self.goal.handle.goal_id, timeout)
+        future = self._node.planner.send(message)
+        try:
+            self._wait(future.done, timeout + 1.0, lambda: self._no_plan(timeout))
+            plan = future.result()  # or PlanFailed
+            self.model = plan.model
+            return plan
+        except BaseException:
+            if not future.done():
+                self._node.planner.cancel(timeout=0.0)
+            raise
+
+    def _no_plan(self, timeout: float) -> RunEnd:
+        return RunEnd(
+            Reason.PLANNER_ERROR,
+            f'no plan within plan_timeout = {timeout:g} s: is the planner up?',
+        )
+
+    def _report(self, plan: PlanResult, step: LimitedStep, surprise: float) -> None:
+        run_id = self.goal.handle.goal_id
+        message = to_step_message(plan, step, surprise, run_id)
+        message.sub_goal, message.step = self.sub_goals_done + 1, self.executed + 1
+        self.steps.append(message)
+        self._node.show_step(message)
+
+    def _confirm(self) -> None:
+        self.show(Feedback.CONFIRMING)
+        confirmation = self._node.ask_for_confirmation()
+        self._wait(lambda: confirmation.answer is not None)
+        if not confirmation.answer:
+            raise RunEnd(Reason.NOT_CONFIRMED, 'the step was refused by ~/confirm')
+
+    def _move(self, step: LimitedStep, measured: NDArray[np.float64]) -> None:
+        """Move arm and gripper to a step's target and wait until they are at rest there."""
+        node, settings = self._node, self._settings
+        self.show(Feedback.MOVING)
+        before = self._inputs.frame()
+        self._inputs.restart()
+        if step.command[6]:
+            self._send_gripper(float(step.target[6]))
+        motion = node.output.move(step.target[:6], settings, self._inputs, self._check_motion)
+        try:
+            self._wait(lambda: motion.done or motion.problem is not None)
+            rest = Rest(settings.arrival, measured, step.target, time.monotonic())
+            rested = self._settle(motion, rest)
+            self._wait(lambda: self._seen_since(rested) or motion.problem is not None)
+            if motion.problem is not None:
+                raise motion.problem
+            node.output.rest()
+        except BaseException:
+            node.hold()
+            self.goal.check_stop()
+            raise
+        after, moved = self._inputs.frame(), self._inputs.state(settings)
+        if before is None or after is None or distance(moved, measured)[0] < FROZEN:
+            return
+        if before.message.data == after.message.data:
+            raise RunEnd(
+                Reason.STALE_INPUT,
+                'the camera still sends the picture from before the step, byte for byte: it is '
+                'frozen',
+            )
+
+    def _settle(self, motion: Motion | None, rest: Rest) -> int:
+        """Wait until arm and gripper are at rest; return the stamp [ns] of a pose at rest."""
+        self.show(Feedback.SETTLING)
+        while motion is None or motion.problem is None:
+            self.check()
+            if rest.add(time.monotonic(), self._inputs.state(self._settings)):
+                return self._inputs.pose_stamp()
+            time.sleep(POLL)
+        raise motion.problem
+
+    def _seen_since(self, stamp: int) -> bool:
+        frame = self._inputs.frame()
+        return frame is not None and frame.stamp >= stamp
+
+    def _check_motion(self) -> None:
+        """Raise RunEnd if the arm must not move on; called at each target."""
+        if self.goal.stopped():
+            raise RunEnd(Reason.CANCELLED, 'the goal was asked to stop')  # GoalStopped says why
+        self._node.check_allowed()
+        self._inputs.check_alive(self._settings)
+
+    def _move_gripper(self, closedness: float) -> None:
+        """Put the gripper to a closedness and wait until it is at rest."""
+        self._send_gripper(closedness)
+        measured = self._inputs.state(self._settings)
+        target = np.array([*measured[:6], closedness])
+        self._settle(None, Rest(self._settings.arrival, measured, target, time.monotonic()))
+
+    def _send_gripper(self, closedness: float) -> None:
+        if self._node.gripper.exists:
+            self._node.gripper.move(closedness, self._settings.gripper)
+
+    def _wait(
+        self,
+        condition: Callable[[], bool],
+        timeout: float | None = None,
+        too_late: Callable[[], RunEnd] | None = None,
+    ) -> None:
+        until = None if timeout is None else time.monotonic() + timeout
+        while not condition():
+            self.check()
+            if until is not None and too_late is not None and time.monotonic() > until:
+                raise too_late()
+            time.sleep(POLL)
+
+    def show(self, phase: int) -> None:
+        """Send feedback with a phase."""
+        self.phase = phase
+        self.goal.handle.publish_feedback(Feedback(phase=phase, step=self.step))
+
+    def fill(self, result: ReachGoal.Result, reason: Reason) -> None:
+        """Put what the run did into a Result."""
+        result.outcome, result.reason = int(reason.outcome), int(reason)
+        result.steps, result.sub_goals_done = self.executed, self.sub_goals_done
+        result.limited_steps, result.energies = self.limited, self.energies
+        result.run_id, result.run_time = self.goal.handle.goal_id, to_duration(self.duration)
+
+
+def _step_limit(limit: int, name: str) -> RunEnd:
+    return RunEnd(
+        Reason.STEP_LIMIT,
+        f'{limit} steps were done: allowed: {name} = {limit}; the picture is not reached',
+    )
