@@ -32,6 +32,7 @@ setup(
             'controller_node = vjepa2_planner_ros.nodes.controller_node:main',
             'simulation_node = vjepa2_planner_ros.nodes.simulation_node:main',
             'plan = vjepa2_planner_ros.cli.plan:main',
+            'reach = vjepa2_planner_ros.cli.reach:main',
             'history = vjepa2_planner_ros.cli.history:main',
             'demo = vjepa2_planner_ros.cli.demo:main',
             'landscape = vjepa2_planner_ros.cli.landscape:main',

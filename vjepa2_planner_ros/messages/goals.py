@@ -1,19 +1,20 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the planner's action, made of pictures and numbers."""
+"""Goals of planner and controller, made of pictures and numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import io
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import EndEffectorState, SearchSettings
+from vjepa2_interfaces.action import PlanAction, ReachGoal
+from vjepa2_interfaces.msg import EndEffectorState, SearchSettings, SubGoal
 
 from .images import to_image
 from .pictures import read_picture
@@ -53,26 +54,13 @@ def plan_goal(
     :param time_allowance: s, 0 = none.
     :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
     """
-    for name, value, largest in (
-        ('samples', samples, MAX_UINT32),
-        ('iterations', iterations, MAX_UINT32),
-        ('horizon', horizon, MAX_UINT32),
-        ('seed', seed or 0, MAX_UINT64),
-    ):
-        if not 0 <= value <= largest:
-            raise ValueError(f'{name} = {value}: allowed: 0 to {largest}')
+    _check_counts(seed=(seed or 0, MAX_UINT64))
     goal = PlanAction.Goal(
         camera=camera,
         model=model,
         use_seed=seed is not None,
         seed=seed or 0,
-        search=SearchSettings(
-            optimizer=optimizer,
-            samples=samples,
-            iterations=iterations,
-            elite_fraction=float(elite_fraction),
-            horizon=horizon,
-        ),
+        search=search_settings(optimizer, samples, iterations, elite_fraction, horizon),
         time_allowance=to_duration(time_allowance),
         best_effort=best_effort,
     )
@@ -86,6 +74,76 @@ def plan_goal(
     if start_state is not None:
         goal.use_start_state, goal.start_state = True, start_state
     return goal
+
+
+def search_settings(
+    optimizer: str = '',
+    samples: int = 0,
+    iterations: int = 0,
+    elite_fraction: float = 0.0,
+    horizon: int = 0,
+) -> SearchSettings:
+    """Return SearchSettings, see plan_goal; ValueError for a number that it cannot have."""
+    counts = {'samples': samples, 'iterations': iterations, 'horizon': horizon}
+    _check_counts(**{name: (value, MAX_UINT32) for name, value in counts.items()})
+    return SearchSettings(optimizer=optimizer, elite_fraction=float(elite_fraction), **counts)
+
+
+def sub_goal(picture: Picture, max_steps: int = 0, gripper: float | None = None) -> SubGoal:
+    """
+    Return the SubGoal of a picture; ValueError or OSError as picture_message.
+
+    :param max_steps: most steps toward it; 0 = the server's parameter.
+    :param gripper: closedness at its end, 0 open .. 1 closed; None = as it is then.
+    """
+    _check_counts(max_steps=(max_steps, MAX_UINT32))
+    goal = SubGoal(max_steps=max_steps, set_gripper=gripper is not None, gripper=gripper or 0.0)
+    message = picture_message(picture)
+    if isinstance(message, CompressedImage):
+        goal.image_compressed = message
+    else:
+        goal.image = message
+    return goal
+
+
+def reach_goal(
+    goals: Picture | Sequence[Picture | SubGoal],
+    *,
+    camera: str = '',
+    model: str = '',
+    max_steps: int = 0,
+    time_allowance: float = 0.0,
+    dry_run: bool = False,
+    **search: Any,
+) -> ReachGoal.Goal:
+    """
+    Return the Goal of a run of the controller; ValueError for a number that no goal can have.
+
+    :param goals: one picture or several in order, see plan_goal; or SubGoals.
+    :param camera, model: '' = the first camera, the loaded model.
+    :param max_steps: of the whole run; 0 = the server's parameter.
+    :param time_allowance: s of the whole run; 0 = the server's parameter.
+    :param dry_run: plan and check the first step, move nothing.
+    :param search: see search_settings.
+    """
+    _check_counts(max_steps=(max_steps, MAX_UINT32))
+    several = goals if isinstance(goals, (list, tuple)) else [goals]
+    return ReachGoal.Goal(
+        sub_goals=[goal if isinstance(goal, SubGoal) else sub_goal(goal) for goal in several],
+        camera=camera,
+        model=model,
+        search=search_settings(**search),
+        max_steps=max_steps,
+        time_allowance=to_duration(time_allowance),
+        dry_run=dry_run,
+    )
+
+
+def _check_counts(**counts: tuple[int, int]) -> None:
+    """Raise ValueError naming the first of name=(value, largest) that is out of range."""
+    for name, (value, largest) in counts.items():
+        if not 0 <= value <= largest:
+            raise ValueError(f'{name} = {value}: allowed: 0 to {largest}')
 
 
 def picture_message(picture: Picture) -> Image | CompressedImage:

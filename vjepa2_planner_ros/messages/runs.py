@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -13,13 +15,67 @@ from vjepa2_interfaces.action import ReachGoal
 from vjepa2_interfaces.msg import ReachStep
 
 from .commands import command_numbers
-from .results import PlanResult
+from .error_codes import ErrorCode
+from .results import known_code, PlanResult
 from .searches import to_pose_message
 from .states import to_state
-from .times import to_duration
+from .times import seconds, to_duration
 from ..control.limits import LimitedStep
 from ..control.reasons import Outcome, Reason
 from ..planning.actions import to_action
+
+
+@dataclass(frozen=True)
+class ReachResult:
+    """How a run of the controller ended."""
+
+    outcome: Outcome
+    reason: Reason
+    code: ErrorCode  # NONE unless the planner or a field of the goal was at fault
+    message: str  # what happened and what to do; '' if it reached its goal
+    steps: int  # that were executed
+    sub_goals_done: int
+    limited_steps: int
+    energies: tuple[float, ...]  # at each step, and at the end if it was planned from
+    run_id: bytes
+    run_time: float  # s
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        steps = f'{self.steps} step{"" if self.steps == 1 else "s"}'
+        energies = ''
+        if self.energies:
+            energies = f', energy {self.energies[0]:.5f} -> {self.energies[-1]:.5f}'
+        return (
+            f'{self.outcome.name} ({self.reason.name}) after {steps} and {self.run_time:.1f} s'
+            f'{energies}'
+        )
+
+    @property
+    def reached(self) -> bool:
+        """Return whether the last sub-goal is reached, as far as the energies tell."""
+        return self.outcome == Outcome.REACHED
+
+    @property
+    def cancelled(self) -> bool:
+        """Return whether the goal was cancelled."""
+        return self.reason == Reason.CANCELLED
+
+
+def to_reach_result(result: ReachGoal.Result) -> ReachResult:
+    """Return the ReachResult of a ReachGoal Result."""
+    return ReachResult(
+        outcome=Outcome(result.outcome),
+        reason=Reason(result.reason),
+        code=known_code(result.error_code),
+        message=result.error_msg,
+        steps=result.steps,
+        sub_goals_done=result.sub_goals_done,
+        limited_steps=result.limited_steps,
+        energies=tuple(result.energies),
+        run_id=bytes(result.run_id.uuid),
+        run_time=seconds(result.run_time),
+    )
 
 
 def start_of(plan: PlanResult) -> NDArray[np.float64]:
@@ -61,10 +117,5 @@ def to_step_message(
 
 
 def run_summary(result: ReachGoal.Result) -> str:
-    """Return a ReachGoal Result in one line, for logs and consoles."""
-    steps = f'{result.steps} step{"" if result.steps == 1 else "s"}'
-    energies = ''
-    if result.energies:
-        energies = f', energy {result.energies[0]:.4f} -> {result.energies[-1]:.4f}'
-    outcome, reason = Outcome(result.outcome).name, Reason(result.reason).name
-    return f'{outcome} ({reason}) after {steps}{energies}'
+    """Return a ReachGoal Result in one line, for the log."""
+    return str(to_reach_result(result))

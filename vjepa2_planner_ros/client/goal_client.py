@@ -1,10 +1,10 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Clients of the planner's actions, for scripts and for other nodes."""
+"""A client of one action: goals go out, one result or failure each comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
 from dataclasses import dataclass, field
 import threading
@@ -25,13 +25,9 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time as RosTime
 from unique_identifier_msgs.msg import UUID
-from vjepa2_interfaces.action import PlanAction
 
-from .messages.error_codes import ErrorCode
-from .messages.goals import picture_message, plan_goal
-from .messages.results import known_code, PlanFailed, PlanResult, to_result
-
-__all__ = ['GoalClient', 'PlanFailed', 'PlannerClient', 'PlanResult']
+from ..messages.error_codes import ErrorCode
+from ..messages.results import known_code, PlanFailed
 
 ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
 GONE_AFTER = 20  # times in a row, 0.1 s apart, that the server is not seen
@@ -61,7 +57,7 @@ class _Pending:
 
 class GoalClient:
     """
-    A client of one action of the planner.
+    A client of one action of planner or controller.
 
     It has a small node and a thread of its own, so that its blocking calls may be made from
     anywhere, callbacks of the given node included, without a deadlock. Use it as a context
@@ -230,6 +226,13 @@ class GoalClient:
         """Return what the futures give of a Result."""
         return result
 
+    def _failure(self, result, status: int):
+        """Return what the futures give of a goal that was cancelled or aborted."""
+        code = known_code(result.error_code)
+        if code == ErrorCode.NONE and status != GoalStatus.STATUS_CANCELED:
+            code = ErrorCode.UNKNOWN
+        return PlanFailed(code, result.error_msg)
+
     def _step(self, feedback) -> int:
         """Return the number of the step that a Feedback tells of, 0 = none."""
         return 0
@@ -272,7 +275,7 @@ class GoalClient:
 
     def _on_response(self, pending, handle):
         if not handle.accepted:
-            failure = f"'{self._name}' rejected the goal: the planner is not active"
+            failure = f"'{self._name}' rejected the goal: its node is not active"
             self._fail(pending, failure, ErrorCode.GOAL_REJECTED)
             return
         with self._lock:
@@ -310,10 +313,7 @@ class GoalClient:
                 'has ended, and another one has taken its place',
             )
         elif answer.status != GoalStatus.STATUS_SUCCEEDED:
-            code = known_code(result.error_code)
-            if code == ErrorCode.NONE and answer.status != GoalStatus.STATUS_CANCELED:
-                code = ErrorCode.UNKNOWN
-            self._fail(pending, result.error_msg, code)
+            self._finish(pending, self._failure(result, answer.status))
         elif pending.on_feedback is None or pending.steps >= self._last_step(result):
             self._finish(pending, self._outcome(result))
         else:
@@ -380,50 +380,3 @@ class GoalClient:
                     )
         self._ended.set()
         self._fail_all(ENDED)
-
-
-class PlannerClient(GoalClient):
-    """
-    A client of the planner's action `plan`; see GoalClient.
-
-    :param node, action: as of GoalClient.
-    """
-
-    def __init__(self, node: Node | None = None, *, action: str = 'plan'):
-        super().__init__(PlanAction, action, node)
-
-    def plan(
-        self, goal_image, *, timeout: float | None = None, on_feedback=None, **goal_fields
-    ) -> PlanResult:
-        """
-        Plan and wait for the result; see ask for the errors and plan_goal for the arguments.
-
-        :param timeout: s, after which the goal is cancelled; None = without end.
-        :param on_feedback: called with each PlanAction.Feedback, on the client's thread.
-        """
-        goal = plan_goal(goal_image, **goal_fields)
-        return self.ask(goal, timeout=timeout, on_feedback=on_feedback)
-
-    def plan_async(self, goal_image, *, on_feedback=None, **goal_fields) -> Future:
-        """Send a goal; return a Future of PlanResult or PlanFailed; see send and plan_goal."""
-        return self.send(plan_goal(goal_image, **goal_fields), on_feedback)
-
-    def plan_continuously(self, goal_image, **fields) -> Iterator[PlanResult]:
-        """
-        Yield one PlanResult after the other, each planned from the newest frame, without end.
-
-        The next plan begins when the caller asks for it. See plan for the arguments and errors.
-        """
-        picture = picture_message(goal_image)
-        while True:
-            yield self.plan(picture, **fields)
-
-    def _outcome(self, result):
-        return to_result(result)
-
-    def _step(self, feedback):
-        optimizing = feedback.phase == PlanAction.Feedback.OPTIMIZING
-        return feedback.iteration.iteration if optimizing else 0
-
-    def _last_step(self, result):
-        return result.iterations

@@ -1,0 +1,149 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Console client: have the running controller move the arm to goal pictures, in order."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+import sys
+import threading
+
+from vjepa2_interfaces.action import ReachGoal
+from vjepa2_interfaces.msg import ReachStep
+
+from . import common as commands
+from .goal_picture import image_from_topic
+from ..client import ControllerClient, PlanFailed
+from ..control.reasons import Reason
+from ..messages.goals import sub_goal
+
+HEADING = (
+    ' sub-goal step    energy -> predicted  conf.  surpr.       x       y       z    roll   pitch '
+    '    yaw  grip'
+)
+FEEDBACK = ReachGoal.Feedback
+
+
+def step_line(step: ReachStep) -> str:
+    """Return a ReachStep as a line under HEADING."""
+    numbers = ' '.join(f'{value:+7.3f}' for value in step.limited_command[:6])
+    limits = f'  limited by {", ".join(step.limits)}' if step.limits else ''
+    return (
+        f'{step.sub_goal:9d} {step.step:4d} {step.energy:9.5f} -> {step.predicted_energy:9.5f} '
+        f'{step.confidence:6.3f} {step.surprise:+7.2f} {numbers} '
+        f'{step.limited_command[6]:+5.2f}{limits}'
+    )
+
+
+class StepTable:
+    """Prints the steps of Feedbacks under a heading, and asks for confirmations."""
+
+    def __init__(self, ask=None):
+        self._seen, self._ask = (0, 0), ask
+
+    def __call__(self, feedback: ReachGoal.Feedback) -> None:
+        """Print what a Feedback tells, if that is new."""
+        step = feedback.step
+        if step.step and (step.sub_goal, step.step) != self._seen:
+            if self._seen == (0, 0):
+                print(HEADING, flush=True)
+            self._seen = (step.sub_goal, step.step)
+            print(step_line(step), flush=True)
+        if feedback.phase == FEEDBACK.CONFIRMING and self._ask is not None:
+            threading.Thread(target=self._ask, daemon=True).start()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Reach the goals; return 0 only if the last one was, or if a dry run showed its step."""
+    return commands.run_with_ros(_run, _parser(), args, (PlanFailed,))
+
+
+def _run(options):
+    goals = [sub_goal(file) for file in options.goal or ()]
+    goals += [sub_goal(image_from_topic(topic, options.wait)) for topic in options.goal_topic]
+    if options.gripper is not None:
+        goals[-1].set_gripper, goals[-1].gripper = True, options.gripper
+    with ControllerClient(action=options.action, controller=options.controller) as client:
+        if not client.wait_until_ready(options.wait):
+            raise OSError(f'no controller on action {options.action!r} within {options.wait:g} s')
+        if options.arm:
+            armed, words = client.arm()
+            if not armed:
+                raise OSError(f'not armed: {words}')
+        try:
+            result = client.reach(
+                goals,
+                on_feedback=StepTable(partial(_ask, client)),
+                camera=options.camera,
+                model=options.model,
+                max_steps=options.max_steps,
+                time_allowance=options.time_allowance,
+                dry_run=options.dry_run,
+            )
+        finally:
+            if options.arm:
+                client.arm(False)
+    print(result, flush=True)
+    if result.message:
+        print(result.message, file=sys.stderr)
+    return 0 if result.reached or result.reason == Reason.DRY_RUN else 1
+
+
+def _ask(client):
+    """Ask at the console whether to do the step that waits."""
+    print('Do this step? [y/N] ', end='', flush=True)
+    client.confirm(sys.stdin.readline().strip().lower() in ('y', 'yes'))
+
+
+def _closedness(text):
+    if not 0.0 <= float(text) <= 1.0:
+        raise argparse.ArgumentTypeError(f'{text}; allowed: 0 (open) to 1 (closed)')
+    return float(text)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='reach', description=__doc__)
+    goals = parser.add_mutually_exclusive_group(required=True)
+    goals.add_argument(
+        '--goal',
+        action='append',
+        metavar='FILE',
+        help='picture to reach; give it several times for sub-goals, in order',
+    )
+    goals.add_argument(
+        '--goal-topic',
+        action='append',
+        default=[],
+        metavar='TOPIC',
+        help='topic with it, Image or CompressedImage; several times as well',
+    )
+    text = 'closedness of the gripper at the end, 0 open .. 1 closed'
+    parser.add_argument('--gripper', type=_closedness, metavar='C', help=text)
+    text = 'arm the controller for this run, and disarm it afterwards'
+    parser.add_argument('--arm', action='store_true', help=text)
+    text = 'plan and check the first step and show it; nothing moves'
+    parser.add_argument('--dry-run', action='store_true', help=text)
+    text = 'most steps of the run (default: as the controller is set)'
+    parser.add_argument('--max-steps', type=int, default=0, metavar='N', help=text)
+    text = 'longest run [s] (default: as the controller is set)'
+    parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S', help=text)
+    parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
+    parser.add_argument('--model', default='', help='a model to load first (default: as it is)')
+    parser.add_argument(
+        '--wait',
+        type=float,
+        default=120.0,
+        metavar='S',
+        help='how long to wait for the controller and a goal topic [s] (default: %(default)g)',
+    )
+    text = "the controller's action (default: %(default)s)"
+    parser.add_argument('--action', default='reach_goal', help=text)
+    text = 'name of the controller (default: %(default)s)'
+    parser.add_argument('--controller', default='controller', help=text)
+    return parser
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
