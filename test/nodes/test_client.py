@@ -10,8 +10,7 @@ from planner_rig import eventually, Gate, GOAL
 import pytest
 import rclpy
 from tools.toy_world_model import ToyWorldModel
-from vjepa2_planner_ros import client as client_module
-from vjepa2_planner_ros.client import PlanFailed, PlannerClient
+from vjepa2_planner_ros.client import goal_client as client_module, PlanFailed, PlannerClient
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 PICTURE = ToyWorldModel.picture(GOAL)

@@ -235,7 +235,7 @@ class GoalServer:
             logger.info(f'Goal {goal.name}: ended after {elapsed:.2f} s: {failure}')
         elif failure is not None:
             outcome = 'aborted'
-            logger.warning(f'Goal {goal.name}: {failure.code.name}: {failure}')
+            logger.warning(f'Goal {goal.name}: {failure.label}: {failure}')
         else:
             logger.info(f'Goal {goal.name}: done in {elapsed:.2f} s, {self._summary(result)}')
         if failure is not None:

@@ -35,13 +35,15 @@ from ..messages.error_codes import ErrorCode
 from ..messages.results import PlanFailed
 from ..messages.runs import run_summary
 
+DRY = 'a dry run: nothing was moved; set the parameter dry_run to false, and arm'
+
 
 class RunFailed(GoalError):
     """A run did not reach its goal, for a Reason."""
 
     def __init__(self, reason: Reason, code: ErrorCode, text: str):
         super().__init__(code, text)
-        self.reason = reason
+        self.reason, self.label = reason, reason.name
 
 
 @dataclass
@@ -156,7 +158,7 @@ class ControllerNode(ServerNode):
         except PlanFailed as failure:
             text = f'the planner failed: {failure.message}'
             raise RunFailed(Reason.PLANNER_ERROR, failure.code, text) from failure
-        result = ReachGoal.Result()
+        result = ReachGoal.Result(error_msg=DRY if reason == Reason.DRY_RUN else '')
         run.fill(result, reason)
         return result
 
@@ -178,7 +180,6 @@ class ControllerNode(ServerNode):
         """Hold; disarm if somebody has to look at the arm before the next run."""
         self.gripper.hold()
         goal.request.sub_goals = []  # rclpy keeps the goal for as long as its result
-        self.get_logger().info(f'Run {goal.name}: {run_summary(result)}')
         if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self._armed:
             self._disarm()
             self.get_logger().warning(f'Disarmed: {result.error_msg}')

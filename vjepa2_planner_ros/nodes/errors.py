@@ -19,11 +19,15 @@ Answer = Callable[[Any, Any], Any]  # of a service: request, response
 
 
 class GoalError(Exception):
-    """A goal cannot be answered: an ErrorCode and a text naming field, value and allowed."""
+    """
+    A goal cannot be answered: an ErrorCode and a text naming field, value and allowed.
+
+    label is what the log calls it.
+    """
 
     def __init__(self, code: ErrorCode, message: str):
         super().__init__(one_line(message))
-        self.code = code
+        self.code, self.label = code, code.name
 
 
 def answering(node: Node, answer: Answer) -> Answer:
