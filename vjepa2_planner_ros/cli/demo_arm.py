@@ -21,9 +21,9 @@ from ..messages.times import nanoseconds
 from ..nodes.process import spinning
 from ..simulation.panda import FINGER_TRAVEL
 
-STARTING_TIME = 0.1  # s after a command until the arm moves: one tick of the simulation
+STARTING_TIME = 0.1  # s after a command until the arm moves
 REST = 0.0005, 0.01  # m and closedness that the arm at rest may change between two ticks
-TICKS_AT_REST = 3
+TICKS_AT_REST = 11  # 0.2 s
 
 
 class DemoArm:

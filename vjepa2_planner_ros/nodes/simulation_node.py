@@ -5,7 +5,11 @@
 ROS 2 node that puts the simulated arm and its camera on topics and executes commands.
 
 A command moves the targets of the joints over 60 % of step_time, in the physics mode with servos
-behind, in the kinematic mode exactly; a newer command replaces the one under way.
+behind, in the kinematic mode exactly; a newer command replaces the one under way. target_pose,
+twist and the gripper's actions are what real arms have, see simulated_arm and simulated_gripper.
+
+Time passes in ticks, each of which publishes the state; a picture is rendered in some of them and
+has the stamp of its tick. A render delays the next tick, whose time is then as much longer.
 """
 
 from collections.abc import Sequence
@@ -26,6 +30,8 @@ from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 
 from .process import start
+from .simulated_arm import SimulatedArm
+from .simulated_gripper import GRIPPER_JOINT, SimulatedGripper
 from ..messages.commands import command_of
 from ..messages.images import to_image
 from ..messages.searches import to_pose_message
@@ -36,7 +42,7 @@ from ..simulation.episodes import LARGEST_SEED
 from ..simulation.kinematics import matrix_to_quaternion
 from ..simulation.panda import FINGER_TRAVEL, MODES
 
-GRIPPER_JOINT = 'panda_finger_joint1'
+LONGEST_TICK = 0.1  # s; where the machine stands still longer, so does the simulated time
 
 
 class SimulationNode(Node):
@@ -55,10 +61,17 @@ class SimulationNode(Node):
         rate = self._declare(
             'rate',
             10.0,
-            'Ticks a second: pictures and states published [Hz].',
+            'Pictures a second [Hz].',
             floating_point_range=[FloatingPointRange(from_value=1.0, to_value=60.0)],
         )
-        self._period = 1.0 / rate
+        state_rate = self._declare(
+            'state_rate',
+            50.0,
+            'States a second, and ticks of the arm [Hz]; not less than rate.',
+            floating_point_range=[FloatingPointRange(from_value=1.0, to_value=200.0)],
+        )
+        self._picture_period, self._picture_due = 1.0 / rate, 0.0  # s, by the node's clock
+        self._period = 1.0 / max(rate, state_rate)
         self._sim = PandaSim(
             seed,
             mode=self._declare('mode', 'kinematic', f'How commands are followed: {MODES}.'),
@@ -78,8 +91,10 @@ class SimulationNode(Node):
         )
         self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
+        self._arm, self._fingers = SimulatedArm(self, self._sim), SimulatedGripper(self, self._sim)
         self._describe()
         self._begin_episode(seed)
+        self._ticked_at = self._seconds()
         self._timer = self.create_timer(self._period, self._tick)
 
     def _declare(self, name, default, description, **ranges):
@@ -114,6 +129,8 @@ class SimulationNode(Node):
         """Make the scene of a seed, photograph the goal, then put the arm at the start."""
         episode = sample_episode(seed)
         self._seed = seed
+        self._arm.stop()
+        self._fingers.preempt()
         self._sim.reset(seed)
         self._sim.set_state(episode.goal)
         base, camera = self._headers()
@@ -124,16 +141,36 @@ class SimulationNode(Node):
         self.get_logger().info(f'episode {self._seed}')
 
     def _tick(self):
-        sim = self._sim
-        sim.advance(self._period)
+        sim, now = self._sim, self._seconds()
+        passed = min(now - self._ticked_at, LONGEST_TICK)
+        passed = passed if passed > 0.0 else self._period  # the clock was set back
+        self._ticked_at = now
+        self._arm.advance(passed)
+        sim.advance(passed)
+        self._fingers.advance(passed)
         base, camera = self._headers()
         state = sim.state()
         self._pose.publish(to_pose_message(state, base))
         self._gripper.publish(gripper_message(state, base.stamp))
         self._joints.publish(joint_message(JOINTS, sim.joint_positions(), base.stamp))
         self._tf.publish(tf_message(sim.transforms(), base.stamp))
-        self._camera_info.publish(camera_info_message(sim.camera_matrix(), sim.image_size, camera))
-        self._image.publish(to_image(sim.render(), camera))
+        if self._is_picture_due(now):
+            matrix, size = sim.camera_matrix(), sim.image_size
+            self._camera_info.publish(camera_info_message(matrix, size, camera))
+            self._image.publish(to_image(sim.render(), camera))
+
+    def _is_picture_due(self, now):
+        """Return whether a tick at a time [s] is the one nearest to when a picture is due."""
+        period = self._picture_period
+        if abs(now - self._picture_due) > 2 * period:  # the first, after a halt, a clock set back
+            self._picture_due = now
+        if now < self._picture_due - self._period / 2:
+            return False
+        self._picture_due += period
+        return True
+
+    def _seconds(self):
+        return self.get_clock().now().nanoseconds * 1e-9
 
     def _headers(self):
         """Return two headers of this moment: in the frame of the base and in the camera's."""
@@ -150,6 +187,10 @@ class SimulationNode(Node):
             self._sim.command(to_action(command_of(message)))
         except ValueError as error:
             self.get_logger().error(f'command refused: {error}')
+            return
+        self._arm.stop()
+        if message.gripper:
+            self._fingers.preempt()
 
     def _on_next_episode(self, request, response):
         try:

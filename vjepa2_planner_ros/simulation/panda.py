@@ -3,17 +3,21 @@
 
 """The simulated arm: Cartesian steps in, state and picture out."""
 
+from typing import NamedTuple
+
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .description import JOINTS, robot_description, Transform, transforms, transforms_at_rest
 from .episodes import check_seed
+from .joint_targets import JointTargets
 from .kinematics import ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler
 from .rendering import make_renderer
 from .scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
 from .variation import vary_scene
 
+Pose = tuple[np.ndarray, np.ndarray]  # position [3] (m) and rotation [3, 3]
 SLEEP = int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # objects at rest cost no time
 MODES = ('kinematic', 'physics')
 FIELDS_OF_VIEW = {'fixed': CAMERA_FOV, 'wrist': WRIST_FOV}  # degrees, of each camera
@@ -21,10 +25,19 @@ ACTION_BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 HOME_STATE = (0.47, 0.0, 0.25, np.pi, 0.0, 0.0, 0.0)
 FINGER_TIP = (0.0, 0.0095, 0.05)  # m, in the frame of a finger
 FINGER_TRAVEL = 0.04  # m, of each finger from closed to open
+MAX_FORCE = 70.0  # N, of the servo of the fingers
 STEP_TIME = 0.25  # s
 MOTION_SHARE = 0.6  # of a step, in which the targets of the servos move; the rest is to settle
 SHADOW_DARKNESS = 0.5
 SHADOW_REACH = 0.7  # m, height at which the shadow of the hand has faded
+
+
+class Finger(NamedTuple):
+    """The fingers at a moment: mean position (m), force of their servo (N), target moving."""
+
+    position: float
+    force: float
+    moving: bool
 
 
 class PandaSim:
@@ -83,6 +96,7 @@ class PandaSim:
         self._camera = self._model.camera('fixed').id
         self._site = self._model.site('end_effector').id
         self._hand = self._model.body('hand').id
+        self._targets = JointTargets(ARM_JOINTS + 1)  # of the arm's joints and both fingers
         self._shadow = self._model.geom('hand_shadow').id
         self.reset(seed)
 
@@ -104,6 +118,7 @@ class PandaSim:
         """Make the scene of a seed, 0 to LARGEST_SEED, and put the arm at its home state."""
         check_seed(seed)
         vary_scene(self._model, self._data, seed)
+        self._model.actuator_forcerange[ARM_JOINTS] = -MAX_FORCE, MAX_FORCE
         self.set_state(HOME_STATE)
 
     def set_state(self, state: ArrayLike) -> None:
@@ -122,8 +137,9 @@ class PandaSim:
         data.qpos[self._fingers] = finger
         data.qvel[:] = 0
         self._model.opt.enableflags &= ~SLEEP  # or what rests, even the light, is not updated
-        data.ctrl[:] = self._origin = self._target = np.array([*joints, finger])
-        self._elapsed = self._motion_time
+        self._owed = 0.0  # s, less than a step of the physics
+        self._targets.send(slice(None), [*joints, finger], 0.0)
+        data.ctrl[:] = self._targets.now()
         mujoco.mj_forward(self._model, data)
         if self.mode == 'physics':
             self._model.opt.enableflags |= SLEEP
@@ -159,12 +175,44 @@ class PandaSim:
         ValueError: a number is not finite.
         """
         action = np.clip(_finite(action, 'action'), np.negative(ACTION_BOUNDS), ACTION_BOUNDS)
-        state, target = self.state(), self._target.copy()
+        state, target = self.state(), self._targets.goal.copy()
         if action[:6].any():
             target[:7] = self._joints_after(action)
         if action[6]:
             target[7] = FINGER_TRAVEL * (1 - np.clip(state[6] + action[6], 0, 1))
-        self._origin, self._target, self._elapsed = self._data.ctrl.copy(), target, 0.0
+        self._targets.send(slice(None), target, self._motion_time)
+
+    def pose(self) -> Pose:
+        """Return the measured pose of the end effector in panda_link0."""
+        site = self._data.site(self._site)
+        return site.xpos.copy(), site.xmat.reshape(3, 3).copy()
+
+    def target_pose(self) -> Pose:
+        """Return the pose that the targets of the joints lead to."""
+        return self._kinematics.forward(self._targets.goal[:ARM_JOINTS])
+
+    def set_target_pose(self, position: np.ndarray, rotation: np.ndarray) -> None:
+        """
+        Set the targets of the arm's joints at once to those of a pose, position [3] (m), rotation.
+
+        ValueError: the pose is out of reach.
+        """
+        joints = self._kinematics.inverse(position, rotation)
+        self._targets.send(slice(ARM_JOINTS), joints, 0.0)
+
+    def set_target_finger(self, position: float, speed: float, force: float = MAX_FORCE) -> None:
+        """Let the target of each finger move to 0.04 m (open) .. 0 at a speed (m/s)."""
+        self._model.actuator_forcerange[ARM_JOINTS] = -force, force
+        distance = abs(position - self._targets.now()[ARM_JOINTS])
+        self._targets.send(slice(ARM_JOINTS, None), position, distance / speed)
+
+    def finger(self) -> Finger:
+        """Return what is known of the fingers now."""
+        return Finger(
+            float(self._data.qpos[self._fingers].mean()),
+            float(self._data.actuator_force[ARM_JOINTS]),
+            bool(self._targets.moving()[ARM_JOINTS]),
+        )
 
     def _joints_after(self, action: np.ndarray) -> np.ndarray:
         """Return the joint angles for the displacement and the turn of an action."""
@@ -176,30 +224,25 @@ class PandaSim:
                 return self._kinematics.inverse(position, rotation)
             except ValueError:
                 pass
-        return self._target[:7]
+        return self._targets.goal[:ARM_JOINTS]
 
     def advance(self, duration: float) -> None:
         """Let time pass (s): the targets of the joints move to those of the last command."""
         model, data = self._model, self._data
         if self.mode == 'kinematic':
-            self._elapsed += duration
-            data.ctrl[:] = self._reference()
+            data.ctrl[:] = self._targets.advance(duration)
             data.qpos[self._driven] = data.ctrl
             data.qpos[self._fingers[1]] = data.ctrl[7]
             data.time += duration
             mujoco.mj_kinematics(model, data)
             return
-        for _ in range(round(duration / model.opt.timestep)):
-            self._elapsed += model.opt.timestep
-            data.ctrl[:] = self._reference()
+        self._owed += duration
+        steps = round(self._owed / model.opt.timestep)
+        self._owed -= steps * model.opt.timestep
+        for _ in range(steps):
+            data.ctrl[:] = self._targets.advance(model.opt.timestep)
             mujoco.mj_step(model, data)
         mujoco.mj_kinematics(model, data)
-
-    def _reference(self) -> np.ndarray:
-        """Return the targets of the seven joints (rad) and the fingers (m) at this moment."""
-        if self._elapsed >= self._motion_time:
-            return self._target
-        return self._origin + self._elapsed / self._motion_time * (self._target - self._origin)
 
     def render(self) -> np.ndarray:
         """
