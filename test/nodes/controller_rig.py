@@ -82,9 +82,11 @@ class Lab:
         """Wait until planner and controller take goals and see the arm; return self."""
         self.robot.ready()
         assert self.client.wait_until_ready(60.0)
-        streams = self.controller._streams
-        eventually(lambda: streams.age_of_state() is not None)
-        eventually(lambda: streams.age_of_frame('main') is not None)
+        now = self.robot.node.get_clock().now().nanoseconds
+        for node in (self.robot.planner, self.controller):  # both see the arm as it is now
+            streams = node._streams
+            for seen in (streams.frames['main'], streams.poses, streams.grippers):
+                eventually(lambda seen=seen: seen.newest and seen.newest.stamp > now)
         eventually(lambda: self.controller.count_subscribers(self.controller.output.topic) > 0)
         return self
 
