@@ -18,6 +18,7 @@ setup(
         ('share/' + NAME, ['package.xml', 'NOTICE']),
         ('share/' + NAME + '/launch', sorted(glob('launch/*.launch.py'))),
         ('share/' + NAME + '/config', sorted(glob('config/*.*'))),
+        ('share/' + NAME + '/config/robots', sorted(glob('config/robots/*.yaml'))),
         ('share/' + NAME + '/config/security', ['config/security/policy.xml']),
     ],
     python_requires='>=3.10',

@@ -18,6 +18,7 @@ class ToyWorldModel:
     name = 'toy'
     action_dim = 7
     action_bounds = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
+    search_axes = ('x', 'y', 'z', 'gripper')
     frame_period = 0.25
     device = torch.device('cpu')
     dtype = torch.float32

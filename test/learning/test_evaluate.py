@@ -7,7 +7,6 @@ import pytest
 import torch
 from vjepa2_planner_ros.control.stop_rule import StopRule
 from vjepa2_planner_ros.learning.recipes import evaluate
-from vjepa2_planner_ros.planning.config import CemConfig
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 
 SEEDS = range(evaluate.FIRST_SEED, evaluate.FIRST_SEED + 4)
@@ -66,9 +65,7 @@ def test_stop_rule_ends_an_episode(sim):
     assert len(found.gains) == 2  # a policy without energies never reports a lower one
 
 
-def test_random_policy_searches_what_the_planner_searches():
+def test_random_policy_moves_every_axis():
     policy = evaluate.random_policy(0)
     actions = np.stack([policy(None, None).actions[0] for _ in range(100)])
-    searched = [0, 1, 2, 6]
-    assert set(CemConfig().axes) == {'x', 'y', 'z', 'gripper'}
-    assert (actions[:, 3:6] == 0.0).all() and (actions[:, searched].std(0) > 0.0).all()
+    assert (actions.std(0) > 0.0).all()

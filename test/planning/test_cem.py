@@ -256,6 +256,7 @@ class Translations(Latents):
     """The toy model as one that can only translate."""
 
     action_bounds = (0.05, 0.05, 0.05, 0.0, 0.0, 0.0, 0.0)
+    search_axes = ('x', 'y', 'z', 'gripper')
 
 
 def test_axes_without_a_bound_are_not_searched():

@@ -20,6 +20,7 @@ class Network:
     """A random network of the action, on which some axes have less effect than others."""
 
     action_bounds = tuple(BOUNDS)
+    search_axes = ('x', 'y', 'z', 'gripper')
 
     def __init__(self, seed, effects=(1.0,) * 7):
         generator = torch.Generator().manual_seed(seed)
@@ -77,6 +78,7 @@ class Noise:
     """Latents that have nothing to do with the action."""
 
     action_bounds = tuple(BOUNDS)
+    search_axes = ('x', 'y', 'z', 'gripper')
 
     def __init__(self, seed, deviation):
         self.generator = torch.Generator().manual_seed(seed)

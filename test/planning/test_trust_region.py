@@ -20,6 +20,7 @@ class Projections:
     """Latents that are many projections of the action, through a function chosen by the test."""
 
     action_bounds = BOUNDS
+    search_axes = ('x', 'y', 'z', 'gripper')
 
     def __init__(self, shape=lambda z: z, axes=7):
         generator = torch.Generator().manual_seed(0)

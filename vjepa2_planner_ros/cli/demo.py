@@ -1,11 +1,11 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Drive the simulated arm to goal pictures through the planner's action, over real ROS topics.
+Drive the simulated arm to goal pictures by planner and controller, over real ROS topics.
 
-Per episode: a new scene and goal picture, then plan, execute the command, look again, until the
-stop rule ends it. The exit code is 0 only if every episode ended less than 4 cm from its goal. The
-true goal pose is used for that score and for nothing else.
+Per episode: a new scene and goal picture, then the controller's action, which ends by itself. The
+exit code is 0 only if every episode ended less than 4 cm from its goal. The true goal pose is used
+for that score and for nothing else.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ import os
 from pathlib import Path
 import time
 
+from ament_index_python.packages import get_package_share_directory
 import rclpy
 
 from . import common as commands
 from .demo_arm import DemoArm
 from .demo_pictures import energy_plot, side_by_side
-from .plan import IterationTable
+from .reach import StepTable
 from .spawn import SpawnedNode
-from ..client import PlannerClient
-from ..control.stop_rule import StopRule
+from ..client import ControllerClient, PlannerClient
+from ..messages.times import seconds
 from ..nodes.process import free_domain
 
+PACKAGE = 'vjepa2_planner_ros'
 NAMESPACE = '/demo'
 FIRST_SEED = 2_000_000  # of the range kept for demonstrations
 REACHED = 0.04  # m
@@ -48,13 +50,14 @@ def _run(arguments, options):
         if not options.no_spawn:
             os.environ['ROS_DOMAIN_ID'] = str(free_domain())
             os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-            print('Starting simulated arm and planner ...', flush=True)
+            print('Starting simulated arm, planner and controller ...', flush=True)
             nodes = [stack.enter_context(node) for node in _nodes(options)]
         stack.enter_context(commands.ros(arguments))
         node = rclpy.create_node('demo', namespace=None if options.no_spawn else NAMESPACE)
         arm = stack.enter_context(DemoArm(node))
-        client = stack.enter_context(PlannerClient(node))
-        _wait_until_ready(client, arm, nodes, options.timeout)
+        client = stack.enter_context(ControllerClient(node))
+        planner = stack.enter_context(PlannerClient(node))
+        _wait_until_ready((planner, client), arm, nodes, options.timeout)
         episodes = [_episode(number, arm, client, options) for number in range(options.episodes)]
     reached = sum(episode['distance_after'] < REACHED for episode in episodes)
     print(f'\n{reached} of {len(episodes)} goals reached (less than {REACHED * 100:.0f} cm away)')
@@ -66,24 +69,33 @@ def _run(arguments, options):
 
 
 def _nodes(options):
-    """Yield simulation and planner as SpawnedNodes."""
-    for name, parameters, remappings in (
-        ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}),
-        ('planner', {}, {f'~/{name}': name for name in ('image', 'pose', 'gripper')}),
+    """Yield simulation, planner and controller as SpawnedNodes."""
+    preset = Path(get_package_share_directory(PACKAGE), 'config', 'robots', 'simulation.yaml')
+    inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
+    target = {'~/target_pose': 'target_pose'}
+    for name, parameters, remappings, params_file in (
+        ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}, None),
+        ('planner', {}, inputs, preset),
+        ('controller', {'dry_run': False}, {**inputs, **target}, preset),
     ):
-        module = f'vjepa2_planner_ros.nodes.{name}_node'
-        yield SpawnedNode(name, module, parameters, {'__ns': NAMESPACE, **remappings})
+        yield SpawnedNode(
+            name,
+            f'{PACKAGE}.nodes.{name}_node',
+            parameters,
+            {'__ns': NAMESPACE, **remappings},
+            params_file=params_file,
+        )
 
 
-def _wait_until_ready(client, arm, nodes, timeout):
+def _wait_until_ready(clients, arm, nodes, timeout):
     until = time.monotonic() + timeout
-    while not (client.wait_until_ready(0.5) and arm.is_seen()):
+    while not (all(client.wait_until_ready(0.5) for client in clients) and arm.is_seen()):
         for node in nodes:
             node.check()
         if arm.planner_failure:
             raise RuntimeError(arm.planner_failure)
         if time.monotonic() > until:
-            raise TimeoutError(f'planner or arm not ready within {timeout:g} s')
+            raise TimeoutError(f'planner, controller or arm not ready within {timeout:g} s')
 
 
 def _episode(number, arm, client, options):
@@ -95,13 +107,23 @@ def _episode(number, arm, client, options):
         f'the goal, gripper off by {before[1]:.2f}',
         flush=True,
     )
-    began = time.monotonic()
-    plans, commands = _close_loop(arm, client, options)
+    armed, words = client.arm()
+    if not armed:
+        raise RuntimeError(f'the controller cannot be armed: {words}')
+    table = StepTable()
+    result = client.reach(
+        arm.goal_image,
+        on_feedback=table,
+        timeout=options.timeout,
+        max_steps=options.max_steps,
+        samples=options.samples,
+    )
+    client.arm(False)
     after = arm.score()
     print(
+        f'{result}{": " * bool(result.message)}{result.message}\n'
         f'Episode {number + 1}: {before[0] * 100:.1f} cm -> {after[0] * 100:.1f} cm, gripper '
-        f'{before[1]:.2f} -> {after[1]:.2f}, {len(commands)} steps, '
-        f'{time.monotonic() - began:.1f} s',
+        f'{before[1]:.2f} -> {after[1]:.2f}, {result.steps} steps, {result.run_time:.1f} s',
         flush=True,
     )
     if options.images:
@@ -115,59 +137,30 @@ def _episode(number, arm, client, options):
                 (f'final, {after[0] * 100:.1f} cm away', arm.picture()),
             ]
         ).save(folder / f'{stem}.png')
-        energy_plot(plans).savefig(folder / f'{stem}-energy.png')
+        energy_plot(table.steps).savefig(folder / f'{stem}-energy.png')
     return {
         'name': name,
         'distance_before': before[0],
         'distance_after': after[0],
         'gripper_before': before[1],
         'gripper_after': after[1],
-        'commands': commands,
-        'plans': [
+        'outcome': result.outcome.name,
+        'reason': result.reason.name,
+        'run_time': result.run_time,
+        'steps': [
             {
-                'start_energy': plan.start_energy,
-                'energy': plan.energy,
-                'confidence': plan.confidence,
-                'planning_time': plan.planning_time,
-                'iteration_energies': list(plan.iteration_energies),
+                'command': list(step.command),
+                'limited_command': list(step.limited_command),
+                'limits': list(step.limits),
+                'energy': step.energy,
+                'predicted_energy': step.predicted_energy,
+                'confidence': step.confidence,
+                'surprise': step.surprise,
+                'planning_time': seconds(step.planning_time),
             }
-            for plan in plans
+            for step in table.steps
         ],
     }
-
-
-def _close_loop(arm, client, options):
-    """Plan and execute until the stop rule; return (every PlanResult, every command)."""
-    rule = StopRule(options.min_confidence, options.patience)
-    plans, commands = [], []
-    while len(commands) < options.max_steps:
-        print(f' Step {len(commands) + 1}', flush=True)
-        result = client.plan(
-            arm.goal_image,
-            on_feedback=IterationTable(),
-            timeout=options.timeout,
-            samples=options.samples,
-        )
-        plans.append(result)
-        stop = rule.update(result.start_energy, result)
-        _print_command(result, stop)
-        if stop:
-            break
-        arm.execute(result.command, result.stamp, result.frame_id)
-        commands.append(result.command.tolist())
-    return plans, commands
-
-
-def _print_command(result, stop):
-    x, y, z, roll, pitch, yaw, gripper = result.command
-    print(
-        f'  command [m] x {x:+.3f} y {y:+.3f} z {z:+.3f}  [rad] roll {roll:+.3f} pitch '
-        f'{pitch:+.3f} yaw {yaw:+.3f}  gripper {gripper:+.2f}\n'
-        f'  energy {result.start_energy:.5f} -> {result.energy:.5f}, confidence '
-        f'{result.confidence:.3f}, {result.planning_time:.2f} s'
-        f'{": not worth a step, stop" if stop else ""}',
-        flush=True,
-    )
 
 
 def _parser():
@@ -192,7 +185,7 @@ def _parser():
         action='store_true',
         help='the nodes are running already, in the ROS domain of this shell',
     )
-    parser.add_argument('--max-steps', type=int, default=12, help='an episode (default: 12)')
+    parser.add_argument('--max-steps', type=int, default=12, help='of an episode (default: 12)')
     parser.add_argument(
         '--samples',
         type=int,
@@ -200,22 +193,10 @@ def _parser():
         help='candidates an iteration (default: as the planner is set)',
     )
     parser.add_argument(
-        '--min-confidence',
-        type=float,
-        default=StopRule().min_confidence,
-        help='stop when a plan has less (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--patience',
-        type=int,
-        default=StopRule().patience,
-        help='stop after so many steps without a new lowest energy (default: %(default)s)',
-    )
-    parser.add_argument(
         '--timeout',
         type=float,
         default=300.0,
-        help='longest wait for the nodes, and for a plan [s] (default: 300)',
+        help='longest wait for the nodes, and for an episode [s] (default: 300)',
     )
     return parser
 

@@ -11,11 +11,8 @@ from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from vjepa2_interfaces.msg import EndEffectorCommand
 
-from ..messages.commands import to_command_message
 from ..messages.images import to_rgb
 from ..messages.times import nanoseconds
 from ..nodes.process import spinning
@@ -48,7 +45,6 @@ class DemoArm:
             )
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self.planner_failure = ''  # what the planner says if it cannot load its model
-        self._commands = node.create_publisher(EndEffectorCommand, 'command', 10)
         self._next = node.create_client(Trigger, 'next_episode')
         self._stack = ExitStack()
 
@@ -75,11 +71,7 @@ class DemoArm:
 
     def is_seen(self):
         """Return whether everything the simulation publishes has arrived."""
-        return (
-            len(self._newest) == 6
-            and self._next.service_is_ready()
-            and self._commands.get_subscription_count() > 0
-        )
+        return len(self._newest) == 6 and self._next.service_is_ready()
 
     def next_episode(self) -> str:
         """Begin the next episode and wait for its goal and a frame of it; return its name."""
@@ -108,13 +100,6 @@ class DemoArm:
             self._newest[topic].position[0] for topic in ('gripper', 'goal_gripper')
         )
         return (float(np.linalg.norm(position - goal)), abs(finger - goal_finger) / FINGER_TRAVEL)
-
-    def execute(self, command, stamp, frame_id):
-        """Publish a command and wait until the arm has followed it and has been seen at rest."""
-        sent = self._now()
-        header = Header(stamp=stamp, frame_id=frame_id)
-        self._commands.publish(to_command_message(command, header))
-        self._wait_for_rest(sent + round(STARTING_TIME * 1e9))
 
     def _keep(self, topic, message):
         with self._changed:

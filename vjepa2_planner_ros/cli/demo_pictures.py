@@ -3,7 +3,6 @@
 """Pictures of a closed loop: what was seen, and how the energy fell."""
 
 from matplotlib.figure import Figure
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CAPTION = 24  # pixels
@@ -23,31 +22,30 @@ def side_by_side(pictures):
     return sheet
 
 
-def energy_plot(plans):
+def energy_plot(steps):
     """
-    Return a Figure of a closed loop's energies.
+    Return a Figure of the energies of a run's ReachSteps.
 
-    Left to right the steps: per step the energy of the frame (orange) and below it, iteration by
-    iteration, the best energy predicted (blue).
+    Left to right the steps: the energy of each frame (orange), and from it to the one that the
+    plan predicted after the step (blue).
     """
     figure = Figure(figsize=(9.0, 4.8), layout='constrained')
     axes = figure.subplots()
-    axes.plot([plan.start_energy for plan in plans], 'o-', color=ORANGE, label='frame')
-    for step, plan in enumerate(plans):
-        energies = [plan.start_energy, *plan.iteration_energies]
+    axes.plot([step.energy for step in steps], 'o-', color=ORANGE, label='frame')
+    for number, step in enumerate(steps):
         axes.plot(
-            step + np.linspace(0.0, 0.8, len(energies)),
-            energies,
-            '.-',
+            [number, number + 1],
+            [step.energy, step.predicted_energy],
+            '.--',
             color=BLUE,
-            label='best, by iteration' if step == 0 else None,
+            label='predicted' if number == 0 else None,
             zorder=1,
         )
     axes.set(
         xlabel='step',
         ylabel='energy (mean absolute latent difference, lower is better)',
-        xticks=range(len(plans)),
-        xticklabels=range(1, len(plans) + 1),
+        xticks=range(len(steps)),
+        xticklabels=range(1, len(steps) + 1),
     )
     axes.grid(axis='y', alpha=0.3)
     axes.legend()

@@ -38,18 +38,19 @@ def step_line(step: ReachStep) -> str:
 
 
 class StepTable:
-    """Prints the steps of Feedbacks under a heading, and asks for confirmations."""
+    """Prints the steps of Feedbacks under a heading and keeps them; asks for confirmations."""
 
     def __init__(self, ask=None):
-        self._seen, self._ask = (0, 0), ask
+        self.steps: list[ReachStep] = []
+        self._ask = ask
 
     def __call__(self, feedback: ReachGoal.Feedback) -> None:
         """Print what a Feedback tells, if that is new."""
         step = feedback.step
-        if step.step and (step.sub_goal, step.step) != self._seen:
-            if self._seen == (0, 0):
+        if step.step and (not self.steps or step.plan_id != self.steps[-1].plan_id):
+            if not self.steps:
                 print(HEADING, flush=True)
-            self._seen = (step.sub_goal, step.step)
+            self.steps.append(step)
             print(step_line(step), flush=True)
         if feedback.phase == FEEDBACK.CONFIRMING and self._ask is not None:
             threading.Thread(target=self._ask, daemon=True).start()

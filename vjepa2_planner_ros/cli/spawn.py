@@ -24,6 +24,7 @@ class SpawnedNode:
     :param name: what messages call the node.
     :param module: run as python -m MODULE.
     :param parameters, remappings: what -p and -r of --ros-args set; __ns among the latter.
+    :param params_file: file of parameters, which come before those.
     :param environment: variables beside those of the command.
     """
 
@@ -34,11 +35,14 @@ class SpawnedNode:
         parameters: Mapping[str, object],
         remappings: Mapping[str, str],
         environment: Mapping[str, str] | None = None,
+        params_file: str | Path | None = None,
     ):
         self._name = name
         self._log = tempfile.NamedTemporaryFile('w')
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         command = [sys.executable, '-m', module, '--ros-args']
+        if params_file is not None:
+            command += ['--params-file', str(params_file)]
         for flag, values in (('-p', parameters), ('-r', remappings)):
             for key, value in values.items():
                 command += [flag, f'{key}:={value}']

@@ -153,7 +153,7 @@ class LoadedModel:
         )
         try:
             bounds = np.array(config.bounds_for(model.action_bounds))
-            config.axes_for(model.action_bounds)
+            config.axes_for(model)
         except ValueError as error:
             raise GoalError(ErrorCode.INVALID_SETTINGS, f'search.{error}') from error
         try:

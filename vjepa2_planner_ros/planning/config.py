@@ -12,12 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, Field, field, fields
 from math import isfinite, pi
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .actions import AXES, LARGEST_BOUNDS, MAX_TRANSLATION
 
 PerAxis: TypeAlias = float | tuple[float, ...]
 MODEL_BOUND = -1.0  # in bounds: the model's own
+MODEL_AXES = ''  # in axes: the model's own
+
+
+class Model(Protocol):
+    """What settings depend on of a world model."""
+
+    @property
+    def action_bounds(self) -> tuple[float, ...]:
+        """Return the largest change per axis and step [7] in m, rad and closedness."""
+
+    @property
+    def search_axes(self) -> tuple[str, ...]:
+        """Return the names of the axes that are searched unless settings say otherwise."""
 
 
 def require(condition: object, name: str, value: object, allowed: str) -> None:
@@ -93,9 +106,10 @@ class SearchConfig:
 
     horizon: int = setting(1, 'Actions in a plan.', low=1, high=16)
     axes: tuple[str, ...] = setting(
-        ('x', 'y', 'z', 'gripper'),
-        'Axes that are searched; the others stay as they are.',
-        choices=AXES,
+        (MODEL_AXES,),
+        "Axes that are searched; the others stay as they are. '' alone = the model's own: those "
+        'whose motion it was shown to predict well.',
+        choices=(MODEL_AXES, *AXES),
     )
     bounds: tuple[float, ...] = setting(
         (MODEL_BOUND,) * 7,
@@ -135,6 +149,8 @@ class SearchConfig:
                 bound,
                 f"0 to {largest:.4g}, or -1 for the model's own",
             )
+        alone = MODEL_AXES not in self.axes or len(self.axes) == 1
+        require(alone, 'axes', list(self.axes), "names of axes, or '' alone")
         limit = self.time_limit
         require(limit is None or limit > 0.0, 'time_limit', limit, 'above 0 s')
 
@@ -153,16 +169,17 @@ class SearchConfig:
             limit if bound == MODEL_BOUND else bound for bound, limit in zip(self.bounds, limits)
         )
 
-    def axes_for(self, action_bounds: Sequence[float]) -> list[int]:
+    def axes_for(self, model: Model) -> list[int]:
         """
-        Return the indices of the axes to search for a model that was trained up to action_bounds.
+        Return the indices of the axes to search for a model.
 
         An axis that cannot move is left out: it must not count in the agreement of the elites.
         """
-        bounds = self.bounds_for(action_bounds)
-        axes = [i for i, name in enumerate(AXES) if name in self.axes and bounds[i] > 0.0]
+        bounds = self.bounds_for(model.action_bounds)
+        names = model.search_axes if self.axes == (MODEL_AXES,) else self.axes
+        axes = [i for i, name in enumerate(AXES) if name in names and bounds[i] > 0.0]
         allowed = f'an axis whose bound is above 0, the bounds are {list(bounds)}'
-        require(axes, 'axes', ', '.join(self.axes), allowed)
+        require(axes, 'axes', ', '.join(names), allowed)
         return axes
 
 

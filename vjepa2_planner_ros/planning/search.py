@@ -101,7 +101,7 @@ def plan(
     :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis.
     """
     began = perf_counter()
-    axes = config.axes_for(world_model.action_bounds)
+    axes = config.axes_for(world_model)
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
     optimizer = _make_optimizer(config, axes, bounds)
     clock = _Clock(config, check_stop)

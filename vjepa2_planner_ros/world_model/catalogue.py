@@ -15,6 +15,9 @@ PACKAGED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights'
 META_URL = 'https://dl.fbaipublicfiles.com/vjepa2/'
 
 
+ALL_AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """
@@ -22,6 +25,7 @@ class ModelSpec:
 
     predictor: None in the encoders that Meta released alone.
     action_bounds: largest change per axis and step that training saw [m, rad, closedness].
+    search_axes: axes that plans search by default, of ALL_AXES.
     reference_rotation: tool rotation (fixed-axis angles, rad) relative to which the predictor's
     state input is expressed; None is the robot base frame itself, as in Meta's models.
     frame_period: time between frames in training [s], thus of one action.
@@ -36,6 +40,7 @@ class ModelSpec:
     image_size: int
     crop: str
     action_bounds: tuple[float, ...]
+    search_axes: tuple[str, ...] = ALL_AXES
     frame_period: float = 0.25
     reference_rotation: tuple[float, float, float] | None = None
     weights: Path | None = None
@@ -102,8 +107,8 @@ MODELS = {
             weights=PACKAGED_WEIGHTS / 'sim-panda.safetensors',
         ),
         # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot.
-        # The rotation bound is a guess at what DROID shows in one step; planning leaves rotation
-        # at zero.
+        # The rotation bound is a guess at what DROID shows in one step; Meta's planner
+        # leaves rotation at zero.
         ModelSpec(
             name='vit-giant-ac',
             encoder=VIT_GIANT,
@@ -111,6 +116,7 @@ MODELS = {
             image_size=256,
             crop='center_square',
             action_bounds=(0.075, 0.075, 0.075, 0.15, 0.15, 0.15, 0.75),
+            search_axes=('x', 'y', 'z', 'gripper'),
             url=META_URL + 'vjepa2-ac-vitg.pt',
             licence='MIT',
         ),

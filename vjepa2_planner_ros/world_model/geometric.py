@@ -76,6 +76,7 @@ class GeometricWorldModel:
 
     action_dim = 3
     action_bounds = (TRANSLATION_BOUND,) * 3 + (0.0,) * 4
+    search_axes = ('x', 'y', 'z')
 
     def __init__(self, model: VJepa2WorldModel, camera: HandCamera):
         self.model, self.camera = model, camera

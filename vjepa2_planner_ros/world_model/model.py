@@ -41,6 +41,10 @@ class WorldModel(Protocol):
     def action_bounds(self) -> tuple[float, ...]:
         """Return the largest change per axis and step [7] in m, rad and closedness."""
 
+    @property
+    def search_axes(self) -> tuple[str, ...]:
+        """Return the names of the axes that are searched unless settings say otherwise."""
+
     def rollout(self, context: Tensor, states: ArrayLike, actions: Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
@@ -76,6 +80,7 @@ class VJepa2WorldModel:
             network.eval().requires_grad_(False)
         self.name, self.frame_period = spec.name, spec.frame_period
         self.action_dim, self.action_bounds = spec.action_dim, spec.action_bounds
+        self.search_axes = spec.search_axes
         self.device, self.dtype = encoder.norm.weight.device, encoder.norm.weight.dtype
         self.memory = sum(p.nbytes for network in networks for p in network.parameters())
         self.memory_shortages = 0  # rollouts that ran out of memory and went on with less at once

@@ -31,8 +31,9 @@ from ...world_model import load_world_model
 FIRST_SEED = 2_000_000
 STEP = 0.05  # m
 REFERENCE = CemConfig(samples=800, iterations=10, seed=0)
+FOUR = ('x', 'y', 'z', 'gripper')
 NARROW = (0.015, 0.015, 0.015, 0.05, 0.05, 0.05, 0.2)
-# Name: settings that differ, dtype to plan in, distances (m); None = one to five steps.
+# Name: settings that differ from four axes, dtype to plan in, distances (m); None = one to five steps.
 CASES = {
     'near': ({}, 'float32', None),
     'bfloat16': ({}, 'bfloat16', None),
@@ -164,7 +165,8 @@ def main(args=None) -> None:
     }
     judge, report = models['float32'], []
     for case in options.cases:
-        settings, dtype, distances = CASES[case]
+        changes, dtype, distances = CASES[case]
+        settings = {'axes': FOUR, **changes}
         with PandaSim() as sim:
             problems = make_problems(sim, judge, options.problems, distances)
         reference_case = 'near' if case == 'bfloat16' else case

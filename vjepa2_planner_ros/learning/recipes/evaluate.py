@@ -55,6 +55,7 @@ class SimulatorPixels:
     name = 'pixels'
     action_dim = 7
     action_bounds = ACTION_BOUNDS
+    search_axes = AXES
     device = torch.device('cpu')
     dtype = torch.float32
 
@@ -115,10 +116,9 @@ def oracle(goal: np.ndarray) -> Policy:
 
 
 def random_policy(seed: int) -> Policy:
-    """Return a policy of uniform translations and gripper changes."""
+    """Return a policy of uniform actions within the bounds."""
     rng = np.random.default_rng(seed)
-    searched = np.array([name in CemConfig().axes for name in AXES])
-    return fixed(lambda state: rng.uniform(-1.0, 1.0, 7) * ACTION_BOUNDS * searched)
+    return fixed(lambda state: rng.uniform(-1.0, 1.0, 7) * ACTION_BOUNDS)
 
 
 def run_episode(
