@@ -89,7 +89,8 @@ def check_setting(row: Field[Any], value: Any, name: str) -> None:
         require(good, name, list(value), allowed)
     for entry in entries:
         if choices:
-            require(entry in choices, name, repr(entry), ', '.join(choices))
+            allowed = ', '.join(choice or "''" for choice in choices)
+            require(entry in choices, name, repr(entry), allowed)
         if low is not None:
             unit = f' {row.metadata["unit"]}'.rstrip()
             require(low <= entry <= high, name, entry, f'{low:g} to {high:g}{unit}')

@@ -33,7 +33,7 @@ STEP = 0.05  # m
 REFERENCE = CemConfig(samples=800, iterations=10, seed=0)
 FOUR = ('x', 'y', 'z', 'gripper')
 NARROW = (0.015, 0.015, 0.015, 0.05, 0.05, 0.05, 0.2)
-# Name: settings that differ from four axes, dtype to plan in, distances (m); None = one to five steps.
+# Name: settings beside four axes, dtype to plan in, distances (m); None = one to five steps.
 CASES = {
     'near': ({}, 'float32', None),
     'bfloat16': ({}, 'bfloat16', None),
