@@ -343,17 +343,6 @@ def test_a_recording_of_no_bag_is_listed_as_damaged(robot, plans_folder, call):
     assert not answer.success and 'nothing readable' in answer.message
 
 
-def test_every_service_answers_what_it_raises(robot, call, monkeypatch):
-    def fail(*_):
-        raise AttributeError('unforeseen')
-
-    monkeypatch.setattr(robot.planner._history, '_store', fail)
-    for name in SERVICES:
-        assert call(name).message == 'AttributeError: unforeseen'
-    assert robot.errors()
-    robot.logs.clear()
-
-
 @pytest.mark.slow
 def test_a_plan_ends_when_its_planner_is_killed_and_started_again(doomed, tmp_path):
     process, node, client = doomed

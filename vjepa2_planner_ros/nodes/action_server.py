@@ -20,17 +20,14 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import RCLError, ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from .errors import GoalError, GoalStopped
 from .goal import Goal, StopReason
+from .services import DEEP
 from ..messages.error_codes import ErrorCode
 
 PICTURES = {'sensor_msgs/Image': Image, 'sensor_msgs/CompressedImage': CompressedImage}
-# The default depth of 10 silently drops messages: feedback of fast plans, and requests of clients
-# that send many goals.
-DEEP = QoSProfile(depth=2000)
 CANCELING_WITHIN = 5.0  # s
 Failure: TypeAlias = StopReason | GoalError
 

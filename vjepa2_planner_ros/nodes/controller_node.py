@@ -20,7 +20,7 @@ from .arm_inputs import ArmInputs
 from .arm_output import ArmOutput
 from .controller_settings import ControllerSettings
 from .dead_man import DeadManSwitch
-from .errors import answering, GoalError
+from .errors import GoalError
 from .goal import Goal, StopReason
 from .gripper_output import GripperOutput
 from .lifecycle import ServerNode
@@ -28,6 +28,7 @@ from .observations import Observations
 from .process import run
 from .reach_reader import read_reach
 from .reach_run import Run
+from .services import serve
 from .streams import Streams
 from ..client import PlannerClient
 from ..control.reasons import Outcome, Reason, RunEnd
@@ -89,9 +90,7 @@ class ControllerNode(ServerNode):
             (Trigger, '~/stop', self._on_stop),
             (SetBool, '~/confirm', self._on_confirm),
         ):
-            self.create_service(
-                kind, name, answering(self, answer), callback_group=ReentrantCallbackGroup()
-            )
+            serve(self, kind, name, answer, ReentrantCallbackGroup())
         self.start([self._goals], settings.autostart)
 
     def settings(self) -> ControllerSettings:

@@ -12,9 +12,10 @@ from rclpy.node import Node
 from vjepa2_interfaces.srv import ComputeEnergy
 
 from . import parameters
-from .errors import answering, checked, GoalError
+from .errors import checked, GoalError
 from .goal_reader import either_picture, read_camera
 from .observations import Observations
+from .services import serve
 from .settings import Settings
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
@@ -27,12 +28,8 @@ class EnergyService:
     def __init__(self, node: Node, observations: Observations, worker: Worker):
         self._node, self._observations, self._worker = node, observations, worker
         # One request at a time: requests that wait for a plan take one thread of the executor.
-        node.create_service(
-            ComputeEnergy,
-            '~/compute_energy',
-            answering(node, self._answer),
-            callback_group=MutuallyExclusiveCallbackGroup(),
-        )
+        group = MutuallyExclusiveCallbackGroup()
+        serve(node, ComputeEnergy, '~/compute_energy', self._answer, group)
 
     def _answer(
         self, request: ComputeEnergy.Request, response: ComputeEnergy.Response

@@ -7,15 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import traceback
-from typing import Any, TypeVar
-
-from rclpy.node import Node
+from typing import TypeVar
 
 from ..messages.error_codes import ErrorCode
 from ..messages.texts import one_line
 
 Value = TypeVar('Value')
-Answer = Callable[[Any, Any], Any]  # of a service: request, response
 
 
 class GoalError(Exception):
@@ -28,30 +25,6 @@ class GoalError(Exception):
     def __init__(self, code: ErrorCode, message: str):
         super().__init__(one_line(message))
         self.code, self.label = code, code.name
-
-
-def answering(node: Node, answer: Answer) -> Answer:
-    """
-    Return a service callback that fills the response by answer(request, response).
-
-    Its client gets an answer whatever is raised: the text, in the field message or error_msg.
-    rclpy sends none, and the client waits for ever.
-    """
-
-    def callback(request: Any, response: Any) -> Any:
-        try:
-            answer(request, response)
-            return response
-        except Exception as error:
-            node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)
-            text, response = one_line(f'{type(error).__name__}: {error}'), type(response)()
-        if hasattr(response, 'error_code'):
-            response.error_code, response.error_msg = int(ErrorCode.UNKNOWN), text
-        elif hasattr(response, 'message'):
-            response.message = text
-        return response
-
-    return callback
 
 
 class GoalStopped(Exception):

@@ -22,8 +22,8 @@ from vjepa2_interfaces.action import ReplayPlan
 from vjepa2_interfaces.msg import PlanRecord
 from vjepa2_interfaces.srv import DeletePlan, GetPlan, ListPlans
 
-from .errors import answering
 from .reporting import Topics
+from .services import DEEP, serve
 from ..history import bag
 from ..history.replay import count_iterations, replay
 from ..history.schemas import require_fields
@@ -57,9 +57,7 @@ class HistoryServices:
             (GetPlan, '~/get_plan', self._get),
             (DeletePlan, '~/delete_plan', self._delete),
         ):
-            node.create_service(
-                kind, name, answering(node, partial(self._answer, answer)), callback_group=group
-            )
+            serve(node, kind, name, partial(self._answer, answer), group)
         self._server = ActionServer(
             node,
             ReplayPlan,
@@ -67,6 +65,10 @@ class HistoryServices:
             execute_callback=self._replay,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+            feedback_pub_qos_profile=DEEP,
             result_timeout=node.get_parameter('result_timeout').value,
         )
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import Any
 
+from lifecycle_msgs.srv import ChangeState
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
@@ -35,6 +36,15 @@ def guarded(transition: Transition) -> Transition:
     return guarded_transition
 
 
+def separate_transitions(node: LifecycleNode) -> None:
+    """Let a node's state and parameters be asked for while a transition waits for a goal."""
+    group = MutuallyExclusiveCallbackGroup()
+    for service in node.services:  # rclpy has them all in one group
+        if service.srv_type is ChangeState:
+            service.callback_group = group
+            group.add_entity(service)
+
+
 class ServerNode(LifecycleNode):
     """
     A lifecycle node with action servers; its subscriptions are read by a SubscriptionReader.
@@ -49,6 +59,7 @@ class ServerNode(LifecycleNode):
         self._servers: Sequence[GoalServer] = ()
         self._state, self._failure = 'unconfigured', ''
         super().__init__(name, **node_options)
+        separate_transitions(self)
 
     def start(self, servers: Sequence[GoalServer], autostart: bool) -> None:
         """Begin to read subscriptions; with autostart configure and activate."""

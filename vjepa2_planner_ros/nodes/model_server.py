@@ -18,8 +18,9 @@ from vjepa2_interfaces.srv import ListModels, UnloadModel
 
 from . import parameters
 from .action_server import GoalServer
-from .errors import answering, as_goal_errors, checked, GoalError
+from .errors import as_goal_errors, checked, GoalError
 from .goal import Goal
+from .services import serve
 from .settings import Settings, with_model
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
@@ -49,12 +50,8 @@ class ModelServer:
         self._under_way: dict[str, int] = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
-        node.create_service(
-            UnloadModel, '~/unload_model', answering(node, self._on_unload), callback_group=group
-        )
-        node.create_service(
-            ListModels, '~/list_models', answering(node, self._on_list), callback_group=group
-        )
+        serve(node, UnloadModel, '~/unload_model', self._on_unload, group)
+        serve(node, ListModels, '~/list_models', self._on_list, group)
 
     @contextmanager
     def turn(self, goal: Goal, settings: Settings) -> Iterator[None]:

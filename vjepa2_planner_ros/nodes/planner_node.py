@@ -27,11 +27,13 @@ from .goal import Goal
 from .goal_reader import complete, PlanRequest, read_plan
 from .history_services import HistoryServices
 from .landscape_server import LandscapeServer
+from .lifecycle import separate_transitions
 from .model_server import describe, ModelServer
 from .observations import Observations
 from .plan_recorder import PlanRecorder
 from .process import run
 from .reporting import PlanReport, Topics
+from .services import DEEP, serve
 from .settings import MODELS, Settings
 from .streams import Streams
 from .subscription_reader import SubscriptionReader
@@ -72,6 +74,7 @@ class PlannerNode(LifecycleNode):
         self._reader, self._worker = SubscriptionReader(), Worker(load_model)
         self._actions: list[Any] = []
         super().__init__('planner', **node_options)
+        separate_transitions(self)
         self._model_names = MODELS if load_model is load_world_model else ()
         settings, cameras = parameters.declare(self, Settings)
         parameters.check_reachable(settings, ('model', 'history.folder'), self._model_names)
@@ -100,11 +103,10 @@ class PlannerNode(LifecycleNode):
         self._canceller: Any = self.create_client(
             CancelGoal,
             f'{self._action_name}/_action/cancel_goal',
+            qos_profile=DEEP,
             callback_group=ReentrantCallbackGroup(),
         )
-        self.create_service(
-            Trigger, '~/cancel', self._cancel_all, callback_group=ReentrantCallbackGroup()
-        )
+        serve(self, Trigger, '~/cancel', self._cancel_all, ReentrantCallbackGroup())
         self._diagnostics = Diagnostics(
             self, self._streams, self._observations, self._plans, self._worker
         )

@@ -30,6 +30,7 @@ from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 
 from .process import start
+from .services import serve
 from .simulated_arm import SimulatedArm
 from .simulated_gripper import GRIPPER_JOINT, SimulatedGripper
 from ..messages.commands import command_of
@@ -117,7 +118,7 @@ class SimulationNode(Node):
         self._goal_pose = self.create_publisher(PoseStamped, 'goal_pose', latched)
         self._goal_gripper = self.create_publisher(JointState, 'goal_gripper', latched)
         self.create_subscription(EndEffectorCommand, 'command', self._on_command, 10)
-        self.create_service(Trigger, 'next_episode', self._on_next_episode)
+        serve(self, Trigger, 'next_episode', self._on_next_episode)
 
     def _describe(self):
         """Publish once what never changes: the URDF and the frames that no joint moves."""
@@ -195,9 +196,9 @@ class SimulationNode(Node):
     def _on_next_episode(self, request, response):
         try:
             self._begin_episode(self._seed + 1)
+            response.success, response.message = True, f'episode {self._seed}'
         except ValueError as error:  # the last seed was reached
-            return Trigger.Response(success=False, message=str(error))
-        return Trigger.Response(success=True, message=f'episode {self._seed}')
+            response.message = str(error)
 
     def destroy_node(self):
         """Free the renderer and the node."""
