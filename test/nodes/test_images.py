@@ -9,10 +9,13 @@ import zlib
 
 import numpy as np
 from PIL import Image as Picture
-from planner_rig import to_image
+from planner_rig import eventually, to_image
 import pytest
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
+from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.messages import images
+from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.messages.pictures import oddities, read_picture
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
@@ -193,14 +196,52 @@ def test_damaged_file_is_named(data):
         images.compressed_to_rgb(message, 'goal')
 
 
-@pytest.mark.parametrize('width, height', [(16384, 4097), (60000, 60000)])
-def test_small_file_of_a_huge_picture_is_not_unpacked(width, height):
-    data = bytearray(_file(Picture.new('L', (1, 1)), 'PNG'))
-    data[16:24] = struct.pack('>II', width, height)
-    data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
-    message = CompressedImage(format='png', data=array('B', bytes(data)))
-    with pytest.raises(ValueError, match='goal.data.*pixels.*allowed'):
+@pytest.mark.parametrize('width, height', [(4097, 4096), (8000, 8000), (60000, 60000)])
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG'])
+def test_small_file_of_a_huge_picture_is_not_unpacked(kind, width, height):
+    data = _resized(kind, width, height)
+    message = CompressedImage(format=kind, data=array('B', data))
+    with pytest.raises(ValueError, match='goal.data.*allowed: .*at most 16777216 pixels') as error:
+        images.check_compressed(message, 'goal')
+    assert f'{width} x {height}' in str(error.value) or str(width * height) in str(error.value)
+    with pytest.raises(ValueError, match='at most 16777216 pixels'):
         images.compressed_to_rgb(message, 'goal')
+
+
+def test_a_raw_picture_has_the_same_largest_size():
+    message = Image(width=4096, height=4096, encoding='mono8', step=4096, data=array('B'))
+    message.data = array('B', bytes(4096 * 4096))
+    images.check_image(message)
+    message.height, message.data = 4097, array('B', bytes(4096 * 4097))
+    with pytest.raises(ValueError, match='goal.width x height = 4096 x 4097: allowed: at most'):
+        images.check_image(message, 'goal')
+
+
+def test_a_huge_goal_is_answered_and_huge_frames_are_dropped_with_a_warning(make_robot):
+    robot = make_robot(
+        sending=['state'], camera__main__topic='packed', camera__main__compressed=True
+    ).ready()
+    huge = CompressedImage(format='png', data=array('B', _resized('PNG', 8000, 8000)))
+    with pytest.raises(PlanFailed, match='goal_image_compressed.data = 8000 x 8000: allowed') as e:
+        robot.client.plan(huge, timeout=60.0)
+    assert e.value.code == ErrorCode.INVALID_GOAL_IMAGE
+    frames = robot.node.create_publisher(
+        CompressedImage, 'packed', qos_profile_sensor_data
+    )
+    robot.node.create_timer(0.05, lambda: frames.publish(huge))
+    eventually(lambda: robot.logged('dropped: image.data = 8000 x 8000: allowed'))
+
+
+def _resized(kind, width, height):
+    """Return a file of a small picture whose header says another size."""
+    data = bytearray(_file(Picture.new('L', (1, 1)), kind))
+    if kind == 'PNG':
+        data[16:24] = struct.pack('>II', width, height)
+        data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    else:
+        start = data.index(b'\xff\xc0')  # of the frame: marker, length, bits, height, width
+        data[start + 5 : start + 9] = struct.pack('>HH', height, width)
+    return bytes(data)
 
 
 def _file(picture, kind):

@@ -42,7 +42,9 @@ UNNAMED = {'8UC1': 'mono8', '8UC3': 'bgr8', '8UC4': 'bgra8'}
 HALF_COLUMNS = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')  # two columns share a colour
 HALF_BOTH = ('nv12', 'nv21')  # and two rows; half as many rows of colours come after the picture
 MAX_SIDE = 16384
-MAX_PIXELS = 1 << 26  # of a jpeg or png: a small file may be a picture of any size
+# Of any picture. A small file may be a picture of any size, and unpacking it takes time that no
+# allowance ends: a quarter of a second for this many pixels.
+MAX_PIXELS = 4096 * 4096
 _MAGIC = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n')  # jpeg, png
 
 
@@ -58,6 +60,7 @@ def check_image(image: Image, field: str = 'image') -> None:
     )
     require(1 <= width <= MAX_SIDE, f'{field}.width', width, f'1 to {MAX_SIDE}')
     require(1 <= height <= MAX_SIDE, f'{field}.height', height, f'1 to {MAX_SIDE}')
+    _check_size(width, height, f'{field}.width x height')
     odd = width % 2 if encoding in HALF_COLUMNS + HALF_BOTH else 0
     require(not odd, f'{field}.width', width, f'an even number in {encoding}')
     odd = height % 2 if encoding in HALF_BOTH else 0
@@ -69,13 +72,25 @@ def check_image(image: Image, field: str = 'image') -> None:
 
 
 def check_compressed(image: CompressedImage, field: str = 'image') -> None:
-    """Raise ValueError, if the data of a CompressedImage is neither jpeg nor png."""
+    """
+    Raise ValueError, if the data of a CompressedImage is no jpeg or png of a usable size.
+
+    Only the header is read: what comes after it may still be damaged.
+    """
     start = bytes(image.data[:8])
     if not start.startswith(_MAGIC):
         raise ValueError(
             f'{field}.data starts with {start.hex(" ") or "nothing"} (format '
             f'{image.format!r}): allowed: jpeg or png'
         )
+    try:
+        with Picture.open(io.BytesIO(image.data), formats=('JPEG', 'PNG')) as header:
+            size = header.size
+    except Exception as error:  # a damaged header makes Pillow raise anything
+        raise ValueError(
+            f'{field}.data: {error}: allowed: a whole jpeg or png of at most {MAX_PIXELS} pixels'
+        ) from error
+    _check_size(*size, f'{field}.data')
 
 
 def to_rgb(image: Image, field: str = 'image') -> NDArray[np.uint8]:
@@ -113,15 +128,6 @@ def compressed_to_rgb(image: CompressedImage, field: str = 'image') -> NDArray[n
     """Return uint8 [H, W, 3] from a CompressedImage of jpeg or png; ValueError if it is not."""
     check_compressed(image, field)
     try:
-        with Picture.open(io.BytesIO(image.data)) as header:
-            pixels = header.width * header.height
-    except (OSError, SyntaxError, Picture.DecompressionBombError) as error:
-        raise ValueError(f'{field}.data: {error}: allowed: a whole jpeg or png') from error
-    if pixels > MAX_PIXELS:
-        raise ValueError(
-            f'{field}.data: {pixels} pixels: allowed: a jpeg or png of at most {MAX_PIXELS}'
-        )
-    try:
         bgr = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ValueError(f'{field}.data: {error.err}: allowed: a whole jpeg or png') from error
@@ -150,6 +156,11 @@ def to_image(rgb: NDArray[np.uint8], header: Header) -> Image:
         step=3 * width,
         data=array('B', np.ascontiguousarray(rgb).tobytes()),
     )
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    allowed = f'at most {MAX_PIXELS} pixels, such as 4096 x 4096'
+    require(width * height <= MAX_PIXELS, name, f'{width} x {height}', allowed)
 
 
 def _rows(image: Image) -> int:
