@@ -225,9 +225,7 @@ def test_a_huge_goal_is_answered_and_huge_frames_are_dropped_with_a_warning(make
     with pytest.raises(PlanFailed, match='goal_image_compressed.data = 8000 x 8000: allowed') as e:
         robot.client.plan(huge, timeout=60.0)
     assert e.value.code == ErrorCode.INVALID_GOAL_IMAGE
-    frames = robot.node.create_publisher(
-        CompressedImage, 'packed', qos_profile_sensor_data
-    )
+    frames = robot.node.create_publisher(CompressedImage, 'packed', qos_profile_sensor_data)
     robot.node.create_timer(0.05, lambda: frames.publish(huge))
     eventually(lambda: robot.logged('dropped: image.data = 8000 x 8000: allowed'))
 

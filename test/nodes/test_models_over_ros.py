@@ -272,6 +272,23 @@ def test_plan_goal_loads_the_model_that_it_names(operator):
     assert LOADING not in {item.phase for item in feedback}
 
 
+@pytest.mark.case(61)
+def test_the_model_of_one_goal_is_not_that_of_others(operator):
+    assert operator.plan('second').model == 'second'
+    feedback = []
+    assert operator.plan(on_feedback=feedback.append).model == 'first'  # of the parameters
+    assert feedback[0].phase == LOADING
+    operator.outcome(operator.load('second', dtype='bfloat16'))
+    assert operator.plan('first').model == 'first'
+    assert operator.plan().model == 'second'  # of the last ~/load_model, as it was loaded
+    assert operator.models()['second'].dtype == 'bfloat16'
+    assert operator.plan('first').model == 'first'
+    operator.code_of_load('nobody')
+    assert operator.plan().model == 'second'
+    operator.unload()
+    assert operator.plan().model == 'first'
+
+
 def vast_content():
     """Return a checkpoint that is small in a file and too big for any memory."""
     encoder, predictor = (

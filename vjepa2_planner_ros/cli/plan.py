@@ -165,7 +165,7 @@ def _parser():
     )
     parser.add_argument('--follow', action='store_true', help='draw a chart, not a table')
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
-    parser.add_argument('--model', default='', help='a model to load first (default: as it is)')
+    parser.add_argument('--model', default='', help="a model to plan with (default: the server's)")
     parser.add_argument('--optimizer', default='', help='cem or trust_region')
     for name, text in (
         ('samples', 'candidates an iteration'),

@@ -47,7 +47,7 @@ def plan_goal(
     :param goal_image: uint8 array [H, W, 3] RGB, Image, CompressedImage or a file's path.
     :param current_image: picture to start from, as goal_image but not compressed; None = live.
     :param start_state: state to start from; None = live.
-    :param camera, model: '' = the first camera, the loaded model.
+    :param camera, model: '' = the first camera, the server's model.
     :param optimizer: 'cem' or 'trust_region'; '' = the server's parameter.
     :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
     :param seed: None = the server's parameter.

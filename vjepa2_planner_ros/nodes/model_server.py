@@ -43,10 +43,16 @@ OUT_OF_MEMORY = (
 
 
 class ModelServer:
-    """Decides which model is loaded: what plan goals, ~/load_model and ~/unload_model ask for."""
+    """
+    Decides which model is loaded: what plan goals, ~/load_model and ~/unload_model ask for.
+
+    Goals that name no model plan with the chosen one: that of the parameters at the last
+    configure, or of the last ~/load_model; after an unload, that of the parameters of then.
+    """
 
     def __init__(self, node: Node, worker: Worker):
         self._node, self._worker = node, worker
+        self._chosen: Settings | None = None  # None = the parameters'
         self._under_way: dict[str, int] = {}  # name of a model: ModelInfo state
         self.goals = GoalServer(node, LoadModel, '~/load_model', self._on_load, describe)
         group = MutuallyExclusiveCallbackGroup()
@@ -56,12 +62,10 @@ class ModelServer:
     @contextmanager
     def turn(self, goal: Goal, settings: Settings) -> Iterator[None]:
         """
-        Give a plan goal the worker's model, the one that the goal names.
+        Give a plan goal the worker's model: the one that it names, or the chosen one.
 
-        A model that is not loaded is loaded first. A goal without a name takes the loaded model
-        or, if there is none, that of settings. Raises GoalError or GoalStopped.
+        It is loaded first if another one is. Raises GoalError or GoalStopped.
         """
-        name = goal.request.model
         progress = _Throttle(
             lambda phase, done, total: goal.handle.publish_feedback(
                 PlanAction.Feedback(
@@ -79,9 +83,17 @@ class ModelServer:
             progress('wait', 0, 0)
 
         with self._worker.turn(wait):
-            if self._worker.model is None or name not in ('', self._worker.model.name):
-                self._load(with_model(settings, name), progress, check)
+            chosen, loaded = self._chosen or settings, self._worker.settings
+            name = goal.request.model or chosen.model
+            if loaded is None or loaded.model != name:
+                wanted = chosen if name == chosen.model else with_model(settings, name)
+                self._load(wanted, progress, check)
             yield
+
+    def configure(self, settings: Settings) -> None:
+        """Load and choose the model of the parameters; raise what loading raises."""
+        self._worker.load(settings)
+        self._chosen = settings
 
     def _on_load(self, goal: Goal) -> LoadModel.Result:
         message, began = goal.request, time.monotonic()
@@ -109,7 +121,7 @@ class ModelServer:
         progress('wait', 0, 0)
         with self._worker.turn(goal.check_stop):
             self._load(settings, progress, goal.check_stop, goal.commit)
-            model = self._worker.model
+            self._chosen, model = settings, self._worker.model
             return LoadModel.Result(
                 name=model.name,
                 device=str(model.device),
@@ -153,6 +165,7 @@ class ModelServer:
             with self._worker.turn(refuse):
                 name = self._worker.require_model().world_model.name
                 self._worker.unload()
+                self._chosen = None
             response.success, response.message = True, f'{name} is unloaded'
         except GoalError as error:
             response.message = str(error)

@@ -141,7 +141,7 @@ class PlannerNode(LifecycleNode):
         settings = parameters.read(self, Settings)
         began = time.monotonic()
         try:
-            self._worker.load(settings)
+            self._models.configure(settings)
         except ImportError as error:
             return self._configure_failed(
                 f'{error}: PyTorch is needed, install it with: pip install torch'
