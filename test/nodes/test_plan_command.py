@@ -163,6 +163,14 @@ def test_plans_from_a_picture_and_with_elites_of_its_own(run, command, goal_file
 
 
 @pytest.mark.slow
+def test_the_plan_command_prints_no_latency_of_another_clock(run, goal_file):
+    options = f'--current {goal_file} --plans 2 --iterations 1'  # a picture without a stamp
+    first, second, last = run('--goal', goal_file, options=options).splitlines()[-3:]
+    assert [line.split()[1] for line in (first, second)] == ['unknown', 'unknown']
+    assert last.endswith('from the frame to the command unknown (p50), unknown (p99)')
+
+
+@pytest.mark.slow
 def test_what_it_waits_for_is_said(start_command, make_robot, goal_file):
     robot = make_robot(autostart=False)
     space = f'__ns:={robot.planner.get_namespace()}'

@@ -27,6 +27,7 @@ FIELDS = (
     *('camera', 'model', 'optimizer', 'samples', 'iterations', 'horizon', 'seed'),
     *('elite_fraction', 'time_allowance', 'best_effort'),
 )
+LONGEST_LATENCY = 3600.0  # s
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
 
@@ -98,16 +99,18 @@ def _plan_on(client, goal, options):
         if chart is not None:
             chart.close()
         print(
-            f'{number:5d} {latencies[-1]:8.3f} s {result.energy:9.5f}   '
+            f'{number:5d} {_latency(latencies[-1]):>10} {result.energy:9.5f}   '
             + ' '.join(f'{value:+8.4f}' for value in result.command),
             flush=True,
         )
     rate = len(latencies) / (time.monotonic() - began)
-    median, most = np.percentile(latencies, (50, 99))
-    print(
-        f'{rate:.1f} plans a second; from the frame to the command {median:.3f} s (p50), '
-        f'{most:.3f} s (p99)'
-    )
+    median, most = map(_latency, np.percentile(latencies, (50, 99)))
+    print(f'{rate:.1f} plans a second; from the frame to the command {median} (p50), {most} (p99)')
+
+
+def _latency(seconds):
+    """Return a latency as a text; no number where stamps are those of another clock, or none."""
+    return f'{seconds:.3f} s' if 0.0 <= seconds < LONGEST_LATENCY else 'unknown'
 
 
 def _chart(options):

@@ -23,11 +23,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from rclpy.time import Time as RosTime
 from unique_identifier_msgs.msg import UUID
 
 from ..messages.error_codes import ErrorCode
 from ..messages.results import known_code, PlanFailed
+from ..messages.times import nanoseconds
 
 ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
 GONE_AFTER = 20  # times in a row, 0.1 s apart, that the server is not seen
@@ -220,7 +220,7 @@ class GoalClient:
 
     def age(self, stamp: Time) -> float:
         """Return how long ago [s] a stamp was, as a PlanResult's, by the client's clock."""
-        return (self._node.get_clock().now() - RosTime.from_msg(stamp)).nanoseconds * 1e-9
+        return (self._node.get_clock().now().nanoseconds - nanoseconds(stamp)) * 1e-9
 
     def _outcome(self, result):
         """Return what the futures give of a Result."""

@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from builtin_interfaces.msg import Duration
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -22,7 +23,7 @@ from .times import to_duration
 
 Picture: TypeAlias = Image | CompressedImage | NDArray[np.uint8] | str | Path
 
-MAX_UINT32, MAX_UINT64 = 2**32 - 1, 2**64 - 1
+MAX_INT32, MAX_UINT32, MAX_UINT64 = 2**31 - 1, 2**32 - 1, 2**64 - 1
 
 
 def plan_goal(
@@ -61,7 +62,7 @@ def plan_goal(
         use_seed=seed is not None,
         seed=seed or 0,
         search=search_settings(optimizer, samples, iterations, elite_fraction, horizon),
-        time_allowance=to_duration(time_allowance),
+        time_allowance=_allowance(time_allowance),
         best_effort=best_effort,
     )
     picture = picture_message(goal_image)
@@ -134,12 +135,17 @@ def reach_goal(
         model=model,
         search=search_settings(**search),
         max_steps=max_steps,
-        time_allowance=to_duration(time_allowance),
+        time_allowance=_allowance(time_allowance),
         dry_run=dry_run,
     )
 
 
-def _check_counts(**counts: tuple[int, int]) -> None:
+def _allowance(seconds: float) -> Duration:
+    _check_counts(time_allowance=(seconds, MAX_INT32))
+    return to_duration(seconds)
+
+
+def _check_counts(**counts: tuple[float, int]) -> None:
     """Raise ValueError naming the first of name=(value, largest) that is out of range."""
     for name, (value, largest) in counts.items():
         if not 0 <= value <= largest:
