@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that are an encoder alone plan translations with a camera on the hand, or say why not."""
 
+from concurrent.futures import wait
 import math
+import time
 
 import numpy as np
-from planner_rig import START
+from planner_rig import START, to_goal, Toy
 import pytest
 from rclpy.qos import qos_profile_sensor_data
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo
 import torch
-from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_interfaces.action import ComputeEnergyLandscape, LoadModel
+from vjepa2_interfaces.srv import UnloadModel
+from vjepa2_planner_ros.client import GoalClient, PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.world_model import ModelSpec, VJepa2WorldModel
 from vjepa2_planner_ros.world_model.geometric import TRANSLATION_BOUND
@@ -181,3 +185,42 @@ def test_camera_info_beside_compressed_frames(make_robot):
     assert '/cell/hand/camera_info' in [
         subscription.topic_name for subscription in robot.planner.subscriptions
     ]
+
+
+@pytest.mark.slow
+def test_what_is_asked_while_such_models_come_and_go_gets_a_code_of_its_own(make_robot):
+    def load(name, **options):
+        return load_encoder(name) if name == 'sim-panda' else Toy()
+
+    robot = make_robot(load, camera__main__mount=MOUNT, camera__main__intrinsics=INTRINSICS)
+    unload = robot.ready().node.create_client(UnloadModel, 'planner/unload_model')
+    assert unload.wait_for_service(60.0)
+    picture, rng, answers, futures = to_goal().goal_image, np.random.default_rng(8), [], []
+    space = robot.node.get_namespace()
+    landscape = ComputeEnergyLandscape.Goal(
+        goal_image=picture, axes=['x', 'y'], resolution=[12, 12]
+    )
+    with (
+        GoalClient(LoadModel, f'{space}/planner/load_model', robot.node) as loads,
+        GoalClient(
+            ComputeEnergyLandscape, f'{space}/compute_energy_landscape', robot.node
+        ) as landscapes,
+    ):
+        asks = (
+            lambda: answers.append(unload.call_async(UnloadModel.Request())),
+            lambda: loads.send(LoadModel.Goal(name='sim-panda')),
+            lambda: loads.send(LoadModel.Goal(name='sim-panda-ac')),
+            lambda: futures.append(landscapes.send(landscape)),
+            lambda: futures.append(robot.client.plan_async(picture, iterations=2)),
+        )
+        for number in range(60):
+            futures.append(landscapes.send(landscape))
+            asks[rng.integers(len(asks))]()
+            time.sleep(rng.uniform(0.0, 0.02))
+            if number % 5 == 0:
+                wait(futures, 60.0)
+        errors = [future.exception(60.0) for future in futures]
+    found = {error.code for error in errors if error is not None}
+    assert ErrorCode.UNKNOWN not in found, {str(error) for error in errors}
+    assert None in errors and ErrorCode.MODEL_NOT_FOUND in found
+    assert not robot.errors()

@@ -5,6 +5,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,22 @@ def test_list_has_a_line_for_each_plan_newest_first(robot, recorded, plans, plan
     assert [line.split()[8] for line in lines] == ['1', '2']  # steps
     assert len(plans('list', '--limit', '1')[1].splitlines()) == 2
     assert plans('list', '--limit', '0')[1] == output
+
+
+def test_recorded_names_command_no_terminal(robot, plans, plans_folder):
+    robot.model.name = 'toy\x1b]0;title\x07\nforged\x9b31m'
+    try:
+        robot.plan(iterations=1)
+    finally:
+        del robot.model.name
+    (path,) = closed_plans(plans_folder)
+    for arguments in (('list',), ('show', path), ('show', '--settings', path)):
+        code, output, errors = plans(*arguments)
+        assert code == 0 and not errors and r'toy\x1b]0;title\x07\nforged\x9b31m' in output
+        assert not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f]', output)
+    renamed = path.rename(path.with_name('x\x1b[31m'))
+    for arguments in (('show', renamed), ('delete', renamed)):
+        assert '\x1b' not in ''.join(plans(*arguments)[1:])
 
 
 def test_list_says_that_there_is_no_such_folder(tmp_path, capsys):

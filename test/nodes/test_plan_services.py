@@ -40,6 +40,20 @@ from vjepa2_planner_ros.history.topics import RECORD, type_name
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.nodes.process import free_domain, spinning
 
+# Sends a slow replay to a planner in the namespace that is given.
+ENDLESS_REPLAY = """
+import sys
+import rclpy
+from rclpy.action import ActionClient
+from vjepa2_interfaces.action import ReplayPlan
+
+rclpy.init()
+node = rclpy.create_node('doomed', namespace=sys.argv[1])
+client = ActionClient(node, ReplayPlan, 'planner/replay_plan')
+client.wait_for_server()
+client.send_goal_async(ReplayPlan.Goal(plan='latest', rate=0.01))
+rclpy.spin(node)
+"""
 SERVICES = {'list_plans': ListPlans, 'get_plan': GetPlan, 'delete_plan': DeletePlan}
 
 
@@ -179,16 +193,31 @@ def test_a_replay_keeps_time_and_is_cancelled(robot, plans_folder, listen, repla
     began = time.monotonic()
     assert end_of(replays(plan='latest'))[1].success
     assert time.monotonic() - began >= 0.9 * took
-    handle = replays(plan='latest', rate=0.01)
+    older = replays(plan='latest', rate=0.01)
     eventually(robot.planner._history._replaying.locked)
-    status, result = end_of(replays(plan='latest'))
-    assert status == GoalStatus.STATUS_ABORTED and 'one at a time' in result.message
+    handle = replays(plan='latest', rate=0.01)
+    status, result = end_of(older)
+    assert status == GoalStatus.STATUS_ABORTED and result.message == 'a newer replay took over'
     cancelling = handle.cancel_goal_async()
     eventually(cancelling.done)
     status, result = end_of(handle)
     assert status == GoalStatus.STATUS_CANCELED
     assert not result.success and result.message == 'cancelled' and result.iterations < 4
     assert end_of(replays(plan='latest', rate=100.0))[1].success  # the next one is served
+
+
+@pytest.mark.slow
+def test_a_replay_of_a_killed_client_keeps_no_other_from_beginning(robot, plans_folder, replays):
+    robot.model.delay = 0.1  # at a hundredth of the speed it takes 40 s
+    robot.plan(iterations=4, samples=30)
+    robot.model.delay = 0.0
+    closed_plans(plans_folder)
+    space = robot.node.get_namespace()
+    process = subprocess.Popen([sys.executable, '-c', ENDLESS_REPLAY, space], env=os.environ)
+    eventually(robot.planner._history._replaying.locked)
+    process.kill()
+    process.wait()
+    assert end_of(replays(plan='latest', rate=1e3))[1].success  # DDS still counts both clients
 
 
 @pytest.mark.parametrize('rate', (-1.0, 1e-9, float('nan'), float('inf')))

@@ -14,6 +14,8 @@ import time
 
 from tqdm import tqdm
 
+from ..messages.texts import one_line
+
 QUIET = 3.0  # s that a wait for the planner says nothing
 
 
@@ -35,7 +37,7 @@ def run(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except caught as error:
-        print(error, file=sys.stderr)
+        print(*map(one_line, str(error).splitlines()), sep='\n', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -54,7 +54,8 @@ def show(options: argparse.Namespace) -> None:
 
     plan = _load(options)
     record = plan.record
-    print(f'{plan.folder}\nbegan {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
+    print(one_line(str(plan.folder)))
+    print(f'began {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
     print(
         one_line(
             f'model {record.model} on {record.device} in {record.dtype}, camera {record.camera}'
@@ -123,7 +124,7 @@ def _load(options):
         else PlanStore(options.folder).find(options.plan)
     )
     for damage in plan.damage:
-        print(f"'{plan.folder}' is damaged: {damage}", file=sys.stderr)
+        print(one_line(f"'{plan.folder}' is damaged: {damage}"), file=sys.stderr)
     return plan
 
 

@@ -49,7 +49,8 @@ class HistoryServices:
     def __init__(self, node: Node, topics: Topics):
         self._node = node
         self._publishers = topics.by_role
-        self._replaying = threading.Lock()
+        self._replaying = threading.Lock()  # a replay holds a thread of the executor
+        self._newest: ServerGoalHandle | None = None  # of the replays
         self._closing = threading.Event()
         group = MutuallyExclusiveCallbackGroup()
         for kind, name, answer in (
@@ -180,6 +181,8 @@ class HistoryServices:
         def wait(delay: float) -> bool:
             until = time.monotonic() + delay
             while not (handle.is_cancel_requested or self._closing.is_set()):
+                if self._newest is not handle:
+                    raise ValueError('a newer replay took over')
                 left = until - time.monotonic()
                 if left <= 0.0:
                     return True
@@ -188,12 +191,9 @@ class HistoryServices:
                 self._closing.wait(min(left, POLL))
             return False
 
-        if not self._replaying.acquire(blocking=False):  # it holds a thread of the executor
-            raise ValueError('another plan is being replayed: allowed: one at a time')
-        try:
+        self._newest = handle
+        with self._replaying:
             replay(path, publish, wait, rate or 1.0)
-        finally:
-            self._replaying.release()
         if self._closing.is_set():
             raise ValueError('the node is shut down')
 
