@@ -152,6 +152,13 @@ def test_what_was_left_open_is_closed_when_the_folder_is_used(robot, plans_folde
     eventually(lambda: robot.logged(f"Recording '{left.name}' was left open and is closed now"))
 
 
+def test_what_a_plan_takes_is_known(robot, plans_folder):
+    robot.plan(iterations=2)
+    (path,) = closed_plans(plans_folder)
+    size = sum(file.stat().st_size for file in path.iterdir())
+    eventually(lambda: robot.planner._recorder.plan_size == size)
+
+
 def test_nothing_is_recorded_unless_asked_for(robot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     robot.plan(iterations=2)

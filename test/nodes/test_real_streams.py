@@ -278,6 +278,7 @@ def test_diagnostics_name_an_encoding_that_changed(watched):
         says('ready', level=DiagnosticStatus.OK)
 
 
+@pytest.mark.slow
 @pytest.mark.case(58)
 def test_diagnostics_name_a_folder_that_cannot_be_written(watched, tmp_path):
     robot, says = watched()
@@ -287,6 +288,12 @@ def test_diagnostics_name_a_folder_that_cannot_be_written(watched, tmp_path):
         says('ready', level=DiagnosticStatus.OK)
         folder.touch()  # a file where the folder is to be
         says('history.folder', 'plans are not recorded')
+        folder.unlink()
+        says('ready', level=DiagnosticStatus.OK)
+        # No disk has room for ten plans of this size, or for this much history.
+        robot.planner._recorder.plan_size = 10**15
+        robot.planner.set_parameters([Parameter('history.max_size', value=10**7)])
+        says('history.folder', 'MB free on its disk', 'room for 10 plans')
 
 
 def test_pictures_that_name_no_channels_are_taken_with_one_warning(make_robot):

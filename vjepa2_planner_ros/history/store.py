@@ -14,6 +14,8 @@ from . import bag
 
 NAME = re.compile(r'\d{8}T\d{6}\.\d{6}Z_[0-9a-f]{32}')
 TIME_FORMAT = '%Y%m%dT%H%M%S.%fZ'
+ROOM = 10  # plans that a disk should still have room for
+MB = 1e6
 
 
 class PlanNotFound(LookupError):  # noqa: N818
@@ -144,6 +146,34 @@ class PlanStore:
                 except Exception as error:  # the others are still to be closed
                     self.stuck[path] = f'{type(error).__name__}: {error}'
         return recovered
+
+
+def why_not_recorded(folder: str, max_bytes: float, plan_bytes: int) -> str:
+    """
+    Return why plans are not recorded in a folder, or soon will not be; '' if they are.
+
+    :param folder: it may not exist yet; '' = nothing is to be recorded.
+    :param max_bytes: beyond which its oldest plans make room for new ones.
+    :param plan_bytes: that a plan takes.
+    """
+    if not folder:
+        return ''
+    path = os.path.abspath(os.path.expanduser(folder))
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not (os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)):
+        return (
+            f'history.folder = {folder!r}: allowed: a folder that can be written; '
+            'plans are not recorded'
+        )
+    free = shutil.disk_usage(path).free
+    if free >= min(ROOM * plan_bytes, max_bytes):
+        return ''
+    return (
+        f'history.folder = {folder!r}: {free / MB:.1f} MB free on its disk, a plan takes '
+        f'{plan_bytes / MB:.1f} MB: allowed: room for {ROOM} plans, or they get lost; delete '
+        f'something, or lower history.max_size = {max_bytes / MB:.0f} MB'
+    )
 
 
 def size_of(path: Path) -> int:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import os
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -17,11 +16,13 @@ from vjepa2_interfaces.msg import Metrics
 
 from . import parameters
 from .action_server import GoalServer
-from .metrics import known, Meter, UNKNOWN
+from .metrics import known, MB, Meter, UNKNOWN
 from .observations import Observations
+from .plan_recorder import PlanRecorder
 from .settings import Settings
 from .streams import Streams
 from .worker import Worker
+from ..history.store import why_not_recorded
 
 # Fields of Metrics as /diagnostics shows them: name, decimals.
 SHOWN = {
@@ -59,9 +60,10 @@ class Diagnostics:
         observations: Observations,
         plans: GoalServer,
         worker: Worker,
+        recorder: PlanRecorder,
     ):
         self._node, self._streams, self._worker = node, streams, worker
-        self._observations = observations
+        self._observations, self._recorder = observations, recorder
         self.meter = Meter(node.get_clock(), plans)
         self._health = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._metrics = node.create_publisher(Metrics, '~/metrics', 10)
@@ -110,7 +112,8 @@ class Diagnostics:
         """Return what plans would fail for now, in the words of their errors; each once."""
         clock = self._streams.why_no_clock()
         of_cameras = [self._observations.problem(name, settings) for name in settings.cameras]
-        folder = _why_unwritable(settings.history.folder)
+        limits = settings.history
+        folder = why_not_recorded(limits.folder, limits.max_size * MB, self._recorder.plan_size)
         return list(dict.fromkeys(filter(None, (clock, *of_cameras, folder))))
 
 
@@ -146,19 +149,6 @@ def judge(state: str, failure: str, problems: Sequence[str]) -> tuple[Any, str]:
     if problems:
         return DiagnosticStatus.WARN, '; '.join(problems)
     return DiagnosticStatus.OK, 'ready'
-
-
-def _why_unwritable(folder: str) -> str:
-    """Return why plans cannot be recorded in a folder that may not exist yet, or ''."""
-    path = os.path.abspath(os.path.expanduser(folder))
-    while folder and not os.path.lexists(path):
-        path = os.path.dirname(path)
-    if not folder or (os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)):
-        return ''
-    return (
-        f'history.folder = {folder!r}: allowed: a folder that can be written; '
-        'plans are not recorded'
-    )
 
 
 def _shown(value: float, decimals: int) -> str:

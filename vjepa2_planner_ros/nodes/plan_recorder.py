@@ -27,7 +27,7 @@ from .input_settings import rows, value_of
 from .settings import Settings
 from ..history.bag import BagWriter, Item, Topic
 from ..history.schemas import definition
-from ..history.store import PlanStore
+from ..history.store import PlanStore, size_of
 from ..history.topics import (
     CANDIDATES,
     CURRENT_IMAGE,
@@ -50,6 +50,7 @@ BACKLOG = 128 * 10**6
 # Longest delay of a message while a plan goes on [s]: most plans end before that, and so do not
 # share the processor with their recording.
 LATENESS = 1.0
+PLAN_SIZE = 5 * 10**6  # bytes, before any was recorded
 ANSWERING = 0.05  # s in which a result is sent, and often the next goal arrives
 MakeMarkers = Callable[[], MarkerArray]
 RESULT_FIELDS = (
@@ -83,6 +84,7 @@ class PlanRecorder:
         # (function, bytes, latest time) for the writer's thread
         self._work: queue.SimpleQueue[tuple[Any, int, float]] = queue.SimpleQueue()
         self._waiting = 0  # bytes
+        self.plan_size = PLAN_SIZE  # bytes that the last recording took
         self._lock = threading.Lock()
         self._idle = threading.Event()  # no plan goes on
         self._idle.set()
@@ -302,6 +304,7 @@ class Recording:
         try:
             if self._bag is not None:
                 self._bag.close()
+                self._recorder.plan_size = size_of(self._path)
         except OSError:
             self._discard()
             raise

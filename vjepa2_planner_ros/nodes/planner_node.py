@@ -108,7 +108,7 @@ class PlannerNode(LifecycleNode):
         )
         serve(self, Trigger, '~/cancel', self._cancel_all, ReentrantCallbackGroup())
         self._diagnostics = Diagnostics(
-            self, self._streams, self._observations, self._plans, self._worker
+            self, self._streams, self._observations, self._plans, self._worker, self._recorder
         )
         EnergyService(self, self._observations, self._worker)
         self._reader.start(self)
