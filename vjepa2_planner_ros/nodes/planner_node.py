@@ -22,6 +22,7 @@ from vjepa2_interfaces.action import PlanAction
 from . import parameters
 from .action_server import Failure, GoalServer
 from .diagnostics import Diagnostics
+from .doubts import Doubts
 from .energy_service import EnergyService
 from .goal import Goal
 from .goal_reader import complete, PlanRequest, read_plan
@@ -83,6 +84,7 @@ class PlannerNode(LifecycleNode):
         self._failure = ''  # why the last transition failed
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
+        self._doubts = Doubts(self.get_logger())
         self._plans = GoalServer(
             self,
             PlanAction,
@@ -286,6 +288,8 @@ class PlannerNode(LifecycleNode):
             answer, request, model.name, goal.handle.goal_id, time.monotonic() - began
         )
         self._landscapes.remember(request, result)
+        live = not goal.request.use_start_state
+        self._doubts.look_at(model, request, live, answer.commands[0])
         return result
 
 

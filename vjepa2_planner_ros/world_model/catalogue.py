@@ -29,6 +29,7 @@ class ModelSpec:
     reference_rotation: tool rotation (fixed-axis angles, rad) relative to which the predictor's
     state input is expressed; None is the robot base frame itself, as in Meta's models.
     frame_period: time between frames in training [s], thus of one action.
+    base_frame: of the one robot it was trained on, '' if it was trained on several.
     weights: file shipped with this package, None where there is none.
     url: where its weights can be downloaded, None where they are shipped.
     licence: of the weights, as an SPDX identifier.
@@ -43,6 +44,7 @@ class ModelSpec:
     search_axes: tuple[str, ...] = ALL_AXES
     frame_period: float = 0.25
     reference_rotation: tuple[float, float, float] | None = None
+    base_frame: str = ''
     weights: Path | None = None
     url: str | None = None
     licence: str = 'Apache-2.0'
@@ -94,6 +96,7 @@ MODELS = {
             crop='center_square',
             action_bounds=(0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75),
             reference_rotation=(pi, 0.0, 0.0),
+            base_frame='panda_link0',
             weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
         ),
         # An encoder alone, for the simulator's wrist camera; the planner bounds its translations.
@@ -104,6 +107,7 @@ MODELS = {
             image_size=128,
             crop='center_square',
             action_bounds=(0.10,) * 3 + (0.0,) * 4,
+            base_frame='panda_link0',
             weights=PACKAGED_WEIGHTS / 'sim-panda.safetensors',
         ),
         # The paper (arXiv 2506.09985) bounds translation to 0.075 m per axis on the robot.
