@@ -17,8 +17,10 @@ from planner_rig import eventually, GOAL, START, to_image, Toy
 import pytest
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from tools.toy_world_model import ToyWorldModel
+from vjepa2_planner_ros.cli.plan import start_state
 import yaml
 
 
@@ -168,6 +170,40 @@ def test_the_plan_command_prints_no_latency_of_another_clock(run, goal_file):
     first, second, last = run('--goal', goal_file, options=options).splitlines()[-3:]
     assert [line.split()[1] for line in (first, second)] == ['unknown', 'unknown']
     assert last.endswith('from the frame to the command unknown (p50), unknown (p99)')
+
+
+@pytest.mark.slow
+def test_plans_from_a_picture_and_the_state_that_belongs_to_it(run, robot, goal_file, tmp_path):
+    # Neither is what the live streams say. Of the state, the target pose and closedness tell.
+    Picture.fromarray(ToyWorldModel.picture(START + 0.01)).save(tmp_path / 'current.png')
+    state = ['-1e-05', '0.25', '-0.5', '.2', '-3', '1', '0.75']
+    options = ['--current', str(tmp_path / 'current.png'), '--state', *state]
+    run('--goal', goal_file, *options, '--iterations', '9')
+    latents, states = robot.model.context
+    wanted = np.array([float(number) for number in state])
+    between = Rotation.from_euler('xyz', states[-1, 3:6]) * (
+        Rotation.from_euler('xyz', wanted[3:6]).inv()
+    )
+    assert np.allclose(states[-1, [0, 1, 2, 6]], wanted[[0, 1, 2, 6]], atol=1e-6)
+    assert between.magnitude() < 1e-6
+    assert np.allclose(latents[-1, 0], START + 0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'index, number, text',
+    (
+        (0, 300.0, '--state x = 300: allowed: -3 to 3 m (is it in millimetres?)'),
+        (2, float('nan'), '--state z = nan'),
+        (4, 90.0, '--state pitch = 90: allowed: -6.2832 to 6.2832 rad (is it in degrees?)'),
+        (6, -0.1, '--state gripper = -0.1: allowed: 0 to 1 (0 open, 1 closed)'),
+    ),
+)
+def test_a_state_out_of_range_is_refused(index, number, text):
+    numbers = [0.4, 0.0, 0.3, 3.0, 0.0, 0.0, 1.0]
+    start_state(numbers)
+    numbers[index] = number
+    with pytest.raises(ValueError, match=re.escape(text)):
+        start_state(numbers)
 
 
 @pytest.mark.slow

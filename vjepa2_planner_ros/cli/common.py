@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import os
 from pathlib import Path
+import re
 import sys
 import time
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from ..messages.texts import one_line
 
+NEGATIVE = re.compile(r'-\.?\d')  # number
 QUIET = 3.0  # s that a wait for the planner says nothing
 
 
@@ -53,7 +55,10 @@ def parse(parser: ArgumentParser, args: Sequence[str] | None) -> tuple[Namespace
     from rclpy.utilities import remove_ros_args
 
     arguments = sys.argv if args is None else [parser.prog, *args]
-    return parser.parse_args(remove_ros_args(arguments)[1:]), arguments
+    words = remove_ros_args(arguments)[1:]
+    # A blank in front tells argparse that -1e-05, as poses are often printed, is no option.
+    words = [f' {word}' if NEGATIVE.match(word) else word for word in words]
+    return parser.parse_args(words), arguments
 
 
 @contextmanager

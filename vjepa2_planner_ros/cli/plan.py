@@ -11,8 +11,9 @@ import sys
 import time
 
 import numpy as np
+from std_msgs.msg import Header
 from vjepa2_interfaces.action import PlanAction
-from vjepa2_interfaces.msg import SearchIteration
+from vjepa2_interfaces.msg import EndEffectorState, SearchIteration
 
 from . import common as commands
 from .goal_picture import add_goal_options, goal_picture
@@ -20,7 +21,10 @@ from ..client import PlanFailed, PlannerClient, PlanResult
 from ..messages.commands import UNITS
 from ..messages.goals import goal_yaml
 from ..messages.pictures import write_picture
+from ..messages.searches import to_pose_message
+from ..messages.states import LARGEST_POSITION
 from ..planning.actions import AXES
+from ..planning.config import require
 
 # Options that are fields of the goal.
 FIELDS = (
@@ -28,6 +32,11 @@ FIELDS = (
     *('elite_fraction', 'time_allowance', 'best_effort'),
 )
 LONGEST_LATENCY = 3600.0  # s
+STATE_RANGES = (
+    *3 * [(-LARGEST_POSITION, LARGEST_POSITION, 'm (is it in millimetres?)')],
+    *3 * [(-2.0 * np.pi, 2.0 * np.pi, 'rad (is it in degrees?)')],
+    (0.0, 1.0, '(0 open, 1 closed)'),
+)
 HEADING = ' iteration   best energy   elites mean     +- std   all mean   elapsed'
 
 
@@ -124,7 +133,21 @@ def _chart(options):
 
 def _goal_fields(options):
     fields = {name: getattr(options, name) for name in FIELDS}
-    return {**fields, 'current_image': options.current}
+    state = None if options.state is None else start_state(options.state)
+    return {**fields, 'current_image': options.current, 'start_state': state}
+
+
+def start_state(numbers: Sequence[float]) -> EndEffectorState:
+    """
+    Return the state of x y z [m], roll pitch yaw [rad, fixed axes] and closedness.
+
+    ValueError naming the number and what is allowed, if one is out of range.
+    """
+    for name, value, (low, high, hint) in zip(AXES, numbers, STATE_RANGES):
+        allowed = f'{low:.5g} to {high:.5g} {hint}'
+        require(low <= value <= high, f'--state {name}', f'{value:g}', allowed)
+    pose = to_pose_message(np.array(numbers), Header()).pose
+    return EndEffectorState(pose=pose, gripper=numbers[6])
 
 
 class IterationTable:
@@ -185,6 +208,9 @@ def _parser():
     )
     text = 'plan from this picture instead of the newest frame'
     parser.add_argument('--current', metavar='FILE', help=text)
+    text = 'the state that belongs to it, not the newest: m, rad and closedness (0 open, 1 closed)'
+    names = tuple(name.upper() for name in AXES)
+    parser.add_argument('--state', nargs=7, type=float, metavar=names, help=text)
     parser.add_argument('--seed', type=int, metavar='N', help='seed of the candidates')
     text = 'longest planning time [s] (default: no limit)'
     parser.add_argument('--time-allowance', type=float, default=0.0, metavar='S', help=text)
