@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console client, run as people run it."""
 
+from array import array
 import contextlib
 from functools import partial
 import io
@@ -11,6 +12,7 @@ import re
 import signal
 import threading
 
+from builtin_interfaces.msg import Duration
 import numpy as np
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, START, to_image, Toy
@@ -20,7 +22,9 @@ from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from tools.toy_world_model import ToyWorldModel
-from vjepa2_planner_ros.cli.plan import start_state
+from vjepa2_interfaces.action import PlanAction
+from vjepa2_interfaces.msg import EndEffectorState, SearchSettings
+from vjepa2_planner_ros.cli.plan import main, start_state
 import yaml
 
 
@@ -245,12 +249,51 @@ def test_it_waits_while_the_model_is_loaded(start_command, make_robot, goal_file
 def test_goal_is_kept_for_later(command, goal_file, tmp_path):
     pixels, saved = np.asarray(Picture.open(goal_file)), tmp_path / 'saved.png'
     keeping = command('--goal', goal_file, '--save', str(saved))
-    printing = command('--goal', goal_file, '--print-goal')
     assert keeping.wait(60) == 0
     assert (np.asarray(Picture.open(saved)) == pixels).all()
-    goal = yaml.safe_load(printing.communicate(timeout=60)[0])['goal_image_compressed']
-    assert goal['format'] == 'png'
-    assert (np.asarray(Picture.open(io.BytesIO(bytes(goal['data'])))) == pixels).all()
+
+
+def test_a_printed_goal_is_the_goal_that_plan_sends(goal_file, capsys):
+    state = ['-0.1', '0.2', '0.3', '3.0', '-0.2', '0.1', '0.25']
+    options = '--samples 99 --seed 7 --optimizer cem --elite-fraction 0.25 --time-allowance 2.5'
+    words = ['--goal', goal_file, '--current', goal_file, '--state', *state, *options.split()]
+    assert main([*words, '--print-goal']) == 0
+    printed = capsys.readouterr().out
+    assert printed.count('\n') == 1
+    goal = as_ros2_reads(PlanAction.Goal(), yaml.safe_load(printed))
+    png = bytes(goal.goal_image_compressed.data)
+    # Bytes, not numbers: 187 kB took ros2 27 s.
+    assert len(printed) < 4 / 3 * (len(png) + len(goal.current_image.data)) + 1000
+    assert (np.asarray(Picture.open(io.BytesIO(png))) == ToyWorldModel.picture(GOAL)).all()
+    pose = start_state([float(number) for number in state]).pose
+    wanted = PlanAction.Goal(
+        goal_image_compressed=goal.goal_image_compressed,
+        use_current_image=True,
+        current_image=to_image(ToyWorldModel.picture(GOAL)),
+        use_start_state=True,
+        start_state=EndEffectorState(pose=pose, gripper=0.25),
+        search=SearchSettings(optimizer='cem', samples=99, elite_fraction=0.25),
+        use_seed=True,
+        seed=7,
+        time_allowance=Duration(sec=2, nanosec=500_000_000),
+    )
+    assert goal == wanted
+
+
+def as_ros2_reads(message, values):
+    """Return a message filled as rosidl_runtime_py, which ros2 uses, fills it."""
+    try:
+        from rosidl_runtime_py import set_message_fields
+    except ImportError:  # only where ROS 2 is installed
+        for name, value in values.items():
+            field = getattr(message, name)
+            if isinstance(value, dict):
+                as_ros2_reads(field, value)
+            else:
+                setattr(message, name, array('B', value) if type(field) is array else value)
+    else:
+        set_message_fields(message, values)
+    return message
 
 
 @pytest.mark.parametrize(

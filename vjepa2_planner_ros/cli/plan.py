@@ -19,7 +19,7 @@ from . import common as commands
 from .goal_picture import add_goal_options, goal_picture
 from ..client import PlanFailed, PlannerClient, PlanResult
 from ..messages.commands import UNITS
-from ..messages.goals import goal_yaml
+from ..messages.goals import goal_yaml, plan_goal, to_png
 from ..messages.pictures import write_picture
 from ..messages.searches import to_pose_message
 from ..messages.states import LARGEST_POSITION
@@ -78,7 +78,7 @@ def _run(options):
     if options.save:
         write_picture(options.save, goal)
     elif options.print_goal:
-        print(goal_yaml(goal))
+        print(goal_yaml(plan_goal(to_png(goal), **_goal_fields(options))))
     else:
         with PlannerClient(action=options.action) as client:
             commands.wait_for_planner(client, options)
