@@ -4,13 +4,18 @@
 
 from contextlib import contextmanager
 import os
+import re
 import subprocess
 import sys
+import threading
 
+from geometry_msgs.msg import PoseStamped
 import pytest
 import rclpy
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, JointState
+from vjepa2_planner_ros.cli.doctor_streams import listen, problem, skew, Stream
 from vjepa2_planner_ros.nodes.process import free_domain
+from vjepa2_planner_ros.nodes.settings import GripperSettings, Settings
 
 pytestmark = pytest.mark.slow
 NO_TORCH = """
@@ -89,7 +94,11 @@ def test_with_a_planner_its_streams_are_listed(robot):
     assert any('active' in text for _, label, text in lines if label == 'state')
     for stream, kind in (('image', 'Image'), ('pose', 'PoseStamped'), ('gripper', 'JointState')):
         (line,) = [one for one in output.splitlines() if f'{name}/{stream} ' in one]
-        assert line.startswith('OK') and f'/msg/{kind}, QoS matches' in line
+        assert line.startswith('OK') and f'/msg/{kind} from ' in line and 'QoS matches' in line
+        rate, age = re.search(r', ([\d.e+]+) Hz, (-?\d+\.\d+) s old', line).groups()
+        assert 0.0 < float(rate) < 60.0 and abs(float(age)) < 5.0  # the robot sends 50 a second
+    assert ', rgb8 32 x 32, frame' in output and ", frame 'panda_link0', 0." in output
+    assert output.count(' s from the frames') == 2 and ', panda_finger_joint1, ' in output
 
 
 def test_a_publisher_of_another_type_and_a_silent_topic_fail(make_robot):
@@ -105,3 +114,74 @@ def test_a_publisher_of_another_type_and_a_silent_topic_fail(make_robot):
         '/image' in line and 'publishes sensor_msgs/msg/CompressedImage' in line for line in lines
     )
     assert any('/pose' in line and 'nobody publishes' in line for line in lines)
+
+
+def test_what_a_plan_would_fail_for_is_said_of_each_stream(make_robot):
+    # Every stream arrives, and of each something is wrong.
+    robot = make_robot(
+        base_frame='fr3_link0', gripper__joint='fr3_finger_joint1', max_image_age=0.5, max_skew=0.2
+    )
+    robot.delay['image'] = 1.0
+    code, _, output = doctor('--wait', '20')
+    name = robot.planner.get_fully_qualified_name()
+    lines = [line for line in output.splitlines() if line.startswith(f'FAIL {name}/')]
+    found = {line.split()[1].removeprefix(f'{name}/'): line for line in lines}
+    assert code == 1 and list(found) == ['gripper', 'image', 'pose'], output
+    assert "gripper.joint = 'fr3_finger_joint1': allowed: panda_finger_joint1" in found['gripper']
+    assert 'allowed: max_image_age = 0.5 s; synchronise the clocks' in found['image']
+    assert "pose.header.frame_id = 'panda_link0': allowed: 'fr3_link0'" in found['pose']
+
+
+def test_the_skew_is_that_of_what_is_there_at_one_time():
+    frames = Stream('sensor_msgs/msg/Image')
+    poses = Stream('geometry_msgs/msg/PoseStamped', newest=PoseStamped())
+    # At 50 Hz both; a pose comes 0.5 s after it was measured, a frame at once.
+    for stream, delay in ((frames, 0.0), (poses, 0.5)):
+        stream.arrivals = [0.02 * count for count in range(100)]
+        stream.stamps = [round((arrival - delay + 10.0) * 1e9) for arrival in stream.arrivals]
+    apart = skew(poses, [frames])
+    assert apart == pytest.approx(0.5)
+    assert 'allowed: max_skew = 0.25 s from the frames' in problem(poses, apart, Settings())
+    # A frame that comes late is matched by an earlier pose: of the first, nothing is known.
+    assert skew(frames, [poses]) == pytest.approx(0.0)
+    assert skew(Stream('geometry_msgs/msg/PoseStamped'), [frames]) is None
+
+
+def test_an_arm_at_1_khz_hides_no_gripper():
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=free_domain())
+    node = rclpy.create_node('doctor_test', context=context, use_global_arguments=False)
+    robot = rclpy.create_node('robot', context=context, use_global_arguments=False)
+    publisher = robot.create_publisher(JointState, 'joint_states', 10)
+    ended = threading.Event()
+
+    def publish():
+        count = 0
+        while not ended.wait(0.001):
+            count += 1
+            names = ['finger'] if count % 33 == 0 else ['joint1', 'joint2']
+            message = JointState(name=names, position=[0.5] * len(names))
+            message.header.stamp = robot.get_clock().now().to_msg()
+            publisher.publish(message)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        kinds = {'joint_states': 'sensor_msgs/msg/JointState'}
+        stream = listen(node, kinds, 'finger')['joint_states']
+        other = listen(node, kinds, 'thumb')['joint_states']
+    finally:
+        ended.set()
+        thread.join()
+        node.destroy_node()
+        robot.destroy_node()
+        rclpy.shutdown(context=context)
+    assert list(stream.newest.name) == ['finger'] and stream.joints == {'joint1', 'joint2'}
+    assert 0.0 < stream.rate < 60.0
+    settings = Settings(gripper=GripperSettings(joint='finger', closed_position=1.0))
+    assert problem(stream, None, settings) == ''
+    settings = Settings(gripper=GripperSettings(joint='thumb'))
+    assert other.newest is None
+    assert problem(other, None, settings) == (
+        "gripper.joint = 'thumb': allowed: finger, joint1, joint2"
+    )

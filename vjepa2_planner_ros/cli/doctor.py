@@ -186,7 +186,7 @@ def planners(wait: float) -> Iterator[Line]:
                 level = (OK, WARN, FAIL, FAIL)[min(ord(status.level), 3)]
                 yield Line(level, 'planner', f'{name}: {status.message}')
                 for value in status.values:
-                    yield Line(OK, f'  {value.key}'[:20], value.value)
+                    yield Line(OK, f'  {value.key}', value.value.removeprefix('torch.'))
                 for stream in stream_lines(node, name):
                     yield Line(*stream)
     finally:

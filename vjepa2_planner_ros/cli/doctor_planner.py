@@ -10,6 +10,20 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import qos_check_compatible, QoSCompatibility
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from .doctor_streams import (
+    CAMERAS,
+    facts,
+    GRIPPER,
+    KINDS,
+    listen,
+    POSE,
+    problem,
+    settings_of,
+    skew,
+)
+from ..nodes.settings import Settings
 
 SUFFIX = ': planner'
 SETTLE = 0.3  # s; planners beside the first are heard within their period of 1 s at most
@@ -36,32 +50,50 @@ def heard(node: Node, wait: float) -> dict[str, DiagnosticStatus]:
 
 def stream_lines(node: Node, planner: str) -> Iterator[tuple[str, str, str]]:
     """Yield (level, name, text) of every topic that a planner subscribes to."""
+    settings = settings_of(node, planner)
+    if settings is None:
+        text = f'{planner} does not answer for its parameters: the defaults are taken'
+        yield 'WARN', '  parameters', text
+        settings = Settings()
     namespace, _, name = planner.rpartition('/')
-    topics = node.get_subscriber_names_and_types_by_node(name, namespace or '/')
-    for topic, (kind, *_) in sorted(topics):
-        if topic in NO_STREAMS:
+    subscribed = node.get_subscriber_names_and_types_by_node(name, namespace or '/')
+    topics = {topic: kind for topic, (kind, *_) in sorted(subscribed) if topic not in NO_STREAMS}
+    wrong = {topic: _why_unheard(node, planner, topic, kind) for topic, kind in topics.items()}
+    heard = {topic: kind for topic, kind in topics.items() if kind in KINDS and not wrong[topic]}
+    streams = listen(node, heard, settings.gripper.joint)
+    frames = [stream for stream in streams.values() if stream.kind in CAMERAS]
+    for topic, kind in topics.items():
+        if wrong[topic]:
+            yield 'FAIL', topic, wrong[topic]
             continue
-        readers = [
-            info
-            for info in node.get_subscriptions_info_by_topic(topic)
-            if (info.node_name, info.node_namespace) == (name, namespace or '/')
-        ]
-        writers = node.get_publishers_info_by_topic(topic)
-        if not writers:
-            text = f'{kind}: nobody publishes; start the driver, or remap the topic'
-            yield 'FAIL', topic, text
-        for writer in writers:
-            yield _pair(topic, kind, readers, writer)
+        writers = ' and '.join(map(_name, node.get_publishers_info_by_topic(topic)))
+        text, failure = f'{kind} from {writers}, QoS matches', ''
+        if topic in streams:
+            stream = streams[topic]
+            apart = skew(stream, frames) if kind in (POSE, GRIPPER) else None
+            text += f', {facts(stream, apart, settings)}'
+            failure = problem(stream, apart, settings)
+        yield ('FAIL', topic, f'{text}: {failure}') if failure else ('OK', topic, text)
 
 
-def _pair(topic, kind, readers, writer) -> tuple[str, str, str]:
-    source = f'{writer.node_namespace.rstrip("/")}/{writer.node_name}'
-    if writer.topic_type != kind:
-        text = f'{source} publishes {writer.topic_type}, the planner reads {kind}: remap it'
-        return 'FAIL', topic, text
-    for reader in readers:
-        match, reason = qos_check_compatible(writer.qos_profile, reader.qos_profile)
-        if match == QoSCompatibility.ERROR:
-            text = f'{source}, {kind}: QoS does not match: {reason}; change that of {source}'
-            return 'FAIL', topic, text
-    return 'OK', topic, f'{source}, {kind}, QoS matches'
+def _why_unheard(node: Node, planner: str, topic: str, kind: str) -> str:
+    """Return why nothing can arrive on a topic of a planner, and what to do; '' if it can."""
+    writers = node.get_publishers_info_by_topic(topic)
+    if not writers:
+        return f'{kind}: nobody publishes; start the driver, or remap the topic'
+    for writer in writers:
+        if writer.topic_type != kind:
+            other = writer.topic_type
+            return f'{_name(writer)} publishes {other}, the planner reads {kind}: remap it'
+        for reader in node.get_subscriptions_info_by_topic(topic):
+            if _name(reader) != planner:
+                continue
+            match, reason = qos_check_compatible(writer.qos_profile, reader.qos_profile)
+            if match == QoSCompatibility.ERROR:
+                text = f'{kind}: the QoS of {_name(writer)} does not match: {reason}'
+                return f'{text}; change that of {_name(writer)}'
+    return ''
+
+
+def _name(info: TopicEndpointInfo) -> str:
+    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
