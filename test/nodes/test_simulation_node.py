@@ -246,6 +246,18 @@ def test_wrong_parameter_ends_the_node_with_its_name():
     assert 'Traceback' not in errors
 
 
+@pytest.mark.parametrize(
+    'wrong, near',
+    (('imagesize', 'image_size'), ('sead', 'seed'), ('cem.samples', ''), ('Mode', 'mode')),
+)
+def test_unknown_parameter_ends_the_node_with_the_nearest_name(wrong, near):
+    process = start_node(**{wrong: 128})
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1 and errors.count('\n') == 1
+    hint = f', the nearest is {near}' if near else ''
+    assert errors.endswith(f'{wrong} = 128: allowed: a parameter of the simulation{hint}\n')
+
+
 def test_seed_that_the_generators_do_not_take_ends_the_node_with_its_name():
     process = start_node(seed=2**62)
     _, errors = process.communicate(timeout=20)

@@ -29,6 +29,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 
+from .params_file import nearest
 from .process import start
 from .services import serve
 from .simulated_arm import SimulatedArm
@@ -37,6 +38,7 @@ from ..messages.commands import command_of
 from ..messages.images import to_image
 from ..messages.searches import to_pose_message
 from ..planning.actions import to_action
+from ..planning.config import require
 from ..simulation import PandaSim, sample_episode
 from ..simulation.description import BASE_FRAME, JOINTS, Transform
 from ..simulation.episodes import LARGEST_SEED
@@ -73,22 +75,23 @@ class SimulationNode(Node):
         )
         self._picture_period, self._picture_due = 1.0 / rate, 0.0  # s, by the node's clock
         self._period = 1.0 / max(rate, state_rate)
+        mode = self._declare('mode', 'kinematic', f'How commands are followed: {MODES}.')
+        image_size = self._declare(
+            'image_size',
+            256,
+            'Width and height of the picture [pixels].',
+            integer_range=[IntegerRange(from_value=64, to_value=1024)],
+        )
+        camera = self._declare('camera', 'fixed', "Camera: 'fixed', or 'wrist' on the hand.")
+        step_time = self._declare(
+            'step_time',
+            0.25,
+            'Duration of the motion of one command [s].',
+            floating_point_range=[FloatingPointRange(from_value=0.05, to_value=5.0)],
+        )
+        self._check_known()
         self._sim = PandaSim(
-            seed,
-            mode=self._declare('mode', 'kinematic', f'How commands are followed: {MODES}.'),
-            image_size=self._declare(
-                'image_size',
-                256,
-                'Width and height of the picture [pixels].',
-                integer_range=[IntegerRange(from_value=64, to_value=1024)],
-            ),
-            camera=self._declare('camera', 'fixed', "Camera: 'fixed', or 'wrist' on the hand."),
-            step_time=self._declare(
-                'step_time',
-                0.25,
-                'Duration of the motion of one command [s].',
-                floating_point_range=[FloatingPointRange(from_value=0.05, to_value=5.0)],
-            ),
+            seed, mode=mode, image_size=image_size, camera=camera, step_time=step_time
         )
         self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
@@ -101,6 +104,13 @@ class SimulationNode(Node):
     def _declare(self, name, default, description, **ranges):
         descriptor = ParameterDescriptor(description=description, read_only=True, **ranges)
         return self.declare_parameter(name, default, descriptor).value
+
+    def _check_known(self):
+        """Raise ValueError naming a parameter that was set but does not exist."""
+        known = self.get_parameters_by_prefix('')
+        for name, item in self._parameter_overrides.items():
+            allowed = f'a parameter of the simulation{nearest(name, known)}'
+            require(name in known, name, repr(item.value), allowed)
 
     def _make_topics(self):
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
