@@ -13,8 +13,9 @@ from sensor_msgs.msg import Image
 from tools.soak.goals import count, flaws_of_plan, Goal
 from tools.soak.malformed import malformed_compressed, malformed_image, spoil
 from tools.soak.report import complaints, frames_complaint, MAX_GROWTH
-from tools.soak.robot import image_fields, START, state_message
+from tools.soak.robot import state_message
 from tools.soak.server import Usage
+from tools.soak.streams import image_fields, START
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorCommand
 from vjepa2_planner_ros.messages.images import compressed_to_rgb, to_rgb

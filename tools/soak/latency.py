@@ -9,9 +9,10 @@ import time
 import numpy as np
 from sensor_msgs.msg import Image
 from tools.soak.goals import CANCELLED, SUCCEEDED
-from tools.soak.robot import FRAME_SIZE, image_fields, START, state_message
+from tools.soak.robot import state_message
 from tools.soak.scenarios import LONG
 from tools.soak.server import load_model
+from tools.soak.streams import FRAME_SIZE, image_fields, START
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchSettings
 from vjepa2_planner_ros.planning.config import CemConfig

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner's whole surroundings over DDS: cameras, state, goals, cancels, parameters."""
 
-from array import array
 from contextlib import ExitStack
 import threading
 import time
@@ -13,40 +12,30 @@ import numpy as np
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.parameter_client import AsyncParameterClient
-from rclpy.qos import qos_profile_sensor_data, QoSProfile
-from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tools.soak.goals import count, Goal, outcome_of, REJECTED
 from tools.soak.server import NAMESPACE
+from tools.soak.streams import BASE_FRAME, FRAME_SIZE, START, Streams
 from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorState
 from vjepa2_planner_ros.client import DEEP
 from vjepa2_planner_ros.messages.searches import to_pose_message
 from vjepa2_planner_ros.nodes.process import spinning
-from vjepa2_planner_ros.simulation.panda import FINGER_TRAVEL
 
-PERIOD = 0.05  # s between frames and states
 PATIENCE = 60.0  # s until an answer counts as lost
-START = np.array([0.40, 0.10, 0.30, 0.2, -0.1, 0.3, 0.25])  # the live state
-# Raw frames beyond the 208 kB that Linux buffers for a socket get lost on a busy machine.
-FRAME_SIZE = 192, 256
-FRAMES = QoSProfile(depth=20, reliability=qos_profile_sensor_data.reliability)
-BASE_FRAME = 'panda_link0'
 
 
 class Robot:
-    """Feeds the planner's topics at 20 Hz, sends goals and keeps account of them."""
+    """Has the streams of a robot, sends goals and keeps account of them."""
 
     def __init__(self, seed):
         self.goals = []
-        self.sending = {'image', 'state'}
         self.complaints = []  # about anything but goals
         self._texture = np.random.default_rng(seed)
         self.frames_refused = 0  # as the planner counts them
         self._diagnosed = {}
-        self._ticks = 0
         self._node = rclpy.create_node('robot', namespace=NAMESPACE)
         self._client = ActionClient(
             self._node,
@@ -60,24 +49,12 @@ class Robot:
         self._cancel_all = self._node.create_client(Trigger, 'planner/cancel')
         self._parameters = AsyncParameterClient(self._node, f'{NAMESPACE}/planner')
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self._main = Image(header=Header(), **image_fields(self.picture(START, *FRAME_SIZE)))
-        png = cv2.imencode('.png', self.picture(START, 48, 64)[..., ::-1])[1]
-        self._wrist = CompressedImage(format='png', data=array('B', png.tobytes()))
-        self._publishers = {
-            'main': self._node.create_publisher(Image, 'planner/image', FRAMES),
-            'wrist': self._node.create_publisher(CompressedImage, 'planner/wrist/image', FRAMES),
-            'pose': self._node.create_publisher(
-                type(to_pose_message(START, Header())), 'planner/pose', qos_profile_sensor_data
-            ),
-            'gripper': self._node.create_publisher(
-                JointState, 'planner/gripper', qos_profile_sensor_data
-            ),
-        }
-        self._node.create_timer(PERIOD, self._send_streams)
+        self.streams = Streams(self._node, self.picture(START, *FRAME_SIZE))
         self._stack = ExitStack()
 
     def __enter__(self):
         self._stack.callback(self._node.destroy_node)
+        self._stack.callback(self.streams.close)
         self._executor = self._stack.enter_context(spinning(self._node))
         return self
 
@@ -95,7 +72,7 @@ class Robot:
             check()
             if time.monotonic() > until:
                 raise TimeoutError(f'the planner was not ready after {timeout:g} s')
-        self.wait_for_frames(5)
+        self.streams.wait_for_frames(5)
 
     def picture(self, state, height=480, width=640):
         """Return a picture in which the toy world model reads a state, of random blobs else."""
@@ -153,16 +130,6 @@ class Robot:
             return None
         return answer.results[0].successful
 
-    def wait_for_frames(self, count):
-        """Wait until so many more frames were sent."""
-        until = self._ticks + count
-        while self._ticks < until:
-            time.sleep(PERIOD / 2)
-
-    def publish(self, stream, message):
-        """Publish a message that the robot would not, on a stream of its own."""
-        self._publishers[stream].publish(message)
-
     def counted(self, timeout=10.0):
         """Return the goals as the planner counts them, once it has counted what has ended."""
         until = time.monotonic() + timeout
@@ -202,41 +169,6 @@ class Robot:
             if 'goals succeeded' in values:
                 self._diagnosed = {name: int(values[f'goals {name}']) for name in count(())}
                 self.frames_refused = int(values['frames dropped'])
-
-    def _send_streams(self):
-        stamp = self._node.get_clock().now().to_msg()
-        if 'state' in self.sending:
-            header = Header(stamp=stamp, frame_id=BASE_FRAME)
-            self._publishers['pose'].publish(to_pose_message(START, header))
-            self._publishers['gripper'].publish(
-                JointState(
-                    header=header,
-                    name=['panda_joint1', 'panda_finger_joint1'],
-                    position=[1.5, FINGER_TRAVEL * (1.0 - START[6])],
-                )
-            )
-        if 'image' in self.sending:
-            for stream, message in (('main', self._main), ('wrist', self._wrist)):
-                message.header.stamp = stamp
-                self._publishers[stream].publish(message)
-        self._ticks += 1
-
-
-def image_fields(rgb, encoding='rgb8', padding=0):
-    """Return the fields of the Image of a picture, with so many bytes behind each row."""
-    if encoding.startswith('bgr'):
-        rgb = rgb[..., ::-1]
-    if encoding.endswith('a8'):
-        rgb = np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], -1)
-    height, width, channels = rgb.shape
-    rows = np.pad(rgb.reshape(height, -1), ((0, 0), (0, padding)))
-    return {
-        'height': height,
-        'width': width,
-        'encoding': encoding,
-        'step': width * channels + padding,
-        'data': array('B', rows.tobytes()),
-    }
 
 
 def state_message(state):

@@ -14,8 +14,9 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from tools.soak.goals import CANCELLED, flaws_of_plan, PREEMPTED, SUCCEEDED
 from tools.soak.malformed import malformed_compressed, malformed_image, spoil
-from tools.soak.robot import image_fields, START, state_message
+from tools.soak.robot import state_message
 from tools.soak.server import PARAMETERS
+from tools.soak.streams import image_fields, SAME_PICTURE, START, UNUSABLE
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchSettings
 
@@ -78,6 +79,11 @@ class Scenarios:
             self.change_parameter: 6,
             self.disturb_streams: 4,
             self.drop_out: 2,
+            self.share_joint_states: 3,
+            self.slow_gripper: 2,
+            self.change_encoding: 3,
+            self.jump_stamps: 3,
+            self.jump_clock: 2,
         }
 
     def warm_up(self):
@@ -207,9 +213,9 @@ class Scenarios:
         """Publish one malformed frame on one of the cameras."""
         self.malformed_frames += 1
         if self.random.random() < 0.5:
-            self.robot.publish('main', malformed_image(self.random))
+            self.robot.streams.publish('main', malformed_image(self.random))
         else:
-            self.robot.publish('wrist', malformed_compressed(self.random)[0])
+            self.robot.streams.publish('wrist', malformed_compressed(self.random)[0])
 
     def recover(self):
         """Plan live once good frames have taken the place of malformed ones."""
@@ -218,7 +224,7 @@ class Scenarios:
         for _ in range(20):
             goal, _, _ = self.send_plan('live', (SUCCEEDED, 'NO_IMAGE'), 'disturbed', 'wrist')
             self.robot.wait(goal)
-            self.robot.wait_for_frames(4)
+            self.robot.streams.wait_for_frames(4)
             if goal.outcome == SUCCEEDED:
                 break
         self.finish(self.send_plan('live'))
@@ -228,20 +234,84 @@ class Scenarios:
         stream = self.random.choice(('image', 'state'))
         if self.random.random() < 0.5:
             self._set('image_timeout', 0.5)
-            self.robot.sending.discard(stream)
+            self.robot.streams.sending.discard(stream)
             time.sleep(OUTAGE)
             goal, _, _ = self.send_plan('live', (f'{stream.upper()}_STALE',), 'drop-out')
             self.robot.wait(goal)
-            self.robot.sending.add(stream)
+            self.robot.streams.sending.add(stream)
             self._set('image_timeout', float(PARAMETERS['image_timeout']))
             self.finish(self.send_plan('live'))
         else:
-            self.robot.sending.discard(stream)
+            self.robot.streams.sending.discard(stream)
             time.sleep(self.random.uniform(0.0, OUTAGE))
             plan = self.send_plan('live')
             time.sleep(self.random.uniform(0.0, 0.3))
-            self.robot.sending.add(stream)
+            self.robot.streams.sending.add(stream)
             self.finish(plan)
+
+    def share_joint_states(self):
+        """Plan while an arm at 1 kHz shares the topic of the gripper."""
+        self._plan_with_gripper('shared')
+
+    def slow_gripper(self):
+        """Plan while the gripper tells its position twice a second."""
+        self._plan_with_gripper('slow')
+
+    def _plan_with_gripper(self, mode):
+        # Strict, so that what is told of the arm, or was told a second ago, is not enough.
+        self._set('gripper.max_age', 1.0)
+        self.robot.streams.gripper = mode
+        for _ in range(self.random.randint(1, 4)):
+            time.sleep(self.random.uniform(0.0, 0.6))
+            self.finish(self.send_plan('live'))
+        self.robot.streams.gripper = 'own'
+        self._set('gripper.max_age', float(PARAMETERS['gripper.max_age']))
+        self.finish(self.send_plan('live'))
+
+    def change_encoding(self):
+        """Let the first camera change its encoding, at times to one that is of no use."""
+        for _ in range(self.random.randint(1, 3)):
+            self.robot.streams.use_encoding(self.random.choice(SAME_PICTURE))
+            self.finish(self.send_plan('live', camera='main'))
+        if self.random.random() < 0.3:
+            self._set('image_timeout', 0.5)
+            self.robot.streams.use_encoding(UNUSABLE)
+            time.sleep(OUTAGE)
+            goal, _, _ = self.send_plan('live', ('IMAGE_STALE',), 'encoding', 'main')
+            self.robot.wait(goal)
+            if goal.result is not None and UNUSABLE not in goal.result.error_msg:
+                goal.flaws.append(f'{UNUSABLE} is not named: {goal.result.error_msg}')
+            self._set('image_timeout', float(PARAMETERS['image_timeout']))
+        self.robot.streams.use_encoding('rgb8')
+        self.finish(self.send_plan('live', camera='main'))
+
+    def jump_stamps(self):
+        """Let the robot's clock jump forward or back, a little or beyond what is allowed."""
+        self.robot.streams.offset = self.random.choice((-8.0, -0.6, -0.3, 0.3, 0.6, 8.0))
+        if abs(self.robot.streams.offset) < 1.0:
+            self.finish(self.send_plan('live'))
+        else:
+            self._set('image_timeout', 0.5)
+            # A frame from before the jump back is good until it is too old.
+            time.sleep(OUTAGE if self.robot.streams.offset < 0.0 else 0.5)
+            goal, _, _ = self.send_plan('live', ('IMAGE_STALE',), 'stamps')
+            self.robot.wait(goal)
+            self._set('image_timeout', float(PARAMETERS['image_timeout']))
+        self.robot.streams.offset = 0.0
+        self.finish(self.send_plan('live'))
+
+    def jump_clock(self):
+        """Let time be simulated, and jump as when a recording is played again."""
+        self.robot.streams.sim_time = self.random.uniform(10.0, 1000.0)
+        self._set('use_sim_time', True)
+        self.finish(self.send_plan('live'))
+        for _ in range(self.random.randint(1, 3)):
+            jump = self.random.choice((-1.0, 1.0)) * self.random.choice((0.5, 5.0, 500.0))
+            self.robot.streams.sim_time = max(self.robot.streams.sim_time + jump, 1.0)
+            self.finish(self.send_plan('live'))
+        self._set('use_sim_time', False)
+        self.robot.streams.sim_time = None
+        self.finish(self.send_plan('live'))
 
     def _inputs(self):
         return self.random.choice(('given', 'live'))
