@@ -29,9 +29,9 @@ setup(
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
-            'planner_node = vjepa2_planner_ros.nodes.planner_node:main',
-            'controller_node = vjepa2_planner_ros.nodes.controller_node:main',
-            'simulation_node = vjepa2_planner_ros.nodes.simulation_node:main',
+            'planner_node = vjepa2_planner_ros.nodes.programs:planner_node',
+            'controller_node = vjepa2_planner_ros.nodes.programs:controller_node',
+            'simulation_node = vjepa2_planner_ros.nodes.programs:simulation_node',
             'plan = vjepa2_planner_ros.cli.plan:main',
             'reach = vjepa2_planner_ros.cli.reach:main',
             'history = vjepa2_planner_ros.cli.history:main',

@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted(ROOT.glob('docs/*.md'))]
 PACKAGE = 'vjepa2_planner_ros'
-MODULES = dict(re.findall(r"'(\w+) = ([\w.]+):main'", (ROOT / 'setup.py').read_text()))
+MODULES = dict(re.findall(r"'(\w+) = ([\w.]+):\w+'", (ROOT / 'setup.py').read_text()))
 # Other people's commands.
 OTHERS = ('colcon', 'pip', 'pre-commit', 'export', 'rviz2', 'for', 'do', 'done')
 OF_ROS2 = ('run', 'launch', 'action', 'service', 'security', 'pkg')

@@ -39,15 +39,38 @@ class Slow(ToyWorldModel):
         time.sleep(0.05)
         return super().rollout(*args)
 
+class Lasting(ToyWorldModel):
+    calls = 0
+
+    def rollout(self, *args):
+        Lasting.calls += 1
+        if Lasting.calls > 20:  # in a plan, not while it is warmed up
+            print('lasting', flush=True)
+            time.sleep(600.0)
+        return super().rollout(*args)
+
 def load(name, **options):
     if name == 'endless':
         print('loading', flush=True)
         time.sleep(600.0)
-    return Slow()
+    return Lasting() if name == 'lasting' else Slow()
 
 sys.exit(run(lambda: PlannerNode(load_model=load), sys.argv))
 """
 
+EARLY = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'rclpy':  # the import takes its time
+            print('importing', flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+from vjepa2_planner_ros.nodes.programs import planner_node
+planner_node()
+"""
 STUCK = """
 import ctypes
 from rclpy.node import Node
@@ -62,7 +85,7 @@ class Stuck(Node):
         return True
 
     def destroy_node(self):
-        ctypes.PyDLL(None).sleep(600)  # with Python's lock, which CDLL would release
+        ctypes.{library}(None).sleep(600)  # PyDLL: with Python's lock, which CDLL releases
 
 run(Stuck)
 """
@@ -266,16 +289,39 @@ def test_signal_ends_the_process_in_two_seconds_with_code_0(number, model):
     assert min(time_to_end(number, model) for _ in range(3)) < 2.0
 
 
+@pytest.mark.parametrize(
+    'library, code, text', (('CDLL', 0, 'has not ended within'), ('PyDLL', 1, 'destroy_node'))
+)
 @pytest.mark.slow
-def test_a_middleware_that_does_not_let_go_cannot_keep_the_process():
+def test_a_middleware_that_does_not_let_go_cannot_keep_the_process(library, code, text):
+    program = STUCK.replace('{library}', library)
     process = subprocess.Popen(
-        [sys.executable, '-c', STUCK], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, '-c', program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         assert process.stdout.readline() == 'ready\n'
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=60.0)[0]
-        assert process.returncode == 1 and 'destroy_node' in output, output
+        assert process.returncode == code and text in output, output
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize('number', (signal.SIGTERM, signal.SIGINT))
+@pytest.mark.slow
+def test_a_signal_while_the_node_is_imported_ends_it_with_code_0(number):
+    process = subprocess.Popen(
+        [sys.executable, '-c', EARLY], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout.readline() == 'importing\n'
+        process.send_signal(number)
+        output = process.communicate(timeout=60.0)[0]
+        assert process.returncode == 0 and not output, output
     finally:
         process.kill()
         process.wait()
@@ -302,6 +348,34 @@ def time_to_end(number, model):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.case(55)
+@pytest.mark.slow
+def test_signal_tells_the_client_however_long_an_iteration_lasts(context):
+    process = start_process('lasting', '/lasting')
+    node = rclpy.create_node(
+        'watcher', context=context, namespace='/lasting', use_global_arguments=False
+    )
+    state = EndEffectorState()
+    state.pose.position.x = 0.4
+    picture = ToyWorldModel.picture(GOAL)
+    try:
+        with PlannerClient(node) as client:
+            assert client.wait_until_ready(60.0)
+            future = client.plan_async(
+                picture, current_image=picture, start_state=state, iterations=100
+            )
+            assert any(line == 'lasting\n' for line in process.stdout)
+            process.send_signal(signal.SIGTERM)
+            failure = future.exception(60.0)
+        assert failure.code == ErrorCode.NODE_DEACTIVATED, failure
+        rest = process.communicate(timeout=60.0)[0]
+        assert process.returncode == 0 and 'Traceback' not in rest, rest
+    finally:
+        process.kill()
+        process.wait()
+        node.destroy_node()
 
 
 @pytest.mark.case(55)

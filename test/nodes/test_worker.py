@@ -35,3 +35,23 @@ def test_what_still_waits_when_the_thread_is_closed_is_told_so():
         go_on.set()
         with pytest.raises(ValueError, match='no model here'):
             loading.result(20.0)
+
+
+def test_nobody_waits_for_a_thread_that_is_abandoned():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load_model(*args, **options):
+        begun.set()
+        assert go_on.wait(20.0)
+
+    worker = Worker(load_model)
+    with ThreadPoolExecutor(1) as callers:
+        loading = callers.submit(worker.load, Settings())
+        assert begun.wait(20.0)
+        worker.abandon()
+        worker.abandon()  # again changes nothing
+        with pytest.raises(GoalError, match='the node was shut down') as failure:
+            loading.result(20.0)
+        assert failure.value.code == ErrorCode.NODE_DEACTIVATED and worker.busy
+    go_on.set()
+    worker.close()

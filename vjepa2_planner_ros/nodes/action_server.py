@@ -103,6 +103,28 @@ class GoalSlot:
             self._start(following)
 
 
+class AnsweringServer(ActionServer):
+    """An ActionServer that knows whether clients still wait for results."""
+
+    def __init__(self, *args: Any, **options: Any):
+        self._counting = threading.Lock()
+        self.unanswered = 0  # requests for the results of goals that it has
+        super().__init__(*args, **options)
+
+    async def _execute_get_result_request(self, request: Any) -> None:
+        if bytes(request[1].goal_id.uuid) in self._result_futures:
+            self._count(1)
+        await super()._execute_get_result_request(request)
+
+    def _send_result_response(self, *args: Any) -> None:
+        super()._send_result_response(*args)
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.unanswered += change
+
+
 class GoalServer:
     """
     An action server with one goal at a time.
@@ -131,7 +153,7 @@ class GoalServer:
         self._node, self._kind, self._name = node, kind, name
         self._compute, self._summary = compute, summary
         self._on_end, self._on_failure = on_end, on_failure
-        self._server: ActionServer | None = None
+        self._server: AnsweringServer | None = None
         self._inactive = 'unconfigured'  # what the node is instead of active; '' = it is
         self.slot = GoalSlot(self._execute, node.get_logger())
         self.outcomes: Counter[str] = Counter()
@@ -144,7 +166,7 @@ class GoalServer:
             # The server stays after deactivation: clients still fetch the results of the goals
             # that it ended. It is made here and not earlier, because clients that wait for a
             # server then wait until the model is loaded.
-            self._server = ActionServer(
+            self._server = AnsweringServer(
                 self._node,
                 self._kind,
                 self._name,
@@ -166,6 +188,11 @@ class GoalServer:
         """Reject goals from now on, and ask the running one to end with NODE_DEACTIVATED."""
         self._inactive = state
         self.slot.stop_all(StopReason.DEACTIVATED)
+
+    @property
+    def answered(self) -> bool:
+        """Return whether every client that asked for the result of a goal that ended has it."""
+        return self._server is None or self._server.unanswered == 0
 
     def destroy(self) -> None:
         """Take the action away."""

@@ -42,6 +42,7 @@ from .worker import load_world_model, Worker
 from ..messages.pictures import oddities
 from ..messages.searches import plan_summary, to_result_message
 
+ANSWER_WITHIN = 10.0  # s for the executor to answer clients; milliseconds on a machine at rest
 Transition = Callable[[Any, Any], TransitionCallbackReturn]
 
 
@@ -194,9 +195,21 @@ class PlannerNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def stop(self, timeout: float) -> bool:
-        """End the running goal; return whether nothing runs any more within timeout [s]."""
+        """
+        End the running goal and tell its client; return whether nothing runs any more.
+
+        :param timeout: s until the model is no longer waited for.
+        """
         until = time.monotonic() + timeout
         at_rest = self._end_goals('finalized', timeout)
+        if not at_rest:
+            self._worker.abandon()
+            self._end_goals('finalized', ANSWER_WITHIN)
+        answer_until = time.monotonic() + ANSWER_WITHIN
+        while not all(goals.answered for goals in self._goal_servers):
+            if time.monotonic() > answer_until:
+                break
+            time.sleep(0.01)
         self._history.close()
         self._recorder.close(max(until - time.monotonic(), 0.1))
         self._worker.close()

@@ -28,8 +28,9 @@ from .params_file import readable_args
 # Every goal that runs and every service that waits for the model takes one: plan, landscape,
 # loading, replay, energy. The others serve cancels, parameters and services.
 THREADS = 10
-ANSWERING = 0.2  # s in which the executor still sends the results of goals that were ended
+ANSWERING = 0.2  # s in which clients still ask for the results of goals that were just accepted
 SHUTDOWN = 2.0  # s for the middleware to end
+STUCK = 5.0  # s until the process is ended from outside Python
 
 
 def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     Spin a node that has stop(timeout) until a signal, then end the process with code 0.
 
     Return 1 if the node cannot be made. The code is also 1, with a traceback, if the middleware
-    does not end: Fast DDS 3.2.3 as built for PyPI may wait forever, and hold Python's lock, if
+    does not end and holds Python's lock: Fast DDS 3.2.3 as built for PyPI may do so for ever, if
     another participant leaves at that moment.
     """
     started = start(make_node, args)
@@ -57,13 +58,22 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     spinner.join(0.3)
     # Otherwise a thread is in a call that cannot be interrupted, such as loading a model.
     if at_rest and not spinner.is_alive():
-        faulthandler.dump_traceback_later(SHUTDOWN, exit=True)
-        executor.shutdown(timeout_sec=0.3)
-        node.destroy_node()
-        rclpy.try_shutdown()
+        faulthandler.dump_traceback_later(STUCK, exit=True)
+        leaving = threading.Thread(target=_leave, args=(executor, node), daemon=True)
+        leaving.start()
+        leaving.join(SHUTDOWN)
+        if leaving.is_alive():  # others find out that the node is gone, only later
+            print(f'The middleware has not ended within {SHUTDOWN:g} s: left', file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # the normal exit, which unloads torch module by module, takes longer than this
+
+
+def _leave(executor: Executor, node: Any) -> None:
+    """Tell the other participants that the node goes."""
+    executor.shutdown(timeout_sec=0.3)
+    node.destroy_node()
+    rclpy.try_shutdown()
 
 
 def start(

@@ -255,7 +255,7 @@ def tf_message(transforms: list[Transform], stamp: Time) -> TFMessage:
     return TFMessage(transforms=messages)
 
 
-def main(args=None):
+def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
     started = start(SimulationNode, args)
     if started is None:

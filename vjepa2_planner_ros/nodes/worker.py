@@ -51,6 +51,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix='worker')
         self._busy = threading.Event()
         self._turn = threading.Semaphore()
+        self._abandoned, self._changed = False, threading.Condition()
         self._loaded: LoadedModel | None = None
         self.settings: Settings | None = None  # that the model was loaded with
 
@@ -161,6 +162,12 @@ class Worker:
         """Stop the thread after the running call."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def abandon(self) -> None:
+        """Let nobody wait for the thread any more, whatever it does: calls end as after close."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
     def require_model(self) -> LoadedModel:
         """Return the loaded model; GoalError if there is none."""
         if self._loaded is None:
@@ -195,10 +202,19 @@ class Worker:
             call = self._pool.submit(self._run, function, *args)
         except RuntimeError as error:  # after close()
             raise ended from error
+        call.add_done_callback(lambda _: self._wake())
+        with self._changed:
+            self._changed.wait_for(lambda: call.done() or self._abandoned)
+        if not call.done():
+            raise ended
         try:
             return call.result()
         except CancelledError as error:  # by close()
             raise ended from error
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:
         self._busy.set()
