@@ -16,6 +16,12 @@ ARGUMENTS = (
     ('namespace', '', 'Namespace of the node and of the names below.'),
     ('image', 'image', "Topic of the first camera's frames."),
     ('pose', 'pose', "Topic of the end effector's pose (geometry_msgs/PoseStamped)."),
+    (
+        'ee_frame',
+        '',
+        "Frame of the end effector, whose pose is then read from tf instead; '' = as the "
+        'parameters say.',
+    ),
     ('gripper', 'gripper', "Topic of the gripper's joint (sensor_msgs/JointState)."),
     (
         'model',
@@ -54,7 +60,8 @@ def _start_planner(context: LaunchContext) -> list[Node]:
     if values['params_file']:
         name = f'/{values["namespace"].strip("/")}/planner'.replace('//', '/')
         parameters.append(check_params_file(values['params_file'], name))
-    parameters += [{name: values[name]} for name in ('model', 'device') if values[name]]
+    named = ('model', 'device', 'ee_frame')
+    parameters += [{name: values[name]} for name in named if values[name]]
     if values['use_sim_time'] not in ('true', 'false'):
         raise ValueError(f"use_sim_time = '{values['use_sim_time']}': allowed: true, false")
     if values['use_sim_time'] == 'true':

@@ -133,6 +133,20 @@ class InputSettings:
         "Other names of base_frame, which poses may have as well, at the same place; '' = none.",
         read_only=True,
     )
+    ee_frame: str = setting(
+        '',
+        'Frame of the end effector, whose pose in base_frame is read from /tf and /tf_static; '
+        "'' = the pose comes on ~/pose.",
+        read_only=True,
+    )
+    tool_offset: tuple[float, ...] = setting(
+        (0.0,) * 6,
+        'Pose of the point that is planned for, between the finger tips say, in the frame that '
+        '~/pose or ee_frame tells: x y z and roll pitch yaw; zeros = it is that frame.',
+        unit='m, rad',
+        low=-math.pi,
+        high=math.pi,
+    )
     image_timeout: float = setting(
         2.0, 'Longest wait for a frame and a state that are fresh.', unit='s', low=0.0, high=60.0
     )

@@ -60,6 +60,16 @@ class StreamBuffer:
         while items[0].stamp < item.stamp - self.span:
             items.popleft()
 
+    def around(self, stamp: int) -> tuple[Stamped | None, Stamped | None]:
+        """Return the last Stamped taken until a time [ns] and the first from then on."""
+        after = None
+        for item in reversed(self._items):
+            if item.stamp >= stamp:
+                after = item
+            if item.stamp <= stamp:
+                return item, after
+        return None, after
+
     def nearest(self, stamp: int) -> Stamped | None:
         """Return the Stamped taken nearest to a time [ns], None if there is none."""
         return min(self._items, key=lambda item: abs(item.stamp - stamp), default=None)

@@ -13,23 +13,34 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from rclpy.qos import qos_check_compatible, qos_profile_sensor_data, QoSCompatibility, QoSProfile
+from rclpy.qos import (
+    DurabilityPolicy,
+    qos_check_compatible,
+    qos_profile_sensor_data,
+    QoSCompatibility,
+    QoSProfile,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from tf2_msgs.msg import TFMessage
 
 from .input_settings import CameraSettings, InputSettings
 from .stream_buffer import Stamped, StreamBuffer
+from .transforms import Transforms
 from ..messages.images import check_compressed, check_image, UNNAMED
-from ..messages.times import nanoseconds
+from ..messages.times import nanoseconds, to_stamp
+from ..messages.transforms import to_pose
 
 # Of the time between the frames of a context: the least distance of the frames that are kept, and
 # how far one may be from where it should be.
 FRAME_SPACING = 1 / 5
 FRAME_TOLERANCE = 1 / 3
-# Messages of the gripper's topic that may queue up: those of an arm at 1 kHz may share it, and
-# the gripper's own must be among what is kept, also after a second without reading.
-GRIPPER_DEPTH = 1000
+# Messages of the gripper's topic, and of /tf, that may queue up: an arm at 1 kHz may share it, and
+# what is wanted must be among those that are kept, also after a second without reading.
+QUEUE = 1000
+FIXED = 'fixed frames'  # the part of /tf_static
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 POLL = 0.02  # s between looks whether a wait is to end
 
 
@@ -66,9 +77,12 @@ class Streams:
             if any(camera.mount):
                 keep = partial(self._keep, self.infos[name])
                 self._subscribe(info_of(name), CameraInfo, camera.info_topic, keep)
-        self._subscribe('pose', PoseStamped, '~/pose', partial(self._keep, self.poses))
+        if settings.ee_frame:
+            self._subscribe_transforms(settings)
+        else:
+            self._subscribe('pose', PoseStamped, '~/pose', partial(self._keep, self.poses))
         self._subscribe(
-            'gripper', JointState, '~/gripper', self._on_gripper, depth=GRIPPER_DEPTH, raw=True
+            'gripper', JointState, '~/gripper', self._on_gripper, depth=QUEUE, raw=True
         )
 
     def prepare(self, settings: InputSettings, frames: int = 1, period: float = 0.0) -> None:
@@ -120,7 +134,19 @@ class Streams:
     def why_silent(self, part: str) -> str:
         """Return why a stream may bring nothing; '' if its publishers look right."""
         if self._refusals.get(part):
-            return f': what arrives cannot be used, {self._refusals[part]}'
+            fixed = self._why_no_message(FIXED) if part == 'pose' and FIXED in self.topics else ''
+            fixed = fixed and f", and '{self.topics[FIXED]}'{fixed}"
+            return f': what arrives cannot be used, {self._refusals[part]}{fixed}'
+        return self._why_no_message(part)
+
+    def why_no_clock(self) -> str:
+        """Return why there is no time to compare stamps with; '' if there is."""
+        simulated = getattr(self._clock, 'ros_time_is_active', False)
+        if simulated and self._clock.now().nanoseconds == 0:
+            return "use_sim_time = True, but no time has arrived on '/clock'"
+        return ''
+
+    def _why_no_message(self, part: str) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topics[part])
         if not publishers:
             return ': nobody publishes it'
@@ -133,13 +159,6 @@ class Streams:
                 return f': the QoS of {publisher.node_name} does not fit: {reason}'
         return ''
 
-    def why_no_clock(self) -> str:
-        """Return why there is no time to compare stamps with; '' if there is."""
-        simulated = getattr(self._clock, 'ros_time_is_active', False)
-        if simulated and self._clock.now().nanoseconds == 0:
-            return "use_sim_time = True, but no time has arrived on '/clock'"
-        return ''
-
     def _why_wrong_type(self, part: str, publisher: Any) -> str:
         hint = f'; set camera.{part}.compressed' if part in self.frames else ''
         if {publisher.topic_type, self._types[part]} != {_type_name(Image), _COMPRESSED}:
@@ -149,10 +168,24 @@ class Streams:
             f'{self._types[part]}{hint}'
         )
 
+    def _subscribe_transforms(self, settings: InputSettings) -> None:
+        bases = [settings.base_frame, *filter(None, settings.base_frame_aliases)]
+        transforms = Transforms(bases, settings.ee_frame, self._stamp)
+        keep = partial(self._on_transforms, transforms, settings.base_frame)
+        self._subscribe('pose', TFMessage, '/tf', keep, depth=QUEUE, raw=True)
+        self._subscribe(FIXED, TFMessage, '/tf_static', transforms.add_fixed, LATCHED)
+
     def _subscribe(
-        self, part: str, kind: Any, topic: str, callback: Any, depth: int = 1, raw: bool = False
+        self,
+        part: str,
+        kind: Any,
+        topic: str,
+        callback: Any,
+        qos: QoSProfile | None = None,
+        depth: int = 1,
+        raw: bool = False,
     ) -> None:
-        qos = QoSProfile(
+        qos = qos or QoSProfile(
             depth=depth,
             reliability=qos_profile_sensor_data.reliability,
             durability=qos_profile_sensor_data.durability,
@@ -213,6 +246,21 @@ class Streams:
                 return
             self._joints.update(names)
             self._refusals['gripper'] = f'its joints are {", ".join(sorted(self._joints))}'
+
+    def _on_transforms(self, transforms: Transforms, base: str, queued: list[bytes]) -> None:
+        """Keep the pose of the end effector that the frames of /tf lead to."""
+        transforms.add(queued)
+        try:
+            stamp, rigid = transforms.pose()
+        except ValueError as error:
+            self._refusals['pose'] = str(error)
+            return
+        self._refusals['pose'] = transforms.complaint()
+        message = PoseStamped(pose=to_pose(rigid))
+        message.header.frame_id, message.header.stamp = base, to_stamp(stamp)
+        with self.changed:
+            self.poses.add(Stamped(message, stamp))
+            self.changed.notify_all()
 
     def _stamp(self, message: Any) -> int:
         """Return the stamp [ns] of a message; of a source without a clock, the time of arrival."""
