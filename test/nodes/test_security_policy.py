@@ -9,8 +9,8 @@ from planner_rig import eventually
 from rclpy.action import get_action_server_names_and_types_by_node
 
 POLICY = Path(__file__).parents[2] / 'config' / 'security' / 'policy.xml'
-# Only under simulated time, and for a camera on the hand.
-SOMETIMES = {'/clock', '~/camera_info'}
+# Only under simulated time, with ee_frame, and for a camera on the hand.
+SOMETIMES = {'/clock', '/tf', '/tf_static', '~/camera_info'}
 
 
 def named(kind, right, enclave='/planner'):
