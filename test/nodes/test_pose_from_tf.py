@@ -4,6 +4,7 @@
 
 import signal
 
+from controller_rig import Lab
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped, TransformStamped
 import numpy as np
@@ -16,9 +17,17 @@ from simulation_rig import start_node
 from test_real_streams import fails, sent, started, watched  # noqa: F401
 from tf2_msgs.msg import TFMessage
 from vjepa2_planner_ros.client import PlanFailed
+from vjepa2_planner_ros.control.reasons import Outcome, Reason
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def write(transform, pose):
+    """Write x y z and roll pitch yaw into a Transform."""
+    move, turn = transform.translation, transform.rotation
+    move.x, move.y, move.z = map(float, pose[:3])
+    turn.x, turn.y, turn.z, turn.w = map(float, Rotation.from_euler('xyz', pose[3:6]).as_quat())
 
 
 class Tree:
@@ -37,11 +46,7 @@ class Tree:
         message = TransformStamped(child_frame_id=self.prefix + child)
         message.header.frame_id = self.prefix + parent
         message.header.stamp = self.robot.stamp('state')
-        move, turn = message.transform.translation, message.transform.rotation
-        move.x, move.y, move.z = map(float, pose[:3])
-        turn.x, turn.y, turn.z, turn.w = map(
-            float, Rotation.from_euler('xyz', pose[3:6]).as_quat()
-        )
+        write(message.transform, pose)
         return message
 
     def send(self, parent, child):
@@ -191,3 +196,32 @@ def test_tf_of_the_simulator_gives_the_plans_of_its_pose_topic(make_robot):
     for command, state in zip(commands[1:], states[1:]):
         np.testing.assert_allclose(state, states[0], atol=1e-6)
         np.testing.assert_allclose(command, commands[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_controller_moves_an_arm_that_tells_its_pose_on_tf_alone(context):
+    tip = f't{next(Tree.numbers)}_tip'
+    lab = Lab(context, {'ee_frame': tip, 'input_timeout': 0.5, 'limits.max_speed': 0.05})
+    publisher = lab.robot.node.create_publisher(TFMessage, '/tf', 100)
+
+    def send():
+        state = lab.robot.state
+        message = TransformStamped(child_frame_id=tip)
+        message.header.frame_id = 'panda_link0'
+        message.header.stamp = lab.robot.stamp('state')
+        write(message.transform, state)
+        publisher.publish(TFMessage(transforms=[message]))
+
+    try:
+        with sent(100, send):
+            result = lab.arm().reach()
+            assert (result.outcome, result.reason) == (Outcome.REACHED, Reason.SETTLED), result
+            assert np.abs(lab.robot.state - GOAL)[:3].max() < 0.006
+            future = lab.reach_async(START)
+            lab.moving()
+        result = future.result(60.0)
+        assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.STALE_INPUT), result
+        assert "nothing new on '/tf'" in result.message
+        assert lab.still()
+    finally:
+        lab.close()
