@@ -99,6 +99,21 @@ def test_joints_change_little_between_neighbouring_poses(arm):
         assert np.abs(near - joints).max() < 0.05
 
 
+def test_joints_change_little_from_a_start_nearby_however_the_hand_is_turned(arm):
+    refused = 0
+    for position, rotation in random_poses(500, tilt=0.9, yaw=1.5):
+        try:
+            joints = arm.inverse(position, rotation)
+            near = arm.inverse(position + 0.001, rotation, start=joints)
+        except ValueError:
+            refused += 1
+            continue
+        assert np.abs(near - joints).max() < 0.1
+        for found, expected in zip(arm.forward(near), (position + 0.001, rotation)):
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert refused < 250
+
+
 def test_pose_out_of_reach_is_refused(arm):
     with pytest.raises(ValueError, match='out of reach'):
         arm.inverse(np.array([1.5, 0, 0.2]), DOWN)

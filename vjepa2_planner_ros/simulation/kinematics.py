@@ -77,9 +77,9 @@ class ArmKinematics:
     """
     Inverse kinematics of the arm by damped least squares.
 
-    The redundancy is resolved by holding joint 3 at zero, and every solution starts from a
-    posture that depends on the pose only: the joint angles, and so the picture, are a function of
-    the pose alone.
+    The redundancy is resolved by holding joint 3 at zero. Unless it is told where to start, a
+    solution starts from a posture that depends on the pose only: the joint angles, and so the
+    picture, are a function of the pose alone.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
@@ -102,16 +102,23 @@ class ArmKinematics:
             self._data.site_xmat[self._site].reshape(3, 3).copy(),
         )
 
-    def inverse(self, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    def inverse(
+        self, position: np.ndarray, rotation: np.ndarray, start: np.ndarray | None = None
+    ) -> np.ndarray:
         """
         Return the seven joint angles (rad) that bring the end effector to a pose.
+
+        :param start: angles [7] of a pose nearby; from there the arm does not turn over.
 
         ValueError: the pose is out of reach or violates the joint limits.
         """
         model, data, site = self._model, self._data, self._site
-        joints = HOME_JOINTS.copy()
-        joints[0] = np.arctan2(position[1], position[0])
-        joints[6] += joints[0] - np.arctan2(rotation[1, 0], rotation[0, 0])
+        if start is None:
+            joints = HOME_JOINTS.copy()
+            joints[0] = np.arctan2(position[1], position[0])
+            joints[6] += joints[0] - np.arctan2(rotation[1, 0], rotation[0, 0])
+        else:
+            joints = start.copy()
         goal, now, error = np.empty(4), np.empty(4), np.empty(6)
         turn, inverse = np.empty(4), np.empty(4)
         mujoco.mju_mat2Quat(goal, np.ascontiguousarray(rotation).ravel())

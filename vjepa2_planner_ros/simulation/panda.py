@@ -197,7 +197,8 @@ class PandaSim:
 
         ValueError: the pose is out of reach.
         """
-        joints = self._kinematics.inverse(position, rotation)
+        now = self._targets.goal[:ARM_JOINTS]
+        joints = self._kinematics.inverse(position, rotation, start=now)
         self._targets.send(slice(ARM_JOINTS), joints, 0.0)
 
     def set_target_finger(self, position: float, speed: float, force: float = MAX_FORCE) -> None:
