@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cameras that are fast, broken, or stop; clocks that are simulated."""
 
+import itertools
 import threading
 import time
 
@@ -242,3 +243,36 @@ def test_why_a_stream_brings_nothing(make_robot):
     robot.node.create_publisher(Image, '/picky', qos_profile_sensor_data)
     eventually(lambda: 'the QoS of robot does not fit' in message())
     assert 'Best effort publisher and reliable subscription' in message()
+
+
+@pytest.mark.case(47)
+def test_camera_that_changes_encoding_and_size_between_frames_of_one_context(make_robot):
+    robot = make_robot(sending=['state'], context_frames=3)
+    picture = ToyWorldModel.picture(START)
+    padded = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    larger = ToyWorldModel.picture(START, 480, 640)
+    kinds = [('rgb8', picture), ('bgr8', picture[..., ::-1]), ('rgba8', padded), ('rgb8', larger)]
+    ended = threading.Event()
+
+    def send():
+        for encoding, pixels in itertools.cycle(kinds):
+            image = to_image(np.ascontiguousarray(pixels), robot.stamp('image'))
+            image.encoding, image.step = encoding, pixels.shape[1] * pixels.shape[2]
+            robot.pictures.publish(image)
+            if ended.wait(0.02):
+                return
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        robot.ready().plan(iterations=1)  # from now on the past is kept
+        eventually(lambda: robot.plan(iterations=1) and len(robot.model.context[0]) == 3)
+        for _ in range(4):
+            robot.plan(iterations=1)
+            np.testing.assert_allclose(
+                robot.model.context[0][:, 0], [START] * 3, atol=1e-6, rtol=0
+            )
+    finally:
+        ended.set()
+        thread.join()
+    assert not robot.errors() and not robot.logged('dropped')
