@@ -206,5 +206,11 @@ def test_a_frame_that_stays_behind_and_a_quaternion_of_zeros_are_named():
     assert "frame 'lift' is 19.0 s behind 'tip'" in refused(transforms)
     broken = transform('base', 'lift', stamp=T0 + 20 * SECOND)
     broken.transform.rotation.w = 0.0
-    transforms.add([packed(broken)])
+    transforms.add([packed(broken, transform('lift', 'tip', stamp=T0 + 20 * SECOND))])
     assert "frame 'lift': " in transforms.complaint() and 'norm 1' in transforms.complaint()
+    repaired = transform('base', 'lift', stamp=T0 + 20 * SECOND)
+    transforms.add([packed(repaired)])
+    assert transforms.complaint() == '' and transforms.pose()[0] == T0 + 20 * SECOND
+    transforms = tree('lift')
+    transforms.add([packed(broken)])
+    assert refused(transforms).startswith("frame 'lift': translation")

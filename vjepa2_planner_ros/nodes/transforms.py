@@ -44,7 +44,7 @@ class Transforms:
         self._moving: dict[str, StreamBuffer] = {}  # the same, of frames on /tf
         self._ways: tuple[list[str], list[str]] | None = None  # see _find_ways
         self._wanted: dict[str, bytes] = {}  # name as it is in a message, by moving frame on them
-        self._refusal = ''  # why the newest transform was not taken
+        self._refusals: dict[str, str] = {}  # why the newest transform was not taken, by frame
 
     def add_fixed(self, message: TFMessage) -> None:
         """Take a message of /tf_static."""
@@ -92,8 +92,9 @@ class Transforms:
 
     def complaint(self) -> str:
         """Return what keeps the pose from being newer, or ''."""
-        if self._refusal:
-            return self._refusal
+        refused = [name for name in self._wanted if name in self._refusals]
+        if refused:
+            return self._refusals[refused[0]]
         stamps = self._stamps()
         late = min(stamps, key=stamps.__getitem__, default='')
         behind = max(stamps.values(), default=0) - stamps.get(late, 0)
@@ -109,9 +110,9 @@ class Transforms:
         try:
             rigid = rigid_of(transform.transform)
         except ValueError as error:
-            self._refusal = f'frame {name!r}: {error}'
+            self._refusals[name] = f'frame {name!r}: {error}'
             return
-        self._refusal = ''
+        self._refusals.pop(name, None)
         if self._parents.get(name) != parent or fixed != (name in self._fixed):
             self._parents[name] = parent
             self._fixed.pop(name, None)
@@ -133,6 +134,8 @@ class Transforms:
             ('ee_frame', self._frame if self._frame not in known else None),
             ('base_frame', self._bases[0] if base is None else None),
         ):
+            if name in self._refusals:
+                raise ValueError(self._refusals[name])
             if name is not None:
                 raise ValueError(f'{parameter} = {name!r}: allowed: {_list(known, name)}')
         assert base is not None

@@ -118,7 +118,7 @@ class PandaSim:
         """Make the scene of a seed, 0 to LARGEST_SEED, and put the arm at its home state."""
         check_seed(seed)
         vary_scene(self._model, self._data, seed)
-        self._model.actuator_forcerange[ARM_JOINTS] = -MAX_FORCE, MAX_FORCE
+        self._set_force(MAX_FORCE)
         self.set_state(HOME_STATE)
 
     def set_state(self, state: ArrayLike) -> None:
@@ -179,6 +179,7 @@ class PandaSim:
         if action[:6].any():
             target[:7] = self._joints_after(action)
         if action[6]:
+            self._set_force(MAX_FORCE)
             target[7] = FINGER_TRAVEL * (1 - np.clip(state[6] + action[6], 0, 1))
         self._targets.send(slice(None), target, self._motion_time)
 
@@ -203,9 +204,12 @@ class PandaSim:
 
     def set_target_finger(self, position: float, speed: float, force: float = MAX_FORCE) -> None:
         """Let the target of each finger move to 0.04 m (open) .. 0 at a speed (m/s)."""
-        self._model.actuator_forcerange[ARM_JOINTS] = -force, force
+        self._set_force(force)
         distance = abs(position - self._targets.now()[ARM_JOINTS])
         self._targets.send(slice(ARM_JOINTS, None), position, distance / speed)
+
+    def _set_force(self, force: float) -> None:
+        self._model.actuator_forcerange[ARM_JOINTS] = -force, force
 
     def finger(self) -> Finger:
         """Return what is known of the fingers now."""
