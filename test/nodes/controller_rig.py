@@ -47,8 +47,8 @@ class Lab:
     controller.
     """
 
-    def __init__(self, context, parameters=(), **robot):
-        self.robot = Robot(context, **robot)
+    def __init__(self, context, parameters=(), of_planner=(), **robot):
+        self.robot = Robot(context, of_planner, **robot)
         namespace = self.robot.node.get_namespace()
         values = {**DEFAULTS, **dict(parameters)}
         self.controller = ControllerNode(

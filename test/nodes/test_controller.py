@@ -45,9 +45,9 @@ def make_lab(context):
     """Return a function that makes a Lab; parameters with __ for the dot."""
     labs = []
 
-    def make(**parameters):
+    def make(of_planner=(), **parameters):
         values = {name.replace('__', '.'): value for name, value in parameters.items()}
-        labs.append(Lab(context, values))
+        labs.append(Lab(context, values, of_planner))
         return labs[-1]
 
     yield make
@@ -331,6 +331,19 @@ def test_twists_lead_there_too(make_lab):
     assert np.abs(lab.robot.state - GOAL)[:3].max() < 0.02
     assert max(np.linalg.norm(velocity) for _, velocity in lab.twists) <= SPEED + 1e-9
     assert not lab.twists[-1][1].any()
+
+
+@pytest.mark.parametrize('output', ('pose', 'twist'))
+@pytest.mark.slow
+def test_targets_are_of_the_frame_that_the_arm_tells(make_lab, output):
+    tool = {'tool_offset': [0.02, 0.0, 0.1, 0.1, 0.0, 0.8]}
+    lab = make_lab(output=output, of_planner=tool, **tool).arm()
+    ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
+    # The toy's picture shows that frame: a target of the tool would lead the arm 10 cm away.
+    assert np.abs(lab.robot.state - GOAL)[:3].max() < (0.006 if output == 'pose' else 0.02)
+    if output == 'pose':
+        np.testing.assert_allclose(lab.targets[0][1][:6], START[:6], atol=0.01)
+        assert largest_step(lab.targets) <= 1.01 * 2.0 * PERIOD * SPEED
 
 
 def test_an_arm_that_holds_by_itself_is_left_alone(make_lab):

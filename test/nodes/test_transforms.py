@@ -9,7 +9,14 @@ from rclpy.serialization import serialize_message
 from scipy.spatial.transform import Rotation, Slerp
 from tf2_msgs.msg import TFMessage
 from vjepa2_planner_ros.messages.times import nanoseconds, to_stamp
-from vjepa2_planner_ros.messages.transforms import between, compose, pose_of_rigid, rigid_of_pose
+from vjepa2_planner_ros.messages.transforms import (
+    between,
+    compose,
+    frame_of,
+    point_of,
+    pose_of_rigid,
+    rigid_of_pose,
+)
 from vjepa2_planner_ros.nodes.transforms import Transforms
 
 SECOND = 10**9
@@ -63,6 +70,18 @@ def test_rigid_transforms_compose_as_matrices_do():
         np.testing.assert_allclose(matrix_of(found), expected[0] @ expected[1], atol=1e-12)
         again = matrix_of(rigid_of_pose(pose_of_rigid(found)))
         np.testing.assert_allclose(again, matrix_of(found), atol=1e-12)
+
+
+def test_point_of_a_frame_and_back():
+    rng = np.random.default_rng(3)
+    for frame, offset in rng.uniform(-1.5, 1.5, (100, 2, 6)):
+        turn = Rotation.from_euler('xyz', frame[3:])
+        point = point_of(frame, offset.tolist())
+        np.testing.assert_allclose(point[:3], frame[:3] + turn.apply(offset[:3]), atol=1e-12)
+        expected = turn * Rotation.from_euler('xyz', offset[3:])
+        error = Rotation.from_euler('xyz', point[3:]).inv() * expected
+        assert error.magnitude() < 1e-7
+        np.testing.assert_allclose(frame_of(point, offset.tolist()), frame, atol=1e-9)
 
 
 def test_what_is_between_two_poses_is_what_scipy_says():

@@ -9,6 +9,8 @@ import math
 from typing import Any, NamedTuple
 
 from geometry_msgs.msg import Point, Pose, Quaternion
+import numpy as np
+from numpy.typing import NDArray
 
 from .states import quaternion_of_rpy, rpy_of_quaternion
 
@@ -57,6 +59,22 @@ def to_pose(rigid: Rigid) -> Pose:
         position=Point(x=x, y=y, z=z),
         orientation=Quaternion(x=turn[0], y=turn[1], z=turn[2], w=turn[3]),
     )
+
+
+def point_of(frame: NDArray[np.float64], offset: Sequence[float]) -> NDArray[np.float64]:
+    """
+    Return the state [6] of the point that is planned for: x y z [m], roll pitch yaw [rad].
+
+    :param frame: that of the frame which the arm tells [6].
+    :param offset: pose of the point in the frame [6]: the parameter tool_offset.
+    """
+    return np.array(pose_of_rigid(compose(rigid_of_pose(frame.tolist()), rigid_of_pose(offset))))
+
+
+def frame_of(point: NDArray[np.float64], offset: Sequence[float]) -> NDArray[np.float64]:
+    """Return the state [6] of the frame that the arm tells, given that of the point."""
+    back = inverse(rigid_of_pose(offset))
+    return np.array(pose_of_rigid(compose(rigid_of_pose(point.tolist()), back)))
 
 
 def compose(first: Rigid, second: Rigid) -> Rigid:

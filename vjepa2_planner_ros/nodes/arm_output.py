@@ -21,6 +21,7 @@ from ..control.path import Path, way
 from ..control.reasons import Reason, RunEnd
 from ..control.watch import Watch
 from ..messages.searches import to_pose_message
+from ..messages.transforms import frame_of
 
 GAIN = 2.0  # 1/s; of the distance from the path, which a twist corrects
 GRAPH_EVERY = 0.2  # s between looks for other publishers
@@ -179,15 +180,23 @@ class ArmOutput:
 
     def _publish(self, target: State, velocity: State | None = None) -> None:
         header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._frame)
+        offset = self._settings.tool_offset
+        # The arm's controller takes targets of the frame that the arm tells the pose of.
+        frame = frame_of(target[:6], offset) if any(offset) else target
         if not self._twist:
-            self._publisher.publish(to_pose_message(target, header))
+            self._publisher.publish(to_pose_message(frame, header))
             return
         message, limits = TwistStamped(header=header), self._settings.limits
         if velocity is not None:
-            for field, part, most in (
-                ('linear', velocity[:3], limits.max_speed),
-                ('angular', velocity[3:], limits.max_turn_speed),
-            ):
-                x, y, z = (part * min(1.0, most / max(float(np.linalg.norm(part)), 1e-9))).tolist()
+            linear, angular = (
+                part * min(1.0, most / max(float(np.linalg.norm(part)), 1e-9))
+                for part, most in (
+                    (velocity[:3], limits.max_speed),
+                    (velocity[3:], limits.max_turn_speed),
+                )
+            )
+            linear = linear + np.cross(angular, frame[:3] - target[:3])
+            for field, part in (('linear', linear), ('angular', angular)):
+                x, y, z = part.tolist()
                 setattr(message.twist, field, Vector3(x=x, y=y, z=z))
         self._publisher.publish(message)

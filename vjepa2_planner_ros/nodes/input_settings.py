@@ -142,10 +142,12 @@ class InputSettings:
     tool_offset: tuple[float, ...] = setting(
         (0.0,) * 6,
         'Pose of the point that is planned for, between the finger tips say, in the frame that '
-        '~/pose or ee_frame tells: x y z and roll pitch yaw; zeros = it is that frame.',
+        '~/pose or ee_frame tells: x y z and roll pitch yaw; zeros = it is that frame. The '
+        "controller's targets are of that frame again.",
         unit='m, rad',
         low=-math.pi,
         high=math.pi,
+        read_only=True,
     )
     image_timeout: float = setting(
         2.0, 'Longest wait for a frame and a state that are fresh.', unit='s', low=0.0, high=60.0

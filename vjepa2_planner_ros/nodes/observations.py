@@ -20,7 +20,7 @@ from .streams import FRAME_TOLERANCE, info_of, Streams
 from ..messages.error_codes import ErrorCode
 from ..messages.images import picture
 from ..messages.states import check_frame, to_closedness, to_state
-from ..messages.transforms import compose, pose_of_rigid, rigid_of_pose
+from ..messages.transforms import point_of
 
 PARTS = ('pose', 'gripper')
 # Longest wait [s] of problem() for streams that belong together: what is looked at just before a
@@ -274,8 +274,7 @@ class Observations:
             check_frame(pose.message.header.frame_id, settings, 'pose')
             state = to_state(pose.message.pose, 0.0, 'pose')
             if any(settings.tool_offset):
-                offset = rigid_of_pose(settings.tool_offset)
-                state[:6] = pose_of_rigid(compose(rigid_of_pose(state[:6].tolist()), offset))
+                state[:6] = point_of(state[:6], settings.tool_offset)
             part = 'gripper'
             state[6] = to_closedness(gripper.position, settings.gripper)
         except ValueError as error:
