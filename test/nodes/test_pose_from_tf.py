@@ -81,7 +81,6 @@ def send_gripper(robot):
     robot.grippers.publish(message)
 
 
-@pytest.mark.case(10)
 def test_plans_are_those_of_the_pose_that_tf_tells(make_tree):
     robot, tree = make_tree(sending=['image'], tool_offset=[0.0] * 6)
     with sent(100, tree.send_arm), sent(50, tree.send_lift, lambda: send_gripper(robot)):
