@@ -18,7 +18,7 @@ PATIENCE = 2.0  # s that they take; a gripper may be slow to begin
 
 
 class Doubts:
-    """Warns once of a model of another robot, and of a gripper that does not do what is planned."""
+    """Warns once of a model of another robot, and of a gripper that stays closed when opened."""
 
     def __init__(self, logger: Any):
         self._logger = logger
