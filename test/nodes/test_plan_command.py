@@ -41,7 +41,9 @@ def run(command):
     def run(*arguments, options=''):
         process = command(*arguments, *options.split())
         output, errors = process.communicate(timeout=60)
-        assert process.returncode == 0 and not errors, errors
+        # On a busy machine the planner may take a while to be heard of, which is said.
+        wrong = [line for line in errors.splitlines() if not line.startswith('waiting for')]
+        assert process.returncode == 0 and not wrong, errors
         return output
 
     return run
