@@ -20,7 +20,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from ..messages.images import check_compressed, check_image
 from ..messages.states import check_frame, to_closedness, to_state
 from ..messages.times import nanoseconds
-from ..nodes.settings import GripperSettings, Settings
+from ..nodes.input_settings import GripperSettings
+from ..nodes.settings import Settings
 from ..nodes.subscription_reader import SubscriptionReader
 
 LISTEN = 2.0  # s
