@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the simulated arm, the planner and the demo, which moves the arm by plans."""
+"""Start the simulated arm, planner and controller, and the demo, which gives them goals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     planner = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(launch_folder / 'planner.launch.py')),
         launch_arguments=[
-            (name, values[name]) for name in ('namespace', 'model', 'device', 'params_file')
+            *((name, values[name]) for name in ('namespace', 'model', 'device', 'params_file')),
+            ('robot', 'simulation'),
+            ('controller', 'true'),
+            ('dry_run', 'false'),
         ],
     )
     simulation = Node(

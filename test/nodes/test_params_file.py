@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import rclpy
 from rclpy.parameter import Parameter
 from vjepa2_planner_ros.nodes import parameters
+from vjepa2_planner_ros.nodes.controller_settings import ControllerSettings
 from vjepa2_planner_ros.nodes.params_file import check_params_file, readable_args
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.settings import MODELS, Settings
@@ -165,3 +167,21 @@ def test_a_process_says_one_line_and_ends_with_1(module, arguments, line):
     assert ended.returncode == 1
     (said,) = [line for line in ended.stderr.splitlines() if line]
     assert said.startswith('The node cannot start: ') and line in said
+
+
+@pytest.mark.parametrize(
+    'robot', sorted((CONFIG / 'robots').glob('*.yaml')), ids=lambda it: it.stem
+)
+@pytest.mark.parametrize('kind', (Settings, ControllerSettings))
+def test_the_file_of_a_robot_serves_planner_and_controller(context, kind, robot):
+    wanted = yaml.safe_load(robot.read_text())['/**']['ros__parameters']
+    node = rclpy.create_node(
+        'node', context=context, cli_args=['--ros-args', '--params-file', str(robot)]
+    )
+    settings, _ = parameters.declare(node, kind)
+    node.destroy_node()
+    assert settings.gripper.joint == wanted.get('gripper', {}).get('joint', 'panda_finger_joint1')
+    if kind is ControllerSettings:
+        assert settings.gripper_output.kind == wanted['gripper_output']['kind']
+        assert settings.dry_run
+    assert check_params_file(str(robot), '/planner', '/controller') == str(robot)

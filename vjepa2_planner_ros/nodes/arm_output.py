@@ -49,7 +49,7 @@ class ArmOutput:
         self._node, self._settings = node, settings
         self._twist = settings.output == 'twist'
         kind, name = (TwistStamped, '~/twist') if self._twist else (PoseStamped, '~/target_pose')
-        self._publisher = node.create_publisher(kind, name, 10)
+        self._publisher = node.create_publisher(kind, settings.output_topic or name, 10)
         self.topic = self._publisher.topic_name
         self._frame = settings.output_frame or settings.base_frame
         self._lock = threading.Lock()

@@ -76,6 +76,9 @@ class ControllerSettings(InputSettings):
         choices=OUTPUTS,
         read_only=True,
     )
+    output_topic: str = setting(
+        '', "Topic of the targets; '' = ~/target_pose or ~/twist.", read_only=True
+    )
     output_frame: str = setting(
         '',
         "Frame of targets in their header; '' = base_frame. It must be at the same place.",

@@ -21,6 +21,7 @@ from ..planning.config import check_setting, described, require, SearchConfig, s
 class GripperSettings:
     """Which joint is the gripper, and what its position means."""
 
+    topic: str = setting('~/gripper', 'Topic with that joint (JointState).', read_only=True)
     joint: str = setting(
         'panda_finger_joint1',
         "Joint whose position tells the gripper's closedness.",
@@ -133,16 +134,19 @@ class InputSettings:
         "Other names of base_frame, which poses may have as well, at the same place; '' = none.",
         read_only=True,
     )
+    pose_topic: str = setting(
+        '~/pose', "Topic of the end effector's pose (PoseStamped).", read_only=True
+    )
     ee_frame: str = setting(
         '',
         'Frame of the end effector, whose pose in base_frame is read from /tf and /tf_static; '
-        "'' = the pose comes on ~/pose.",
+        "'' = the pose comes on pose_topic.",
         read_only=True,
     )
     tool_offset: tuple[float, ...] = setting(
         (0.0,) * 6,
         'Pose of the point that is planned for, between the finger tips say, in the frame that '
-        '~/pose or ee_frame tells: x y z and roll pitch yaw; zeros = it is that frame. The '
+        'pose_topic or ee_frame tells: x y z and roll pitch yaw; zeros = it is that frame. The '
         "controller's targets are of that frame again.",
         unit='m, rad',
         low=-math.pi,

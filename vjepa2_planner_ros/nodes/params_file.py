@@ -30,17 +30,18 @@ def expanded(path: str) -> str:
     return os.path.expanduser(path)
 
 
-def check_params_file(path: str, node: str) -> str:
+def check_params_file(path: str, *nodes: str) -> str:
     """
-    Return the path of a parameter file for a planner, with ~ expanded.
+    Return the path of a parameter file for planner and controller, with ~ expanded.
 
     ValueError of one line if it cannot be read, or has a node or parameter that is not known.
 
-    :param node: full name of the planner, as /namespace/planner.
+    :param nodes: their full names, as /namespace/planner.
     """
     file = expanded(path)
     for name, values in _sections(file):
-        require(_matches(name, node), 'node', f'{name!r} in {path}', _nodes_allowed(name, node))
+        known = any(_matches(name, node) for node in nodes)
+        require(known, 'node', f'{name!r} in {path}', _nodes_allowed(name, nodes))
         check_known(values, f' in {path}')
     return file
 
@@ -194,5 +195,5 @@ def _matches(pattern: str, node: str) -> bool:
     return re.fullmatch(regex, node) is not None
 
 
-def _nodes_allowed(name: str, node: str) -> str:
-    return f'names of the planner{nearest(name, [node])}; /** is every node'
+def _nodes_allowed(name: str, nodes: Iterable[str]) -> str:
+    return f'names of {" and ".join(nodes)}{nearest(name, nodes)}; /** is every node'

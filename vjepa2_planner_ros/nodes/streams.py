@@ -80,9 +80,11 @@ class Streams:
         if settings.ee_frame:
             self._subscribe_transforms(settings)
         else:
-            self._subscribe('pose', PoseStamped, '~/pose', partial(self._keep, self.poses))
+            self._subscribe(
+                'pose', PoseStamped, settings.pose_topic, partial(self._keep, self.poses)
+            )
         self._subscribe(
-            'gripper', JointState, '~/gripper', self._on_gripper, depth=QUEUE, raw=True
+            'gripper', JointState, settings.gripper.topic, self._on_gripper, depth=QUEUE, raw=True
         )
 
     def prepare(self, settings: InputSettings, frames: int = 1, period: float = 0.0) -> None:
