@@ -126,7 +126,8 @@ class Ending:
     )
     max_surprise: float = setting(
         0.5,
-        'Largest energy above the predicted one after a step, as a share of the energy before it.',
+        'Largest energy above the predicted one after a step, as a share of the energy at the '
+        'start of the sub-goal.',
         low=0.0,
         high=100.0,
     )

@@ -16,7 +16,7 @@ class Progress:
         self._ending = ending
         self._rule = StopRule(ending.min_confidence, ending.patience)
         self._first: float | None = None  # energy at the start
-        self._before = self._promised = 0.0  # energy before the last step, and that predicted
+        self._energy = self._promised = 0.0  # the newest, and the one predicted after the step
 
     def update(
         self, energy: float, predicted: float, plan: Confident
@@ -32,14 +32,14 @@ class Progress:
         ending, surprise = self._ending, 0.0
         if self._first is None:
             self._first = energy
-        elif self._before > 0.0:
-            surprise = (energy - self._promised) / self._before
-        self._before, self._promised = energy, predicted
+        elif self._first > 0.0:
+            surprise = (energy - self._promised) / self._first
+        self._energy, self._promised = energy, predicted
         if surprise > ending.max_surprise:
             raise RunEnd(
                 Reason.SURPRISE,
                 f'after the step the energy is {energy:.4f}, above the predicted one by '
-                f'{surprise:.2f} of that before the step: allowed: ending.max_surprise = '
+                f'{surprise:.2f} of that at the start: allowed: ending.max_surprise = '
                 f'{ending.max_surprise:g}; did something get in the way, or move?',
             )
         if not self._rule.update(energy, plan):
@@ -52,7 +52,7 @@ class Progress:
     def why(self, reason: Reason, confidence: float) -> str:
         """Return the text for an update's reason; '' for SETTLED."""
         ending = self._ending
-        fell = 1.0 - self._before / self._first if self._first else 0.0
+        fell = 1.0 - self._energy / self._first if self._first else 0.0
         if reason == Reason.SETTLED:
             return ''
         text = f'the energy fell by {fell:.0%}: allowed: ending.min_drop = {ending.min_drop:.0%} '

@@ -12,12 +12,12 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 from vjepa2_interfaces.action import ReachGoal
-from vjepa2_interfaces.msg import ReachStep
 
 from . import parameters
 from .action_server import Failure, GoalServer
 from .arm_inputs import ArmInputs
 from .arm_output import ArmOutput
+from .controller_report import ControllerReport, PHASES
 from .controller_settings import ControllerSettings
 from .dead_man import DeadManSwitch
 from .errors import GoalError
@@ -75,7 +75,7 @@ class ControllerNode(ServerNode):
         self.gripper = GripperOutput(self, settings)
         self.output = ArmOutput(self, settings)
         self.planner = PlannerClient(self, action=settings.planner)
-        self._steps = self.create_publisher(ReachStep, '~/step', 10)
+        self.report = ControllerReport(self)
         self._goals = GoalServer(
             self,
             ReachGoal,
@@ -116,9 +116,28 @@ class ControllerNode(ServerNode):
         self.output.hold()
         self.gripper.hold()
 
-    def show_step(self, step: ReachStep) -> None:
-        """Publish a step that is planned."""
-        self._steps.publish(step)
+    @property
+    def armed(self) -> bool:
+        """Return whether goals move the arm."""
+        return self._armed
+
+    def status(self) -> dict[str, Any]:
+        """Return what diagnostics show of now."""
+        settings, run = self.settings(), self._run
+        return {
+            'state': self._state,
+            'armed': self._armed,
+            'dry run': settings.dry_run,
+            'dead-man switch': self._dead_man.problem() or 'held, or there is none',
+            'phase': PHASES[run.phase] if run else 'no run',
+            'step': run.step.step if run else 0,
+            'sub-goal': run.step.sub_goal if run else 0,
+        }
+
+    def problem(self) -> str:
+        """Return why the arm cannot be moved now, in the words of the error; '' if it can."""
+        settings = self.settings()
+        return self._observations.problem(settings.cameras[0], settings)
 
     def ask_for_confirmation(self) -> Confirmation:
         """Return a Confirmation that ~/confirm answers."""
@@ -177,7 +196,9 @@ class ControllerNode(ServerNode):
 
     def _end(self, goal: Goal, result: ReachGoal.Result, outcome: str) -> None:
         """Hold; disarm if somebody has to look at the arm before the next run."""
+        self._run = None
         self.gripper.hold()
+        self.report.end(result)
         goal.request.sub_goals = []  # rclpy keeps the goal for as long as its result
         if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self._armed:
             self._disarm()
@@ -195,13 +216,12 @@ class ControllerNode(ServerNode):
             self.get_logger().warning('Armed: goals move the arm from now on')
 
     def _why_not_arm(self) -> str:
-        settings = self.settings()
         if self._state != 'active':
             return f'the controller is {self._state}, not active'
         others = self.output.others()
         if others:
             return f"'{self.output.topic}' is published by {', '.join(others)} too"
-        return self._observations.problem(settings.cameras[0], settings)
+        return self.problem()
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> None:
         self._stopped = True

@@ -102,9 +102,10 @@ class Diagnostics:
         self._health.publish(
             to_diagnostics(
                 metrics.header.stamp,
-                self._node.get_fully_qualified_name(),
+                f'{self._node.get_fully_qualified_name()}: planner',
                 judge(state, failure, self._problems(settings) if state == 'active' else ()),
                 values,
+                hardware_id=str(values['device']),
             )
         )
 
@@ -118,7 +119,7 @@ class Diagnostics:
 
 
 def to_diagnostics(
-    stamp: Time, name: str, health: tuple[Any, str], values: dict[str, Any]
+    stamp: Time, name: str, health: tuple[Any, str], values: dict[str, Any], hardware_id: str = ''
 ) -> DiagnosticArray:
     """Return a DiagnosticArray; health is (level, message), values are in order of display."""
     level, message = health
@@ -127,9 +128,9 @@ def to_diagnostics(
         status=[
             DiagnosticStatus(
                 level=level,
-                name=f'{name}: planner',
+                name=name,
                 message=message,
-                hardware_id=str(values['device']),
+                hardware_id=hardware_id,
                 values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
             )
         ],

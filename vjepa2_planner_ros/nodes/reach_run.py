@@ -162,7 +162,8 @@ class Run:
         message = to_step_message(plan, step, surprise, run_id)
         message.sub_goal, message.step = self.sub_goals_done + 1, self.executed + 1
         self.steps.append(message)
-        self._node.show_step(message)
+        self._node.report.step(self.steps, self._settings.limits)
+        self.show(self.phase)
 
     def _confirm(self) -> None:
         self.show(Feedback.CONFIRMING)
