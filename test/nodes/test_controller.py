@@ -179,6 +179,7 @@ def test_an_arm_that_does_not_follow_holds(slow):
     slow.follows = False
     result = ended(slow.reach(), Outcome.FAILED, Reason.NOT_FOLLOWING)
     assert 'limits.max_lag = 0.01' in result.message
+    assert max(np.linalg.norm((state - START)[:3]) for _, state in slow.targets) < 0.006
     assert np.abs(slow.targets[-1][1] - slow.robot.state)[:3].max() < 1e-6  # where it is
 
 

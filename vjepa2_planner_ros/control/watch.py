@@ -15,12 +15,16 @@ from .path import distance
 from .reasons import Reason, RunEnd
 
 
+WAITING = 2.0  # s that a target waits for the arm
+
+
 class Watch:
     """Judges the measured poses of one motion."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
         self._last: NDArray[np.float64] | None = None
+        self._waited = 0.0  # s
 
     def check(self, measured: NDArray[np.float64], target: NDArray[np.float64]) -> None:
         """
@@ -43,6 +47,29 @@ class Watch:
                 f'the arm is {lag:.3f} m from its target: allowed: limits.max_lag = '
                 f'{limits.max_lag:g} m; is it blocked, or does its controller not take targets?',
             )
+
+    def waits(
+        self, measured: NDArray[np.float64], target: NDArray[np.float64], elapsed: float
+    ) -> bool:
+        """
+        Return whether the target has to wait for the arm: it is half of max_lag behind.
+
+        So a slow arm is not outrun, and a blocked one not pushed hard. RunEnd NOT_FOLLOWING if it
+        has had to wait for WAITING seconds.
+
+        :param elapsed: s since the last call.
+        """
+        lag = distance(measured, target)[0]
+        behind = lag > 0.5 * self._limits.max_lag
+        self._waited = self._waited + elapsed if behind else 0.0
+        if self._waited > WAITING:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'the arm has stayed {lag:.3f} m behind its target for {WAITING:g} s: allowed: '
+                f'half of limits.max_lag = {self._limits.max_lag:g} m; is it blocked, or does its '
+                'controller not take targets?',
+            )
+        return behind
 
 
 class Rest:

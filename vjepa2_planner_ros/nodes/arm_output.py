@@ -140,7 +140,8 @@ class ArmOutput:
                 self._publish(self._target)
             return
         measured = motion.measure()
-        motion.elapsed += elapsed
+        if not motion.watch.waits(measured, motion.path.at(motion.elapsed), elapsed):
+            motion.elapsed += elapsed
         target = motion.path.at(motion.elapsed)
         motion.watch.check(measured, target)
         self._check_alone()

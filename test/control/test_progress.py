@@ -1,0 +1,57 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The energies of a sub-goal: when it is reached, given up, or surprising."""
+
+from types import SimpleNamespace
+
+import pytest
+from vjepa2_planner_ros.control.config import Ending
+from vjepa2_planner_ros.control.progress import Progress
+from vjepa2_planner_ros.control.reasons import Reason, RunEnd
+
+ENDING = Ending(min_confidence=0.03, patience=3, min_drop=0.2, max_surprise=0.5)
+
+
+def run(energies, confidences=(), predicted=None):
+    """Return (surprises, the reason that ended it or None) of plans made one after the other."""
+    progress, surprises = Progress(ENDING), []
+    for number, energy in enumerate(energies):
+        confidence = confidences[number] if number < len(confidences) else 0.5
+        promised = 0.9 * energy if predicted is None else predicted[number]
+        plan = SimpleNamespace(confidence=confidence)
+        surprise, reason = progress.update(energy, promised, plan)
+        surprises.append(surprise)
+        if reason is not None:
+            return surprises, reason
+    return surprises, None
+
+
+def test_while_the_energy_falls_it_goes_on():
+    assert run([1.0, 0.8, 0.6, 0.4, 0.2])[1] is None
+
+
+def test_low_confidence_after_a_fall_is_reached():
+    assert run([1.0, 0.5, 0.3], [0.5, 0.3, 0.01])[1] == Reason.SETTLED
+
+
+def test_low_confidence_from_the_start_is_unsure():
+    assert run([1.0], [0.01])[1] == Reason.UNSURE
+
+
+def test_an_energy_that_never_falls_is_no_progress():
+    assert run([1.0, 1.0, 1.0, 1.0])[1] == Reason.NO_PROGRESS
+
+
+def test_surprise_is_a_share_of_the_energy_at_the_start():
+    surprises, _ = run([1.0, 0.8, 0.5], predicted=[0.6, 0.5, 0.4])
+    assert surprises == pytest.approx([0.0, 0.2, 0.0])
+
+
+def test_a_large_surprise_ends_the_run():
+    with pytest.raises(RunEnd, match='above the predicted one by 0.60') as raised:
+        run([1.0, 1.1], predicted=[0.5, 0.5])
+    assert raised.value.reason == Reason.SURPRISE
+
+
+def test_near_the_goal_small_energies_surprise_nobody():
+    assert run([1.0, 0.001, 0.004], predicted=[0.1, 0.0, 0.0])[1] is None
