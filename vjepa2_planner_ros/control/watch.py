@@ -107,7 +107,7 @@ class Rest:
     def _is_still(self, now: float, measured: NDArray[np.float64]) -> bool:
         arrival, seen = self._arrival, self._seen
         seen.append((now, measured))
-        while len(seen) > 1 and seen[1][0] <= now - arrival.rest_time:
+        while len(seen) > 1 and now - seen[1][0] >= arrival.rest_time:
             seen.popleft()
         if now - seen[0][0] < arrival.rest_time:
             return False
