@@ -20,7 +20,7 @@ from tools.soak.streams import BASE_FRAME, FRAME_SIZE, START, Streams
 from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorState
-from vjepa2_planner_ros.client import DEEP
+from vjepa2_planner_ros.client.goal_client import DEEP
 from vjepa2_planner_ros.messages.searches import to_pose_message
 from vjepa2_planner_ros.nodes.process import spinning
 

@@ -14,7 +14,6 @@ from .limits import check_inside
 from .path import distance
 from .reasons import Reason, RunEnd
 
-
 WAITING = 2.0  # s that a target waits for the arm
 
 
