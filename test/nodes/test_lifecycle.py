@@ -160,7 +160,7 @@ def test_a_transition_that_raises_leads_back_to_unconfigured(make_robot, monkeyp
             patch.undo()
             raise RuntimeError('unexpected')
 
-        patch.setattr(robot.planner, '_end_goals', fail)
+        patch.setattr(robot.planner, 'end_goals', fail)
         assert not transition(robot, number)
     assert state_of(robot) == 'unconfigured'
     eventually(lambda: any('unexpected' in line for line in robot.errors()))

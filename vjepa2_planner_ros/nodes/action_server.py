@@ -150,7 +150,7 @@ class GoalServer:
         on_end: Callable[[Goal, Any, str], None] = lambda *end: None,
         on_failure: Callable[[Goal, Any, Failure], None] = lambda *end: None,
     ):
-        self._node, self._kind, self._name = node, kind, name
+        self._node, self._kind, self.name = node, kind, name
         self._compute, self._summary = compute, summary
         self._on_end, self._on_failure = on_end, on_failure
         self._server: AnsweringServer | None = None
@@ -169,7 +169,7 @@ class GoalServer:
             self._server = AnsweringServer(
                 self._node,
                 self._kind,
-                self._name,
+                self.name,
                 execute_callback=lambda handle: self._kind.Result(),
                 goal_callback=self._on_goal,
                 handle_accepted_callback=self._on_accepted,

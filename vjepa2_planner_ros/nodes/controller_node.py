@@ -156,6 +156,7 @@ class ControllerNode(ServerNode):
         """Hold and end the run; return whether nothing runs any more within timeout [s]."""
         at_rest = self.end_goals('finalized', timeout)
         self.output.close()
+        self.wait_until_answered()
         return at_rest
 
     def end_goals(self, state: str, timeout: float | None = None) -> bool:

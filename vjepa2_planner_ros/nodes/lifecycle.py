@@ -18,6 +18,7 @@ from rclpy.subscription import Subscription
 from .action_server import GoalServer
 from .subscription_reader import SubscriptionReader
 
+ANSWER_WITHIN = 10.0  # s for the executor to answer clients; milliseconds on a machine at rest
 Transition = Callable[[Any, Any], TransitionCallbackReturn]
 
 
@@ -111,6 +112,8 @@ class ServerNode(LifecycleNode):
         for server in self._servers:
             server.activate()
         self._state = 'active'
+        action = self.resolve_service_name(self._servers[0].name)
+        self.get_logger().info(f"Goals are accepted on action '{action}'")
         return TransitionCallbackReturn.SUCCESS
 
     @guarded
@@ -153,6 +156,14 @@ class ServerNode(LifecycleNode):
             for server in self._servers
         ]
         return all(idle)
+
+    def wait_until_answered(self) -> None:
+        """Wait until the results that clients asked for are sent."""
+        until = time.monotonic() + ANSWER_WITHIN
+        while not all(server.answered for server in self._servers):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
 
     def _autostart(self) -> None:
         self._starter.cancel()
