@@ -115,10 +115,14 @@ class Ending:
         0.03, 'A plan with less confidence is not worth a step.', low=0.0, high=1.0
     )
     patience: int = setting(
-        3, 'Steps without a new lowest energy after which a sub-goal has settled.', low=1, high=100
+        3,
+        'Steps without a new lowest energy after which a sub-goal has settled, and plans in a row '
+        'without confidence after which it is given up.',
+        low=1,
+        high=100,
     )
     min_drop: float = setting(
-        0.2,
+        0.5,
         'Share by which the energy must have fallen since the start of a sub-goal for it to count '
         'as reached.',
         low=0.0,

@@ -97,7 +97,10 @@ class Run:
         for _ in range(sub_goal.max_steps):
             if self.executed >= self._request.max_steps:
                 raise _step_limit(self._request.max_steps, 'max_steps')
-            reason = self._step(sub_goal, progress)
+            for _ in range(self._settings.ending.patience):
+                reason = self._step(sub_goal, progress)
+                if reason != Reason.UNSURE:
+                    break  # else other candidates may see a way
             if reason in (Reason.SETTLED, Reason.DRY_RUN) or (reason and not last):
                 return reason
             if reason:
