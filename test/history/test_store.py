@@ -40,8 +40,8 @@ def store(tmp_path):
 
 
 def test_recordings_are_listed_by_time(store):
-    assert [path.name[-2:] for path in store.plans()] == ['ab', 'ac', '12']
-    assert PlanStore(store.folder / 'nowhere').plans() == []
+    assert [path.name[-2:] for path in store.recordings()] == ['ab', 'ac', '12']
+    assert PlanStore(store.folder / 'nowhere').recordings() == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_oldest_go_first_beyond_a_count(store):
 
 
 def test_the_oldest_go_first_beyond_a_size(store):
-    size = size_of(store.plans()[0])
+    size = size_of(store.recordings()[0])
     assert store.prune(100, 3 * size) == []
     assert [path.name[-2:] for path in store.prune(100, 2 * size)] == ['ab']
     assert [path.name[-2:] for path in store.prune(100, 1)] == ['ac']  # the newest stays
@@ -88,7 +88,7 @@ def test_what_a_recording_grows_to_counts(store):
     for _ in range(20):
         writer.write(ITEM)
     writer.close()
-    size = sum(map(size_of, store.plans()))
+    size = sum(map(size_of, store.recordings()))
     assert store.prune(100, size) == []
     assert [path.name[-2:] for path in store.prune(100, size - 1)] == ['ab']
 
@@ -108,7 +108,7 @@ def test_a_recording_that_is_being_written_stays(store):
 
 def test_a_recording_without_a_message_is_no_recording(store):
     bag.BagWriter(store.new(bytes([0xDD] * 16))).abandon()
-    assert len(store.recover()) == 1 and len(store.plans()) == 3
+    assert len(store.recover()) == 1 and len(store.recordings()) == 3
 
 
 def test_a_recording_that_cannot_be_deleted_does_not_end_pruning(store, tmp_path):
@@ -128,7 +128,7 @@ def test_broken_leftovers_do_not_keep_a_good_one_open(store, monkeypatch):
         broken.mkdir(exist_ok=True)
         (broken / bag.MCAP).write_bytes(bytes(100))
         (store.folder / f'.{broken.name}').write_text('in the way of a new file')
-    good = store.plans()[-1]
+    good = store.recordings()[-1]
     (good / bag.METADATA).unlink()
     assert good in store.recover()
     assert bag.is_complete(good) and len(store.stuck) == 5
@@ -138,13 +138,13 @@ def test_a_recording_is_locked_from_the_moment_it_is_seen(store, monkeypatch):
     seen = []
 
     def look(*args):
-        seen.append([path.name[-2:] for path in store.plans()])
+        seen.append([path.name[-2:] for path in store.recordings()])
         return original(*args)
 
     original = bag._lock
     monkeypatch.setattr(bag, '_lock', look)
     writer = bag.BagWriter(store.new(bytes([0xDD] * 16)))
-    assert seen == [['ab', 'ac', '12']] and len(store.plans()) == 4
+    assert seen == [['ab', 'ac', '12']] and len(store.recordings()) == 4
     monkeypatch.undo()
     metadata = bag.write_metadata
     monkeypatch.setattr(

@@ -18,7 +18,7 @@ from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import PlanRecord, SearchCandidates, SearchIteration
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.history.bag import METADATA
-from vjepa2_planner_ros.nodes import plan_recorder
+from vjepa2_planner_ros.nodes import recorder
 
 TYPES = {
     'search': SearchIteration,
@@ -107,7 +107,7 @@ def test_a_plan_that_fails_is_recorded_as_far_as_it_came(robot, plans_folder):
 
 
 def test_a_plan_is_written_when_it_is_over(robot, plans_folder, monkeypatch):
-    monkeypatch.setattr(plan_recorder, 'LATENESS', 600.0)
+    monkeypatch.setattr(recorder, 'LATENESS', 600.0)
     with Gate(robot, at_end=True) as gate:
         future = robot.client.plan_async(ToyWorldModel.picture(GOAL), iterations=3)
         gate.reached()
@@ -156,7 +156,7 @@ def test_what_a_plan_takes_is_known(robot, plans_folder):
     robot.plan(iterations=2)
     (path,) = closed_plans(plans_folder)
     size = sum(file.stat().st_size for file in path.iterdir())
-    eventually(lambda: robot.planner._recorder.plan_size == size)
+    eventually(lambda: robot.planner._recorder.last_size == size)
 
 
 def test_nothing_is_recorded_unless_asked_for(robot, tmp_path, monkeypatch):

@@ -291,7 +291,7 @@ def test_diagnostics_name_a_folder_that_cannot_be_written(watched, tmp_path):
         folder.unlink()
         says('ready', level=DiagnosticStatus.OK)
         # No disk has room for ten plans of this size, or for this much history.
-        robot.planner._recorder.plan_size = 10**15
+        robot.planner._recorder.last_size = 10**15
         robot.planner.set_parameters([Parameter('history.max_size', value=10**7)])
         says('history.folder', 'MB free on its disk', 'room for 10 plans')
 

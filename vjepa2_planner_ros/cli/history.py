@@ -44,7 +44,7 @@ def list_plans(options: argparse.Namespace) -> None:
         f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}{"steps":>6}'
         f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}'
     )
-    for path in store.plans()[::-1][: options.limit or None]:
+    for path in store.recordings()[::-1][: options.limit or None]:
         print(one_line(_line(path)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import bag
 from .schemas import require_fields
-from .store import NAME, TIME_FORMAT
+from .store import id_of, NAME, TIME_FORMAT
 from .topics import CANDIDATES, IMAGES, RECORD, SEARCH
 from ..planning.actions import AXES
 
@@ -57,7 +57,7 @@ def load(folder: Path) -> RecordedPlan:
 
     :raise ValueError: not even its PlanRecord can, or the definitions of messages have changed.
     """
-    _require_definitions(folder)
+    require_definitions(folder)
     record, iterations, candidates, images = None, [], {}, {}
     damage: list[str] = []
     for item in bag.read(folder, (RECORD, SEARCH, CANDIDATES, *IMAGES), damage.append):
@@ -73,7 +73,7 @@ def load(folder: Path) -> RecordedPlan:
                 message.height, message.width, 3
             )
     if record is None:
-        raise _unreadable(folder, damage)
+        raise unreadable(folder, damage)
     return RecordedPlan(
         Path(folder),
         record,
@@ -87,11 +87,11 @@ def load(folder: Path) -> RecordedPlan:
 
 def load_record(folder: Path) -> tuple[Any, list[str]]:
     """Return the last PlanRecord of a recording, and texts about damage; raise as load does."""
-    _require_definitions(folder)
+    require_definitions(folder)
     damage: list[str] = []
     item = next(iter([*bag.read(folder, (RECORD,), damage.append)][-1:]), None)
     if item is None:
-        raise _unreadable(folder, damage)
+        raise unreadable(folder, damage)
     return item.decode(), damage
 
 
@@ -109,13 +109,19 @@ def outcome_of(record: Any, damage: Sequence[str]) -> str:
     return record.outcome or ('damaged' if damage else 'not ended')
 
 
+def run_of(record: Any) -> str:
+    """Return the hexadecimal id of the run that a PlanRecord names, '' = none."""
+    run_id = bytes(record.run_id.uuid) if hasattr(record, 'run_id') else b''
+    return run_id.hex() if any(run_id) else ''
+
+
 def short_id(folder: Path) -> str:
-    """Return the beginning of the plan's id, as in the planner's log."""
-    return Path(folder).name.partition('_')[2][:8]
+    """Return the beginning of a plan's or run's id, as in the log."""
+    return id_of(Path(folder))[:8]
 
 
 def began(folder: Path) -> datetime:
-    """Return when the plan was recorded, UTC: by the folder's name, or else its first message."""
+    """Return when the recording began, UTC: by the folder's name, or else its first message."""
     name = Path(folder).name
     if NAME.fullmatch(name):
         text = name.partition('_')[0]
@@ -123,11 +129,12 @@ def began(folder: Path) -> datetime:
     return datetime.fromtimestamp(next(bag.read(folder)).time * 1e-9, timezone.utc)
 
 
-def _unreadable(folder, damage):
+def unreadable(folder: Path, damage: Sequence[str]) -> ValueError:
+    """Return the error of a recording that cannot be read at all."""
     return ValueError(': '.join([f"'{folder}' has nothing readable", *damage]))
 
 
-def _require_definitions(folder):
+def require_definitions(folder: Path) -> None:
     """Raise ValueError unless what was recorded is installed with the same fields, or fewer."""
     for topic in bag.topics(folder):
         require_fields(topic)

@@ -9,6 +9,8 @@ import re
 from ament_index_python.packages import get_package_share_directory
 
 NUMBERS = (f'{kind}{bits}' for kind in ('int', 'uint', 'float') for bits in (8, 16, 32, 64))
+# Fields that messages got since there are recordings: who reads them does without.
+ADDED = {('vjepa2_interfaces/msg/PlanRecord', 'run_id')}
 BUILT_IN = {'bool', 'byte', 'char', 'string', 'wstring', *NUMBERS}
 
 
@@ -31,6 +33,8 @@ def require_fields(topic, exact: bool = False) -> None:
     """
     Raise ValueError, if a bag Topic's message is not installed, or lacks a field that is.
 
+    Fields that were ADDED may be missing.
+
     :param exact: or if its fields are others, as for reading it without its own definition.
     """
     try:
@@ -44,7 +48,11 @@ def require_fields(topic, exact: bool = False) -> None:
         f"topic '{topic.name}' was recorded with another definition of {topic.kind} than is "
         'installed'
     )
-    missing = _members(installed) - _members(topic.definition)
+    missing = {
+        (message, *field)
+        for message, *field in _members(installed) - _members(topic.definition)
+        if (message or topic.kind, field[-1]) not in ADDED
+    }
     if missing:
         raise ValueError(f'{text}: it has no {", ".join(sorted(name for *_, name in missing))}')
     if exact and _fields(installed) != _fields(topic.definition):

@@ -1,6 +1,10 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of recorded plans: one rosbag2 folder a plan, named by time (UTC) and plan id."""
+"""
+The folder of recordings: a rosbag2 folder for each plan and for each run of the controller.
+
+Their names are the time (UTC) and the id, with `run_` before the id of a run.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +16,40 @@ import shutil
 
 from . import bag
 
-NAME = re.compile(r'\d{8}T\d{6}\.\d{6}Z_[0-9a-f]{32}')
+NAME = re.compile(r'\d{8}T\d{6}\.\d{6}Z_(run_)?[0-9a-f]{32}')
 TIME_FORMAT = '%Y%m%dT%H%M%S.%fZ'
 ROOM = 10  # plans that a disk should still have room for
 MB = 1e6
 
 
 class PlanNotFound(LookupError):  # noqa: N818
-    """No recorded plan, or more than one, is meant."""
+    """No recording, or more than one, is meant."""
 
 
 class PlanStore:
-    """Finds, deletes and bounds the recordings in a folder; touches nothing else in it."""
+    """
+    Finds, deletes and bounds the recorded plans in a folder; touches nothing else in it.
+
+    So a planner and a controller share a folder, each with limits of its own.
+    """
+
+    kinds: tuple[str, ...] = ('',)  # what may come before the id in a name
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder).expanduser()
         self._sizes: dict[Path, int] = {}  # of closed recordings [bytes], by path
         self.stuck: dict[Path, str] = {}  # recordings that cannot be deleted or closed, and why
 
-    def new(self, plan_id: bytes) -> Path:
-        """Return the folder for a plan that begins now; it does not exist yet."""
+    def new(self, identity: bytes) -> Path:
+        """Return the folder for a recording that begins now; it does not exist yet."""
         now = datetime.now(timezone.utc)
-        return self.folder / f'{now:{TIME_FORMAT}}_{plan_id.hex()}'
+        return self.folder / f'{now:{TIME_FORMAT}}_{self.kinds[0]}{identity.hex()}'
 
-    def plans(self) -> list[Path]:
+    def recordings(self) -> list[Path]:
         """Return the folders of all recordings, oldest first."""
         if not self.folder.is_dir():
             return []
-        names = sorted(filter(NAME.fullmatch, os.listdir(self.folder)))
+        names = sorted(filter(self._is_name, os.listdir(self.folder)))
         return [
             self.folder / name
             for name in names
@@ -50,25 +60,24 @@ class PlanStore:
         """
         Return the folder of one recording.
 
-        :param plan: its folder's name, the plan's id in hexadecimal digits or the unique
-            beginning of it, or latest.
+        :param plan: its folder's name, its id in hexadecimal digits or the unique beginning of
+            it, latest, or latest-run.
         :raise PlanNotFound: it is none of the recordings, or of several.
         """
-        plans = self.plans()
-        if plan == 'latest':
-            matches = plans[-1:]
+        plans = self.recordings()
+        if plan in ('latest', 'latest-run'):
+            matches = [path for path in plans if plan == 'latest' or is_run(path)][-1:]
         else:
             matches = [
                 path
                 for path in plans
-                if plan
-                and (path.name == plan or path.name.partition('_')[2].startswith(plan.lower()))
+                if plan and (path.name == plan or id_of(path).startswith(plan.lower()))
             ]
         if len(matches) != 1:
             raise PlanNotFound(
                 f"plan = '{plan}': {len(matches) or 'none'} of the {len(plans)} recordings in "
-                f"'{self.folder}': allowed: a folder's name, a plan's id or the unique beginning "
-                'of it, or latest'
+                f"'{self.folder}': allowed: a folder's name, an id or the unique beginning of it, "
+                'latest, or latest-run'
             )
         return matches[0]
 
@@ -76,10 +85,10 @@ class PlanStore:
         """
         Return the name by which a recording of this folder is found.
 
-        :raise PlanNotFound: the path leads elsewhere, or the planner did not give it this name.
+        :raise PlanNotFound: the path leads elsewhere, or it was given another name.
         """
         path = Path(path).resolve()
-        if path.parent != self.folder.resolve() or not NAME.fullmatch(path.name):
+        if path.parent != self.folder.resolve() or not self._is_name(path.name):
             raise PlanNotFound(
                 f"plan = '{path}': allowed: recordings in the folder of the history, "
                 f"'{self.folder}', by the names that they were given there"
@@ -105,7 +114,7 @@ class PlanStore:
 
         One that cannot be deleted is added to stuck, and not counted from then on.
         """
-        plans = [path for path in self.plans() if path not in self.stuck]
+        plans = [path for path in self.recordings() if path not in self.stuck]
         # A closed recording stays as it is: with many of them a look at each would take long.
         sizes = {path: self._sizes.get(path) or size_of(path) for path in plans}
         self._sizes = {
@@ -135,7 +144,7 @@ class PlanStore:
         One that cannot be closed is added to stuck.
         """
         recovered = []
-        for path in self.plans():
+        for path in self.recordings():
             if not bag.is_complete(path):
                 try:
                     if not bag.recover(path):
@@ -146,6 +155,32 @@ class PlanStore:
                 except Exception as error:  # the others are still to be closed
                     self.stuck[path] = f'{type(error).__name__}: {error}'
         return recovered
+
+    def _is_name(self, name: str) -> bool:
+        found = NAME.fullmatch(name)
+        return found is not None and (found[1] or '') in self.kinds
+
+
+class RunStore(PlanStore):
+    """The same for recorded runs of the controller."""
+
+    kinds = ('run_',)
+
+
+class History(PlanStore):
+    """The same for both: to look at them, not to bound them."""
+
+    kinds = ('', 'run_')
+
+
+def is_run(path: Path) -> bool:
+    """Return whether the name of a recording's folder is that of a run."""
+    return '_run_' in path.name
+
+
+def id_of(path: Path) -> str:
+    """Return the id of a plan or run, in hexadecimal digits, from the name of its folder."""
+    return path.name.rpartition('_')[2]
 
 
 def why_not_recorded(folder: str, max_bytes: float, plan_bytes: int) -> str:

@@ -1,10 +1,16 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a recording holds, by its role for the planner: a topic ~/ROLE, unless it is remapped."""
+"""What a recording holds, by its role for the node: a topic ~/ROLE, unless it is remapped."""
 
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
-from vjepa2_interfaces.msg import PlanRecord, SearchCandidates, SearchIteration
+from vjepa2_interfaces.msg import (
+    PlanRecord,
+    ReachStep,
+    RunRecord,
+    SearchCandidates,
+    SearchIteration,
+)
 
 RECORD, CURRENT_IMAGE = 'plan_record', 'current_image'
 SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT = (
@@ -14,6 +20,10 @@ SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT = (
     'model_input',
 )
 MARKERS = 'markers'
+# Of a run; pictures are as they came.
+RUN_RECORD, STEP = 'run_record', 'step'
+FRAME, COMPRESSED_FRAME = 'frame', 'frame/compressed'
+SUB_GOAL, COMPRESSED_SUB_GOAL = 'sub_goal', 'sub_goal/compressed'
 
 TYPES = {
     RECORD: PlanRecord,
@@ -23,8 +33,17 @@ TYPES = {
     SEARCH: SearchIteration,
     CANDIDATES: SearchCandidates,
     MARKERS: MarkerArray,
+    RUN_RECORD: RunRecord,
+    STEP: ReachStep,
+    FRAME: Image,
+    COMPRESSED_FRAME: CompressedImage,
+    SUB_GOAL: Image,
+    COMPRESSED_SUB_GOAL: CompressedImage,
 }
 LIVE = (SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT, MARKERS)  # the planner publishes these
+PLAN = (RECORD, CURRENT_IMAGE, *LIVE)
+FRAMES, SUB_GOALS = (FRAME, COMPRESSED_FRAME), (SUB_GOAL, COMPRESSED_SUB_GOAL)
+RUN = (RUN_RECORD, STEP, *FRAMES, *SUB_GOALS)
 LATCHED = (GOAL_IMAGE, MODEL_INPUT)
 IMAGES = (CURRENT_IMAGE, MODEL_INPUT, GOAL_IMAGE)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +114,15 @@ def to_step_message(
         run_id=run_id,
         plan_id=UUID(uuid=list(plan.plan_id)),
         planning_time=to_duration(plan.planning_time),
+    )
+
+
+def ending(record: Any) -> tuple[str, str]:
+    """Return the names of outcome and reason in a RunRecord; '' for those of another version."""
+    outcomes, reasons = Outcome.__members__.values(), Reason.__members__.values()
+    return (
+        Outcome(record.outcome).name if record.outcome in outcomes else '',
+        Reason(record.reason).name if record.reason in reasons else '',
     )
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import time
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -28,6 +29,7 @@ from .observations import Observations
 from .process import run
 from .reach_reader import read_reach
 from .reach_run import Run
+from .run_recorder import RunRecorder
 from .services import serve
 from .streams import Streams
 from ..client import PlannerClient
@@ -64,6 +66,7 @@ class ControllerNode(ServerNode):
     def __init__(self, **node_options: Any):
         super().__init__('controller', **node_options)
         settings, cameras = parameters.declare(self, ControllerSettings)
+        parameters.check_folder(settings.history)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._armed = False
         self._stopped = False  # by ~/stop, since it was armed
@@ -74,6 +77,7 @@ class ControllerNode(ServerNode):
         self._dead_man = DeadManSwitch(self, settings.dead_man)
         self.gripper = GripperOutput(self, settings)
         self.output = ArmOutput(self, settings)
+        self.recorder = RunRecorder(self, settings)
         self.planner = PlannerClient(self, action=settings.planner)
         self.report = ControllerReport(self)
         self._goals = GoalServer(
@@ -154,9 +158,11 @@ class ControllerNode(ServerNode):
 
     def stop(self, timeout: float) -> bool:
         """Hold and end the run; return whether nothing runs any more within timeout [s]."""
+        until = time.monotonic() + timeout
         at_rest = self.end_goals('finalized', timeout)
         self.output.close()
         self.wait_until_answered()
+        self.recorder.close(max(until - time.monotonic(), 0.1))
         return at_rest
 
     def end_goals(self, state: str, timeout: float | None = None) -> bool:
@@ -170,6 +176,7 @@ class ControllerNode(ServerNode):
         settings = self.settings()
         request = read_reach(goal.request, settings)
         self._run = run = Run(self, goal, request, settings)
+        self.recorder.begin(goal, request, settings)
         try:
             reason = run.perform()
         except RunEnd as end:
@@ -197,9 +204,12 @@ class ControllerNode(ServerNode):
 
     def _end(self, goal: Goal, result: ReachGoal.Result, outcome: str) -> None:
         """Hold; disarm if somebody has to look at the arm before the next run."""
-        self._run = None
+        run, self._run = self._run, None
         self.gripper.hold()
         self.report.end(result)
+        if run is not None and run.goal is goal:
+            self.recorder.frame(run.frame)
+            self.recorder.end(result, run.steps, run.model)
         goal.request.sub_goals = []  # rclpy keeps the goal for as long as its result
         if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self._armed:
             self._disarm()
@@ -248,7 +258,8 @@ class ControllerNode(ServerNode):
 
     def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         try:
-            parameters.read(self, ControllerSettings, changed)
+            settings = parameters.read(self, ControllerSettings, changed)
+            parameters.check_folder(settings.history, [item.name for item in changed])
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

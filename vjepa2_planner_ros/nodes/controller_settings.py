@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .input_settings import GripperSettings, InputSettings
+from .input_settings import GripperSettings, HistorySettings, InputSettings
 from ..control.config import Arrival, DeadMan, Ending, Limits
 from ..planning.config import setting
 
@@ -92,6 +92,7 @@ class ControllerSettings(InputSettings):
     arrival: Arrival = field(default_factory=Arrival)
     ending: Ending = field(default_factory=Ending)
     dead_man: DeadMan = field(default_factory=DeadMan)
+    history: HistorySettings = field(default_factory=HistorySettings)
     autostart: bool = setting(
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
     )

@@ -114,7 +114,7 @@ class Diagnostics:
         clock = self._streams.why_no_clock()
         of_cameras = [self._observations.problem(name, settings) for name in settings.cameras]
         limits = settings.history
-        folder = why_not_recorded(limits.folder, limits.max_size * MB, self._recorder.plan_size)
+        folder = why_not_recorded(limits.folder, limits.max_size * MB, self._recorder.last_size)
         return list(dict.fromkeys(filter(None, (clock, *of_cameras, folder))))
 
 

@@ -27,7 +27,7 @@ from .services import DEEP, serve
 from ..history import bag
 from ..history.replay import count_iterations, replay
 from ..history.schemas import require_fields
-from ..history.store import PlanNotFound, PlanStore
+from ..history.store import id_of, PlanNotFound, PlanStore
 from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, type_name, TYPES
 from ..messages.texts import one_line
 
@@ -96,7 +96,7 @@ class HistoryServices:
         return response
 
     def _list(self, request: ListPlans.Request, response: ListPlans.Response) -> None:
-        plans, left_out = self._store().plans()[::-1], []
+        plans, left_out = self._store().recordings()[::-1], []
         for path in plans[: request.limit or len(plans)]:
             try:
                 items = list(bag.read(path, (RECORD,)))
@@ -108,7 +108,7 @@ class HistoryServices:
                 response.plans.append(
                     PlanRecord(
                         folder=path.name,
-                        plan_id=UUID(uuid=list(bytes.fromhex(path.name.partition('_')[2]))),
+                        plan_id=UUID(uuid=list(bytes.fromhex(id_of(path)))),
                         outcome='damaged',
                         error_msg=one_line(str(error)),
                     )

@@ -1,7 +1,7 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Settings of what planner and controller read: cameras, pose and gripper; no ROS.
+Settings that planner and controller share: cameras, pose, gripper and history; no ROS.
 
 A setting is a dataclass field that describes its parameter; parameters.py declares and reads them
 on a node. One YAML file of a robot's inputs serves both nodes.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, Field, field, fields, is_dataclass
 import math
+import os
 from typing import Any
 
 from ..planning.config import check_setting, described, require, SearchConfig, setting
@@ -113,6 +114,37 @@ class CameraSettings:
         good = (fx > 0.0 and fy > 0.0) or not any(self.intrinsics)
         allowed = 'fx and fy above 0, or four zeros'
         require(good, 'intrinsics', list(self.intrinsics), allowed)
+
+
+@dataclass(frozen=True)
+class HistorySettings:
+    """Whether and where the planner records its plans, and the controller its runs."""
+
+    folder: str = setting(
+        '',
+        'Folder into which the planner records every plan, and the controller every run, as a '
+        "bag; '' = nothing is recorded. Both may have the same.",
+    )
+    max_plans: int = setting(
+        1000,
+        'Plans of the planner, or runs of the controller, kept in that folder; the oldest are '
+        'deleted first.',
+        low=1,
+        high=1_000_000,
+    )
+    max_size: int = setting(
+        2000,
+        'Size of all plans of the planner, or runs of the controller, in that folder; the oldest '
+        'are deleted first.',
+        unit='MB',
+        low=1,
+        high=10_000_000,
+    )
+
+    def __post_init__(self) -> None:
+        good = not os.path.expanduser(self.folder).startswith('~')
+        allowed = "a folder, after ~ the name of a user, or ''"
+        require(good, 'folder', repr(self.folder), allowed)
 
 
 @dataclass(frozen=True)

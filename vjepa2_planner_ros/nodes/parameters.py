@@ -16,7 +16,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from .input_settings import CameraSettings, InputSettings, make, rows
+from .input_settings import CameraSettings, HistorySettings, InputSettings, make, rows
 from .params_file import check_known, nearest
 from .settings import Settings
 from ..planning.config import described, require
@@ -72,12 +72,17 @@ def check_reachable(
         known = settings.model in models
         allowed = f'{", ".join(models)}{nearest(settings.model, models)}'
         require(known, 'model', repr(settings.model), allowed)
-    if 'history.folder' in changed and settings.history.folder:
-        folder = Path(settings.history.folder).expanduser()
+    check_folder(settings.history, changed)
+
+
+def check_folder(history: HistorySettings, changed: Sequence[str] = ('history.folder',)) -> None:
+    """Raise ValueError if history.folder was changed to what cannot be written."""
+    if 'history.folder' in changed and history.folder:
+        folder = Path(history.folder).expanduser()
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
         allowed = f"a folder that can be written, which '{there}' is not"
-        require(good, 'history.folder', repr(settings.history.folder), allowed)
+        require(good, 'history.folder', repr(history.folder), allowed)
 
 
 def read(node: Node, kind: type[Kind], changed: list[Parameter] | tuple[()] = ()) -> Kind:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import time
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +54,18 @@ class Run:
         self.energies: list[float] = []
         self.model = ''
         self.phase = Feedback.WAITING
+        self._seen: Any = None  # the frame that the newest plan began with, as it came
 
     @property
     def duration(self) -> float:
         """Return the time [s] since the run began."""
         return time.monotonic() - self._began
+
+    @property
+    def frame(self) -> Any:
+        """Return the camera's newest Image or CompressedImage, None if there is none."""
+        frame = self._inputs.frame()
+        return None if frame is None else frame.message
 
     @property
     def step(self) -> ReachStep:
@@ -141,6 +148,7 @@ class Run:
 
     def _plan(self, sub_goal: SubGoal) -> PlanResult:
         self.show(Feedback.PLANNING)
+        self._seen = self.frame
         timeout = self._settings.plan_timeout
         message = self._request.plan_goal(sub_goal, self.goal.handle.goal_id, timeout)
         future = self._node.planner.send(message)
@@ -167,6 +175,7 @@ class Run:
         self.steps.append(message)
         self._node.report.step(self.steps, self._settings.limits)
         self.show(self.phase)
+        self._node.recorder.step(message, self._seen or self.frame)
 
     def _confirm(self) -> None:
         self.show(Feedback.CONFIRMING)
@@ -253,7 +262,8 @@ class Run:
 
     def show(self, phase: int) -> None:
         """Send feedback with a phase."""
-        self.phase = phase
+        self.phase, recorder = phase, self._node.recorder
+        (recorder.pause if phase == Feedback.MOVING else recorder.resume)()
         self.goal.handle.publish_feedback(Feedback(phase=phase, step=self.step))
 
     def fill(self, result: ReachGoal.Result, reason: Reason) -> None:

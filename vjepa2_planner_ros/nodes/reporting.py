@@ -23,7 +23,7 @@ from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
 from .goal import Goal
 from .goal_reader import PlanRequest
-from .plan_recorder import NoRecording, Recording
+from .plan_recorder import NoRecording, PlanRecording
 from ..history.topics import CANDIDATES, GOAL_IMAGE, MARKERS, MODEL_INPUT, SEARCH
 from ..messages.images import to_image
 from ..messages.markers import command_markers, iteration_markers
@@ -104,7 +104,7 @@ class PlanReport(InputReport):
         topics: Topics,
         clock: Clock,
         request: PlanRequest,
-        recording: Recording | NoRecording,
+        recording: PlanRecording | NoRecording,
     ):
         super().__init__(goal, topics, request.image_header)
         self._clock = clock

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-import os
 from typing import Any
 
-from .input_settings import InputSettings, make, value_of
+from .input_settings import HistorySettings, InputSettings, make, value_of
 from ..planning.config import (
     CemConfig,
     OPTIMIZERS,
@@ -35,28 +34,6 @@ class LandscapeSettings:
         low=1,
         high=1024,
     )
-
-
-@dataclass(frozen=True)
-class HistorySettings:
-    """Whether and where plans are recorded."""
-
-    folder: str = setting('', "Folder into which every plan is recorded as a bag, '' = none is.")
-    max_plans: int = setting(
-        1000, 'Plans kept in that folder; the oldest are deleted first.', low=1, high=1_000_000
-    )
-    max_size: int = setting(
-        2000,
-        'Size of that folder; the oldest plans are deleted first.',
-        unit='MB',
-        low=1,
-        high=10_000_000,
-    )
-
-    def __post_init__(self) -> None:
-        good = not os.path.expanduser(self.folder).startswith('~')
-        allowed = "a folder, after ~ the name of a user, or ''"
-        require(good, 'folder', repr(self.folder), allowed)
 
 
 @dataclass(frozen=True)
