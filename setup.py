@@ -12,7 +12,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),  # not vjepa2_interfaces
-    package_data={NAME: ['weights/*.safetensors', 'weights/*.md']},
+    package_data={NAME: ['weights/*.safetensors', 'weights/*.md', 'web/static/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml', 'NOTICE']),
@@ -40,6 +40,7 @@ setup(
             'models = vjepa2_planner_ros.cli.models:main',
             'encode = vjepa2_planner_ros.cli.encode:main',
             'energy = vjepa2_planner_ros.cli.energy:main',
+            'web = vjepa2_planner_ros.cli.web:main',
             'doctor = vjepa2_planner_ros.cli.doctor:main',
         ]
     },

@@ -1,0 +1,7 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of the console: a module adds one by its name here."""
+
+from . import plan
+
+PAGES = [plan.PAGE]
