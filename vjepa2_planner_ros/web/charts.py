@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from nicegui import ui
 
@@ -27,6 +28,7 @@ COLOURS = {
     },
 }  # by dark
 SCALE = 'Viridis'
+Line: TypeAlias = tuple[Sequence[float], Sequence[float]]  # x, y
 
 
 def layout(dark: bool, **more: Any) -> dict[str, Any]:
@@ -51,6 +53,40 @@ def chart(figure: dict[str, Any], label: str, classes: str = 'plot') -> ui.plotl
     figure['config'] = {'displaylogo': False, 'responsive': True, 'displayModeBar': False}
     added = ui.plotly(figure).classes(classes)
     return added.props(f'role=img aria-label="{label}"')
+
+
+class LinesChart:
+    """A few lines over steps, each with a name."""
+
+    def __init__(self, dark: bool, title: str, label: str):
+        self._colours = [COLOURS[dark][name] for name in ('best', 'elite', 'mean')]
+        self._figure: dict[str, Any] = {
+            'data': [],
+            'layout': layout(
+                dark,
+                xaxis={'title': {'text': title}},
+                yaxis={'title': {'text': 'energy (lower is nearer)'}},
+                showlegend=True,
+            ),
+        }
+        self._plot = chart(self._figure, label)
+
+    def show(
+        self, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str
+    ) -> None:
+        """Show {name: (x, y)}."""
+        self._figure['data'] = [
+            {
+                'x': list(x),
+                'y': list(y),
+                'name': name,
+                'mode': 'lines+markers',
+                'line': {'color': colour, 'width': 2},
+            }
+            for colour, (name, (x, y)) in zip(self._colours, lines.items())
+        ]
+        self._figure['layout']['xaxis']['title'] = {'text': title}
+        self._plot.update()
 
 
 class EnergyChart:

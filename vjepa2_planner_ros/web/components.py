@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nicegui import ui
 
 from .frames import frame_rgb
-from .layout import button, heading, View
+from .layout import div, heading, View
 from .pictures import Picture
 from ..messages.commands import UNITS
 
@@ -33,10 +33,10 @@ class PictureInput:
         with (
             ui.element('section').classes('stack').style('gap: 8px').props(f'aria-label="{label}"')
         ):
-            with ui.element('div').classes('line').style('justify-content: space-between'):
+            with div('line').style('justify-content: space-between'):
                 heading(label)
                 self._size = ui.label().classes('muted small number')
-            self._drop = ui.element('div').classes('drop')
+            self._drop = div('drop')
             self._drop.on('picture', self._on_picture, args=['detail'])
             with self._drop:
                 self._hint = ui.label(hint).classes('hint')
@@ -46,7 +46,7 @@ class PictureInput:
                 self._input = ui.element('input').props(
                     f'type=file {accept} tabindex=-1 aria-label="{label}: file"'
                 )
-            with ui.element('div').classes('line').style('gap: 4px'):
+            with div('line').style('gap: 4px'):
                 small_button('Choose', 'upload_file', label, self._choose)
                 small_button('Camera', 'photo_camera', label, self.grab)
                 self._clear = small_button('Clear', 'close', label, lambda: self.set(None))
@@ -91,6 +91,21 @@ class PictureInput:
             self.set(picture)
 
 
+def failed(error: object) -> None:
+    """Notify the browser of what went wrong."""
+    ui.notify(
+        str(error), type='negative', position='bottom-right', close_button=True, timeout=8000
+    )
+
+
+def header_row(names: Iterable[str]) -> None:
+    """Add the head of a table; '' names a column of buttons."""
+    with ui.element('thead'), ui.element('tr'):
+        for name in names:
+            with ui.element('th').props('scope=col'):
+                ui.label(name or 'Actions').classes('' if name else 'visually-hidden')
+
+
 def small_button(text: str, icon: str, what: str, on_click: Callable[[], Any]) -> ui.button:
     """Add a small flat button; what says to screen readers what it is for."""
     return ui.button(text, icon=icon, on_click=on_click).props(
@@ -119,16 +134,16 @@ class Facts:
         self._values: dict[str, Any] = {}
         with ui.element('dl').classes('facts'):
             for name in names:
-                with ui.element('div'):
+                with div():
                     with ui.element('dt'):
                         ui.label(name)
                     with ui.element('dd'):
                         self._values[name] = ui.label('-')
 
-    def show(self, **values: str) -> None:
-        """Show values by name, with _ for a space."""
+    def show(self, values: Mapping[str, str]) -> None:
+        """Show values by name."""
         for name, value in values.items():
-            self._values[name.replace('_', ' ')].set_text(value)
+            self._values[name].set_text(value)
 
 
 class CommandTable:
@@ -165,6 +180,3 @@ def confidence_word(confidence: float) -> str:
     if confidence < 0.15:
         return 'weak'
     return 'fair' if confidence < 0.4 else 'clear'
-
-
-__all__ = ['button', 'CommandTable', 'confidence_word', 'Facts', 'PictureInput', 'small_button']

@@ -9,6 +9,7 @@ from .link import Link
 from .model_loads import ModelLoads
 from .news import News
 from .pictures import Pictures
+from .searches import LiveSearch
 from .tasks import Tasks
 
 
@@ -22,3 +23,4 @@ class Console:
         self.tasks = Tasks(link, self.pictures, self.news)
         self.models = ModelLoads(link, self.news)
         self.deletions = Deletions(link, self.news)
+        self.live_search = LiveSearch(link)

@@ -95,8 +95,8 @@ def _frame(view: View, page: Page) -> Iterator[None]:
             ui.element('img').props('src=/static/icon.svg alt=""')
             with ui.element('span'):
                 ui.label('V-JEPA 2 console')
-        with ui.element('div').classes('chip grow').props('role=status'):
-            dot = ui.element('div').classes('dot')
+        with div('chip grow').props('role=status'):
+            dot = div('dot')
             text = ui.element('span')
             with text:
                 state = ui.label()
@@ -145,6 +145,11 @@ def planner_state(console: Console) -> tuple[str, str]:
             ready = f'ready, model {model}' if status.level == 'ok' else status.message
             return colour, f'planner {ready}'
     return 'bad', 'no planner is heard: start planner_node'
+
+
+def div(classes: str = '') -> ui.element:
+    """Add a div."""
+    return ui.element('div').classes(classes)
 
 
 def heading(text: str, level: int = 2) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+import os
 import threading
 import time
 import traceback
@@ -39,6 +40,7 @@ from ..client import GoalClient
 
 PLANNER, CONTROLLER = 'planner', 'controller'
 HEARD_WITHIN = 3.0  # s; the planner tells its figures once a second
+CORES = os.cpu_count() or 1
 FORGET_AFTER = 60.0  # s that a diagnosis is shown after its node fell silent
 SERVICES = {
     'planner/list_models': ListModels,
@@ -82,6 +84,7 @@ class Link:
         self._heard = Heard()
         self._lines: deque[Log] = deque(maxlen=KEPT_LINES)
         self._line_count = 0
+        self._load: deque[tuple[float, float, float]] = deque(maxlen=300)
         latched = QoSProfile(depth=200, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for kind, topic, keep, qos in (
             (Metrics, 'planner/metrics', self._on_metrics, 10),
@@ -123,6 +126,12 @@ class Link:
         with self._lock:
             new = self._line_count - after
             return self._line_count, list(self._lines)[-new:] if new > 0 else []
+
+    def load(self) -> list[tuple[float, float, float]]:
+        """Return (age [s], CPU of the machine [%], of the planner [% of it]), oldest first."""
+        now = time.monotonic()
+        with self._lock:
+            return [(now - at, machine, planner) for at, machine, planner in self._load]
 
     def on_demand(self, kind: Any, topic: str, keep: Callable[[Any], None], qos: Any) -> OnDemand:
         """Return a subscription that exists while its look() is called."""
@@ -169,8 +178,10 @@ class Link:
         client.call_async(request).add_done_callback(on_answer)
 
     def _on_metrics(self, message: Metrics) -> None:
+        now = time.monotonic()
         with self._lock:
-            self._heard = replace(self._heard, metrics=message, metrics_at=time.monotonic())
+            self._heard = replace(self._heard, metrics=message, metrics_at=now)
+            self._load.append((now, message.system_cpu, message.process_cpu / CORES))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from nicegui import ui
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters
 
-from .layout import View
+from .layout import div, View
 from .link import NoAnswer
 from .schemas import PlanSettings
 from ..planning.config import described, OPTIMIZERS
@@ -31,7 +31,7 @@ class SearchForm:
     def __init__(self, view: View):
         self._link, self._models = view.console.link, view.console.models
         self._defaults: dict[str, Any] = {}
-        with ui.element('div').classes('fields'):
+        with div('fields'):
             self._model = ui.select({'': 'the loaded one'}, value='', label='Model')
             self._preset = ui.select(list(PRESETS), value=next(iter(PRESETS)), label='Preset')
             self._optimizer = ui.select(

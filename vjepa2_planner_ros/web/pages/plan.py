@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ..charts import EnergyChart
 from ..components import CommandTable, confidence_word, Facts, PictureInput
-from ..layout import heading, Page, View
+from ..layout import div, heading, Page, View
 from ..schemas import Completed, Failed, ModelLoading, Running, StartState
 from ..search_form import SearchForm
 from ..tasks import PlanTask, QueueFull
@@ -48,10 +48,10 @@ class PlanPage:
     def __init__(self, view: View):
         self._view, self._shown = view, -1
         self._task: PlanTask | None = None
-        with ui.element('div').classes('grid wide-right'):
-            with ui.element('div').classes('stack'):
+        with div('grid wide-right'):
+            with div('stack'):
                 self._inputs()
-            with ui.element('div').classes('stack'):
+            with div('stack'):
                 self._outputs(view)
         ui.timer(0.2, self._follow)
 
@@ -60,8 +60,8 @@ class PlanPage:
         await self._form.refresh()
 
     def _inputs(self) -> None:
-        with ui.element('div').classes('card stack'):
-            with ui.element('div').classes('pair'):
+        with div('card stack'):
+            with div('pair'):
                 self._current = PictureInput(
                     self._view,
                     'Current picture',
@@ -74,19 +74,19 @@ class PlanPage:
                 )
             with ui.element('p').classes('muted small'):
                 ui.label('The model looks at the square; what is dimmed it does not see.')
-        with ui.element('div').classes('card stack'):
+        with div('card stack'):
             heading('Search')
             self._form = SearchForm(self._view)
             with ui.expansion('Start from another pose than the live one').classes('small'):
                 self._own_state = ui.switch("Use these numbers instead of the robot's state")
-                with ui.element('div').classes('fields'):
+                with div('fields'):
                     self._state = {
                         name: ui.number(f'{name} [{unit}]', value=value, step=0.01).props(
                             'outlined dense'
                         )
                         for name, (unit, value) in START.items()
                     }
-            with ui.element('div').classes('line'):
+            with div('line'):
                 self._start = ui.button('Plan', icon='play_arrow', on_click=self._plan).props(
                     'unelevated'
                 )
@@ -94,25 +94,20 @@ class PlanPage:
                 self._cancel.set_enabled(False)
 
     def _outputs(self, view: View) -> None:
-        with ui.element('div').classes('card stack'):
-            with ui.element('div').classes('line').style('justify-content: space-between'):
+        with div('card stack'):
+            with div('line').style('justify-content: space-between'):
                 heading('Energies')
-                with (
-                    ui.element('div').props('role=status aria-live=polite').classes('muted small')
-                ):
+                with div().props('role=status aria-live=polite').classes('muted small'):
                     self._phase = ui.label('no plan yet')
-            with ui.element('div').classes('bar'):
-                self._bar = ui.element('div').style('width: 0%')
+            with div('bar'):
+                self._bar = div().style('width: 0%')
             self._chart = EnergyChart(view.dark)
-        with ui.element('div').classes('card stack'):
+        with div('card stack'):
             heading('Result')
             self._facts = Facts(['confidence', 'energy', 'planning time', 'model'])
             self._table = CommandTable()
-        with (
-            ui.element('div').classes('card'),
-            ui.expansion('What does this mean?').classes('w-full'),
-        ):
-            with ui.element('div').classes('stack').style('gap: 8px'):
+        with div('card'), ui.expansion('What does this mean?').classes('w-full'):
+            with div('stack').style('gap: 8px'):
                 for meaning in MEANINGS:
                     with ui.element('p').classes('small'):
                         ui.label(meaning)
@@ -174,11 +169,14 @@ class PlanPage:
     def _show(self, result: Completed) -> None:
         axes = 3 if not any(result.action[3:]) and result.model.endswith('3dof') else 7
         self._table.show(result.action, axes)
+        word = confidence_word(result.confidence)
         self._facts.show(
-            confidence=f'{result.confidence:.2f}, {confidence_word(result.confidence)}',
-            energy=f'{result.start_energy:.4f} to {result.energy:.4f}',
-            planning_time=f'{result.planning_time:.2f} s',
-            model=result.model,
+            {
+                'confidence': f'{result.confidence:.2f}, {word}',
+                'energy': f'{result.start_energy:.4f} to {result.energy:.4f}',
+                'planning time': f'{result.planning_time:.2f} s',
+                'model': result.model,
+            }
         )
 
 

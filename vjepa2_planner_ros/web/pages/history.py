@@ -1,0 +1,340 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded plans and runs: find, look at, compare, report, export and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+
+from ..charts import LinesChart
+from ..components import failed, small_button
+from ..history import list_plans, read_plan, UNDO_WITHIN
+from ..layout import div, Page, View
+from ..link import NoAnswer
+from ...history.recorded import began, RecordedPlan
+from ...history.topics import CURRENT_IMAGE, GOAL_IMAGE
+from ...messages.commands import UNITS
+from ...messages.texts import one_line
+from ...messages.times import seconds
+
+PLANS = (  # name, label, whether it is a number
+    ('began', 'Began (UTC)', False),
+    ('id', 'Plan', False),
+    ('outcome', 'Outcome', False),
+    ('model', 'Model', False),
+    ('search', 'Search', False),
+    ('energy', 'Energy', True),
+    ('confidence', 'Confidence', True),
+    ('time', 'Time [s]', True),
+    ('run', 'Run', False),
+    ('note', 'Note', False),
+)
+RUNS = (
+    ('began', 'Began (UTC)', False),
+    ('id', 'Run', False),
+    ('model', 'Model', False),
+    ('steps', 'Plans', True),
+    ('first', 'First energy', True),
+    ('last', 'Last energy', True),
+)
+ZEROS = bytes(16)
+
+
+class HistoryPage:
+    """The page of one browser."""
+
+    def __init__(self, view: View):
+        self._console = view.console
+        self._records: list[Any] = []
+        self._folders: Sequence[str] = ()  # that were deleted last
+        with div('stack'):
+            with div('card stack'):
+                self._make_tools()
+                self._empty = ui.label('').classes('empty')
+                self._table = ui.table(columns=[], rows=[], row_key='folder', pagination=10)
+                self._table.set_selection('multiple')
+                self._table.props('flat dense :grid="$q.screen.lt.md" aria-label="Recorded plans"')
+                self._table.bind_filter_from(self._search, 'value')
+                self._table.on_select(lambda: self._enable())
+            self._details = _Details(view)
+        self._enable()
+
+    def _make_tools(self) -> None:
+        with div('line'):
+            self._search = ui.input('Search', placeholder='model, outcome, id, text')
+            self._search.props('outlined dense clearable').style('flex: 1; min-width: 180px')
+            self._what = ui.toggle({'plans': 'Plans', 'runs': 'Runs'}, value='plans')
+            self._what.props('unelevated no-caps toggle-color=primary aria-label="What is listed"')
+            self._what.on_value_change(self._fill)
+            small_button('Refresh', 'refresh', 'History', self.refresh)
+        with div('line').style('gap: 4px'):
+            what = 'selected'
+            self._show = small_button('Look at', 'visibility', what, self._look)
+            self._report = small_button('Report', 'description', what, self._open_report)
+            self._export = small_button('Export', 'download', what, lambda: None)
+            with self._export, ui.menu():
+                for kind, text in (
+                    ('csv', 'Candidates (csv)'),
+                    ('json', 'Figures (json)'),
+                    ('png', 'Picture (png)'),
+                ):
+                    ui.menu_item(text, lambda kind=kind: self._download(kind))
+            self._delete = small_button('Delete', 'delete', what, self._begin_delete)
+            self._hint = ui.label().classes('muted small').props('role=status')
+            self._undo_button = small_button('Undo', 'undo', 'Deletion', self._undo)
+            self._undo_button.set_visibility(False)
+
+    async def refresh(self) -> None:
+        """Ask the planner for its recordings."""
+        try:
+            self._records = await list_plans(self._console.link)
+            self._empty.set_text('' if self._records else 'Nothing is recorded yet.')
+        except (LookupError, NoAnswer) as error:
+            self._records = []
+            self._empty.set_text(str(error.args[0]))
+        self._fill()
+
+    def _fill(self) -> None:
+        runs = self._what.value == 'runs'
+        self._table.columns = [
+            {'name': name, 'label': label, 'field': name, 'sortable': True}
+            | {'align': 'right' if number else 'left'}
+            for name, label, number in (RUNS if runs else PLANS)
+        ]
+        kept = [each for each in self._records if each.folder not in self._console.deletions]
+        self._table.rows = _run_rows(kept) if runs else [_plan_row(record) for record in kept]
+        self._table.selected = []
+        self._table.update()
+        self._empty.set_visibility(not self._table.rows)
+        self._enable()
+
+    def _enable(self) -> None:
+        count, runs = len(self._table.selected), self._what.value == 'runs'
+        self._show.set_enabled(count in (1, 2))
+        self._show.set_text('Compare' if count == 2 else 'Look at')
+        for button in (self._report, self._export):
+            button.set_enabled(count == 1 and not runs)
+        self._delete.set_enabled(count > 0 and not runs)
+        self._hint.set_text('Select one to look at it, two to compare them.' if not count else '')
+
+    async def _look(self) -> None:
+        folders = [row['folder'] for row in self._table.selected][:2]
+        try:
+            if self._what.value == 'runs':
+                self._details.show_runs([_steps(self._records, folder) for folder in folders])
+                return
+            plans = [await read_plan(self._console.link, folder) for folder in folders]
+            await self._details.show_plans(plans)
+        except (LookupError, NoAnswer, ValueError) as error:
+            failed(error.args[0])
+
+    def _open_report(self) -> None:
+        ui.navigate.to(f'/api/history/{self._table.selected[0]["folder"]}/report', new_tab=True)
+
+    def _download(self, kind: str) -> None:
+        ui.download(f'/api/history/{self._table.selected[0]["folder"]}/export/{kind}')
+
+    def _begin_delete(self) -> None:
+        folders = [row['folder'] for row in self._table.selected]
+        for folder in folders:
+            self._console.deletions.begin(folder)
+        self._fill()
+        self._undo_button.set_visibility(True)
+        self._undo_button.set_enabled(True)
+        self._folders = folders
+        self._hint.set_text(f'{len(folders)} deleted.')
+        ui.timer(UNDO_WITHIN, lambda: self._forget(folders), once=True)
+
+    def _forget(self, folders: Sequence[str]) -> None:
+        if self._folders is folders:
+            self._undo_button.set_visibility(False)
+            self._enable()
+
+    def _undo(self) -> None:
+        kept = [folder for folder in self._folders if self._console.deletions.undo(folder)]
+        if len(kept) < len(self._folders):
+            failed('too late: the recording is gone')
+        self._undo_button.set_visibility(False)
+        self._fill()
+
+
+class _Details:
+    """One plan or run, or two beside each other."""
+
+    def __init__(self, view: View):
+        self._console = view.console
+        with div('card stack') as self._card:
+            self._title = ui.label().style('font-weight: 650')
+            with div('grid two'):
+                self._chart = LinesChart(view.dark, 'iteration', 'Energies of what is compared')
+                self._facts = div('scroll')
+            self._pictures = div('pair')
+        self._card.set_visibility(False)
+
+    async def show_plans(self, plans: Sequence[RecordedPlan]) -> None:
+        """Show one or two plans."""
+        self._card.set_visibility(True)
+        self._title.set_text(' and '.join(f'plan {plan.short_id}' for plan in plans))
+        self._chart.show(
+            {
+                f'{plan.short_id}, best so far': (
+                    [step.iteration for step in plan.iterations],
+                    [step.energy_best for step in plan.iterations],
+                )
+                for plan in plans
+            },
+            'iteration',
+        )
+        self._table([plan.short_id for plan in plans], [_plan_facts(plan) for plan in plans])
+        self._pictures.clear()
+        for plan in plans:
+            for role, text in ((CURRENT_IMAGE, 'planned from'), (GOAL_IMAGE, 'goal as seen')):
+                if role in plan.images:
+                    picture = await self._console.pictures.add_frame(plan.images[role])
+                    with self._pictures, ui.element('figure').style('margin: 0'):
+                        label = f'{plan.short_id}, {text}'
+                        with div('drop filled').style('aspect-ratio: 1'):
+                            source = f'src=/api/pictures/{picture.id}'
+                            ui.element('img').props(f'{source} alt="{label}"')
+                        with ui.element('figcaption').classes('muted small'):
+                            ui.label(label)
+
+    def show_runs(self, runs: Sequence[Sequence[Any]]) -> None:
+        """Show one or two runs, each as the PlanRecords of its steps in order."""
+        self._card.set_visibility(True)
+        names = [bytes(steps[0].run_id.uuid).hex()[:8] for steps in runs]
+        self._title.set_text(' and '.join(f'run {name}' for name in names))
+        self._chart.show(
+            {
+                f'{name}, energy of the picture': (
+                    list(range(1, len(steps) + 1)),
+                    [step.start_energy for step in steps],
+                )
+                for name, steps in zip(names, runs)
+            },
+            'step',
+        )
+        self._table(names, [_run_facts(steps) for steps in runs])
+        self._pictures.clear()
+
+    def _table(self, names: Sequence[str], facts: Sequence[dict[str, str]]) -> None:
+        self._facts.clear()
+        with self._facts, ui.element('table').classes('plain'):
+            with ui.element('thead'), ui.element('tr'):
+                for name in ('', *names):
+                    with ui.element('th').props('scope=col').classes('number' if name else ''):
+                        ui.label(name or 'figure').classes('' if name else 'visually-hidden')
+            with ui.element('tbody'):
+                for key in facts[0]:
+                    with ui.element('tr'):
+                        with ui.element('th').props('scope=row'):
+                            ui.label(key)
+                        for each in facts:
+                            with ui.element('td').classes('number'):
+                                ui.label(each.get(key, '-'))
+
+
+def _plan_row(record: Any) -> dict[str, Any]:
+    settings = {item.key: item.value for item in record.settings}
+    optimizer = settings.get('optimizer', '')
+    samples, iterations = (
+        settings.get(f'{optimizer}.{name}', '?') for name in ('samples', 'iterations')
+    )
+    planned = record.outcome == 'succeeded'
+    run = bytes(record.run_id.uuid)
+    return {
+        'folder': record.folder,
+        'began': _began(record.folder),
+        'id': bytes(record.plan_id.uuid).hex()[:8],
+        'outcome': record.outcome or 'not ended',
+        'model': one_line(record.model, 40),
+        'search': f'{optimizer} {samples} x {iterations}' if optimizer else '',
+        'energy': f'{record.start_energy:.4f} to {record.energy:.4f}' if planned else '',
+        'confidence': f'{record.confidence:.2f}' if planned else '',
+        'time': f'{seconds(record.planning_time):.2f}' if planned else '',
+        'run': '' if run == ZEROS else run.hex()[:8],
+        'note': one_line(record.error_msg, 80),
+    }
+
+
+def _steps(records: Sequence[Any], run: str) -> list[Any]:
+    """Return the records of a run, oldest first."""
+    return [each for each in records[::-1] if bytes(each.run_id.uuid).hex() == run]
+
+
+def _run_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
+    runs = dict.fromkeys(bytes(each.run_id.uuid).hex() for each in records)
+    rows = []
+    for run in runs:
+        steps = _steps(records, run)
+        if run != ZEROS.hex():
+            rows.append(
+                {
+                    'folder': run,
+                    'began': _began(steps[0].folder),
+                    'id': run[:8],
+                    'model': one_line(steps[0].model, 40),
+                    'steps': len(steps),
+                    'first': f'{steps[0].start_energy:.4f}',
+                    'last': f'{steps[-1].start_energy:.4f}',
+                }
+            )
+    return rows
+
+
+def _began(folder: str) -> str:
+    try:
+        return f'{began(Path(folder)):%Y-%m-%d %H:%M:%S}'
+    except (OSError, ValueError, StopIteration):
+        return one_line(folder, 30)
+
+
+def _plan_facts(plan: RecordedPlan) -> dict[str, str]:
+    record = plan.record
+    facts = {
+        'began (UTC)': _began(record.folder),
+        'outcome': record.outcome or 'not ended',
+        'model': one_line(record.model, 40),
+        'device': one_line(record.device, 20),
+    }
+    if record.outcome == 'succeeded':
+        facts |= {
+            'energy of doing nothing': f'{record.start_energy:.5f}',
+            'energy of the plan': f'{record.energy:.5f}',
+            'confidence': f'{record.confidence:.3f}',
+            'planning time': f'{seconds(record.planning_time):.3f} s',
+        }
+        facts |= {
+            axis: f'{value:+.4f} {unit if len(unit) < 4 else ""}'.strip()
+            for (axis, unit), value in zip(UNITS.items(), record.command)
+        }
+    return facts
+
+
+def _run_facts(steps: Sequence[Any]) -> dict[str, str]:
+    return {
+        'began (UTC)': _began(steps[0].folder),
+        'model': one_line(steps[0].model, 40),
+        'plans': str(len(steps)),
+        'first energy': f'{steps[0].start_energy:.5f}',
+        'last energy': f'{steps[-1].start_energy:.5f}',
+        'last confidence': f'{steps[-1].confidence:.3f}',
+        'planning time': f'{sum(seconds(step.planning_time) for step in steps):.2f} s',
+    }
+
+
+def _build(view: View) -> Any:
+    return HistoryPage(view).refresh()
+
+
+PAGE = Page(
+    '/history',
+    'History',
+    'history',
+    'What was planned here and kept: the parameter history.folder says where.',
+    _build,
+)
