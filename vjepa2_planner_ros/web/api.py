@@ -217,6 +217,13 @@ def _models(console: Console) -> APIRouter:
 def _others(console: Console) -> APIRouter:
     router = APIRouter(responses=REFUSALS)
 
+    @router.post('/api/stop', response_model=Accepted, tags=['controller'])
+    async def stop() -> Accepted:
+        """Make the arm hold, and disarm the controller; no certified emergency stop."""
+        if not console.runs.is_there:
+            raise LookupError('no controller is there: nothing can move')
+        return Accepted(message=await console.runs.stop('STOP'))
+
     @router.get('/api/system', response_model=System, tags=['system'])
     async def state() -> System:
         """Return load and health of planner and machine."""

@@ -64,8 +64,8 @@ class LinesChart:
             'data': [],
             'layout': layout(
                 dark,
-                xaxis={'title': {'text': title}},
-                yaxis={'title': {'text': 'energy (lower is nearer)'}},
+                xaxis={'title': {'text': title}, 'range': [0.5, 5.5]},
+                yaxis={'title': {'text': 'energy (lower is nearer)'}, 'range': [0, 1]},
                 showlegend=True,
             ),
         }
@@ -85,7 +85,10 @@ class LinesChart:
             }
             for colour, (name, (x, y)) in zip(self._colours, lines.items())
         ]
-        self._figure['layout']['xaxis']['title'] = {'text': title}
+        empty = not any(x for x, _ in lines.values())
+        shown = self._figure['layout']
+        shown['xaxis'].update(title={'text': title}, autorange=not empty)
+        shown['yaxis'].update(autorange=not empty)
         self._plot.update()
 
 

@@ -108,8 +108,9 @@ def header_row(names: Iterable[str]) -> None:
 
 def small_button(text: str, icon: str, what: str, on_click: Callable[[], Any]) -> ui.button:
     """Add a small flat button; what says to screen readers what it is for."""
+    label = f'{what}: {text}' if text else what
     return ui.button(text, icon=icon, on_click=on_click).props(
-        f'flat dense size=sm padding="4px 8px" aria-label="{what}: {text}"'
+        f'flat dense no-wrap size=sm padding="4px 8px" aria-label="{label}"'
     )
 
 

@@ -9,6 +9,7 @@ from .link import Link
 from .model_loads import ModelLoads
 from .news import News
 from .pictures import Pictures
+from .runs import Runs
 from .searches import LiveSearch
 from .tasks import Tasks
 
@@ -24,3 +25,4 @@ class Console:
         self.models = ModelLoads(link, self.news)
         self.deletions = Deletions(link, self.news)
         self.live_search = LiveSearch(link)
+        self.runs = Runs(link, self.pictures, self.news)

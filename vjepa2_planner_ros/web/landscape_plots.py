@@ -32,7 +32,11 @@ class LandscapePlots:
             'zaxis': {**axis, 'title': {'text': 'energy'}},
             'camera': {'eye': {'x': 1.5, 'y': -1.6, 'z': 0.9}},
         }
-        self._flat: dict[str, Any] = {'data': [], 'layout': layout(dark, showlegend=True)}
+        around = {'range': [-0.1, 0.1]}
+        self._flat: dict[str, Any] = {
+            'data': [],
+            'layout': layout(dark, showlegend=True, xaxis=around, yaxis=around),
+        }
         self._deep: dict[str, Any] = {
             'data': [],
             'layout': layout(
@@ -56,6 +60,7 @@ class LandscapePlots:
     ) -> None:
         """Show a landscape, the candidates of an iteration, and the command, as far as known."""
         columns = (AXES.index(axes[0]), AXES.index(axes[1]))
+        known = found is not None or points is not None
         flat, deep = _surfaces(found)
         if points is not None:
             flat += _candidates(points, columns, {'type': 'scatter'}, 7)
@@ -65,10 +70,12 @@ class LandscapePlots:
             if math.isfinite(energy):
                 small = {**trace['marker'], 'size': 6}
                 deep.append({**trace, 'type': 'scatter3d', 'z': [energy], 'marker': small})
+        # Without a trace in three dimensions plotly would draw axes in two.
+        deep = deep or [{'type': 'scatter3d', 'x': [], 'y': [], 'z': []}]
         self._flat['data'], self._deep['data'] = flat, deep
         for name, axis in zip(('xaxis', 'yaxis'), axes):
             title = {'text': f'{axis} [{UNITS[axis]}]' if UNITS[axis] else f'{axis} (+1 = open)'}
-            self._flat['layout'][name]['title'] = title
+            self._flat['layout'][name].update(title=title, autorange=known)
             self._scene[name]['title'] = title
         self._map.update()
         self._surface.update()

@@ -106,15 +106,15 @@ def _frame(view: View, page: Page) -> Iterator[None]:
             f'Change to the {other_theme} theme',
             lambda: ui.run_javascript(f'vjepa2.setTheme("{other_theme}"); location.reload()'),
         )
-        ui.button('STOP', color=None).classes('stop').props(
-            'unelevated aria-label="STOP: the arm holds where it is" aria-keyshortcuts=Escape'
-        ).tooltip('The arm holds (Esc). Not a certified emergency stop.')
+        stop = ui.button('STOP', color=None).classes('stop')
+        stop.props('unelevated aria-label="STOP: the arm holds" aria-keyshortcuts=Escape')
+        stop.tooltip('The arm holds (Esc). Not a certified emergency stop.')
     with ui.element('main'):
         heading(page.title, 1)
         with ui.element('p').classes('lead'):
             ui.label(page.lead)
         yield
-    watch = _Watch(view, dot, state)
+    watch = _Watch(view, dot, state, stop)
     watch()
     ui.timer(1.0, watch)
 
@@ -122,14 +122,15 @@ def _frame(view: View, page: Page) -> Iterator[None]:
 class _Watch:
     """Shows the planner's state and what is new; called once a second."""
 
-    def __init__(self, view: View, dot: Any, state: Any):
-        self._console, self._dot, self._state = view.console, dot, state
+    def __init__(self, view: View, dot: Any, state: Any, stop: Any):
+        self._console, self._dot, self._state, self._stop = view.console, dot, state, stop
         self._seen = view.console.news.count
 
     def __call__(self) -> None:
         colour, text = planner_state(self._console)
         self._dot.classes(replace=f'dot {colour}')
         self._state.set_text(text)
+        self._stop.set_enabled(self._console.runs.is_there)
         for level, news in self._console.news.after(self._seen):
             ui.notify(news, type=level, position='bottom-right', timeout=6000, close_button=True)
         self._seen = self._console.news.count

@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of the console: a module adds one by its name here."""
 
-from . import check, history, landscape, models, plan, system
+from . import check, history, landscape, models, plan, reach, system
 
-PAGES = [plan.PAGE, landscape.PAGE, history.PAGE, models.PAGE, check.PAGE, system.PAGE]
+PAGES = [plan.PAGE, reach.PAGE, landscape.PAGE, history.PAGE, models.PAGE, check.PAGE, system.PAGE]

@@ -57,7 +57,7 @@ class HistoryPage:
                 self._empty = ui.label('').classes('empty')
                 self._table = ui.table(columns=[], rows=[], row_key='folder', pagination=10)
                 self._table.set_selection('multiple')
-                self._table.props('flat dense :grid="$q.screen.lt.md" aria-label="Recorded plans"')
+                self._table.props('flat dense aria-label="Recorded plans"')
                 self._table.bind_filter_from(self._search, 'value')
                 self._table.on_select(lambda: self._enable())
             self._details = _Details(view)

@@ -19,7 +19,7 @@ SHOWN = {20: 'everything', 30: 'warnings and errors', 40: 'errors'}
 SHOWN_LINES = 200
 FACTS = {  # field of Metrics: name, unit, factor, decimals
     'system_cpu': ('CPU of the machine', '%', 1.0, 0),
-    'process_cpu': ('CPU of the planner', '% of a core', 1.0, 0),
+    'process_cpu': ('CPU of the planner, of a core', '%', 1.0, 0),
     'system_memory': ('memory of the machine', 'GB', 1e-3, 1),
     'process_memory': ('memory of the planner', 'GB', 1e-3, 2),
     'gpu_utilization': ('GPU', '%', 1.0, 0),

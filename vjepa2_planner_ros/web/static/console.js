@@ -58,14 +58,14 @@
 
   // Directly, and not by way of the page: it works while the page is busy or reconnects.
   async function stop() {
-    const answer = await fetch('/api/stop', { method: 'POST' });
-    document.dispatchEvent(new CustomEvent('stopped', { detail: answer.status }));
+    await fetch('/api/stop', { method: 'POST' });
   }
   document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && !document.querySelector('.q-dialog, .q-menu')) stop();
+    const button = document.querySelector('.stop');
+    if (event.key === 'Escape' && button && !button.disabled) stop();
   });
   document.addEventListener('click', (event) => {
-    if (event.target.closest && event.target.closest('.stop')) stop();
+    if (event.target.closest && event.target.closest('.stop:not([disabled])')) stop();
   });
 
   window.vjepa2 = { setTheme, stop };
