@@ -20,6 +20,14 @@ from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 
 NAMESPACE = '/web_test'
 SEED = 2_000_000
+# config/robots/simulation.yaml, as -p of the command line.
+SIMULATION = {
+    'limits.workspace': '[0.32, 0.62, -0.25, 0.25, 0.08, 0.40]',
+    'limits.max_speed': 0.25,
+    'limits.max_turn_speed': 1.5,
+    'gripper_output.kind': 'gripper_command',
+    'gripper_output.name': 'gripper_cmd',
+}
 
 
 def eventually(condition, timeout=90.0):
@@ -92,11 +100,13 @@ def _content(answer):
 def nodes(tmp_path_factory):
     """Start simulator and planner as processes; return the folder of recorded plans."""
     folder = tmp_path_factory.mktemp('plans')
-    remappings = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
+    inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
+    arm = {'dry_run': False, 'dead_man.topic': 'web/alive', **SIMULATION}
     with ExitStack() as stack:
         for name, parameters, remapped in (
             ('simulation', {'seed': SEED}, {}),
-            ('planner', {'history.folder': folder, 'model': 'sim-panda-ac'}, remappings),
+            ('planner', {'history.folder': folder, 'model': 'sim-panda-ac'}, inputs),
+            ('controller', arm, {**inputs, '~/target_pose': 'target_pose'}),
         ):
             module = f'vjepa2_planner_ros.nodes.{name}_node'
             names = {'__ns': NAMESPACE, **remapped}

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages in a real browser, against the real planner and simulator."""
 
+import base64
 import re
 
-from conftest import eventually  # noqa: I100
+from conftest import eventually, NAMESPACE
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_srvs.srv import Trigger
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +24,50 @@ def files(pictures, tmp_path):
 
 
 @pytest.fixture
+def plan(server, pictures):
+    """Return a function that plans from the start to the goal by REST, to the end."""
+
+    def go(seed):
+        status, answer = server.ask(
+            'POST',
+            '/api/plan',
+            {
+                'goalImage': base64.b64encode(pictures[1]).decode(),
+                'optimizer': 'cem',
+                'samples': 64,
+                'iterations': 3,
+                'seed': seed,
+            },
+        )
+        assert status == 202, answer
+        path = f'/api/plan/{answer["task_id"]}'
+        eventually(lambda: server.ask('GET', path)[1]['status'] == 'completed')
+
+    return go
+
+
+@pytest.fixture
+def start_again():
+    """Put the arm back to the start of an episode before a test."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('again', context=context, namespace=NAMESPACE)
+    client = node.create_client(Trigger, 'next_episode')
+    assert client.wait_for_service(60.0)
+    executor = SingleThreadedExecutor(context=context)
+    answer = client.call_async(Trigger.Request())
+    rclpy.spin_until_future_complete(node, answer, executor, timeout_sec=60.0)
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert answer.done()
+
+
+@pytest.fixture
 def open_page(page, server):
     """Return a function that opens a page of the console; nothing is fetched from elsewhere."""
+
+    page.set_default_timeout(40_000)
 
     def go(path='/'):
         page.goto(server.url + path)
@@ -90,3 +136,150 @@ def test_the_page_comes_back_after_the_server_was_started_again(open_page, serve
     eventually(lambda: server.ask('GET', '/api/system')[1]['planner'])
     page.wait_for_selector('.chip .dot.good')
     page.get_by_role('button', name='Plan', exact=True).wait_for()
+
+
+def test_a_model_is_loaded_and_unloaded(open_page):
+    page = open_page('/models')
+    row = page.locator('tr', has=page.get_by_role('rowheader', name='sim-panda', exact=True))
+    row.get_by_role('button', name='sim-panda: Load').click()
+    row.get_by_text('loaded', exact=True).wait_for()
+    row.get_by_role('button', name='sim-panda: Unload').click()
+    row.get_by_text('on disk').wait_for()
+    other = page.locator('tr', has=page.get_by_role('rowheader', name='sim-panda-ac'))
+    other.get_by_role('button', name='sim-panda-ac: Load').click()
+    other.get_by_text('loaded', exact=True).wait_for()
+
+
+def points(page, plot):
+    """Return where the candidates of a plot are, as text."""
+    return page.evaluate(
+        'plot => JSON.stringify(document.querySelectorAll(".js-plotly-plot")[plot].data'
+        '.filter(trace => trace.name === "candidates").map(trace => [...trace.x].slice(0, 20)))',
+        plot,
+    )
+
+
+def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
+    page = open_page('/landscape')
+    text = page.get_by_text('iteration 3 of 3')
+    eventually(lambda: plan(seed=3) or text.is_visible())  # the first may come before it listens
+    plan(seed=4)
+    last = [points(page, plot) for plot in (0, 1)]
+    page.get_by_label('Iteration of the search').focus()
+    page.keyboard.press('ArrowLeft')
+    page.get_by_text('iteration 2 of 3').wait_for()
+    assert all(points(page, plot) != before for plot, before in enumerate(last))
+    page.get_by_label('Points').click()
+    page.get_by_role('option', name='11 x 11').click()
+    page.get_by_role('button', name='Measure').click()
+    page.get_by_text(re.compile('121 points, lowest')).wait_for()
+    kinds = 'Array.from(document.querySelectorAll(".js-plotly-plot"), plot => plot.data[0].type)'
+    assert page.evaluate(kinds) == ['contour', 'surface']
+
+
+def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, plan, nodes):
+    for seed in (1, 2):
+        plan(seed=seed)
+    eventually(lambda: len(list(nodes.glob('[!.]*/metadata.yaml'))) >= 2)
+    page = open_page('/history')
+    rows = page.locator('table tbody tr', has_text='succeeded')
+    eventually(lambda: rows.count() >= 2)
+    for index in (0, 1):
+        rows.nth(index).get_by_role('checkbox').click()
+    page.get_by_role('button', name=re.compile('Compare')).click()
+    page.get_by_text(re.compile('plan [0-9a-f]{8} and plan [0-9a-f]{8}')).wait_for()
+    assert len(page.evaluate('document.querySelector(".js-plotly-plot").data')) == 2
+    rows.nth(1).get_by_role('checkbox').click()
+    with page.context.expect_page() as opened:
+        page.get_by_role('button', name='selected: Report').click()
+    opened.value.get_by_text('Narrowing distribution').wait_for()
+    opened.value.close()
+    count = rows.count()
+    page.get_by_role('button', name='selected: Delete').click()
+    eventually(lambda: rows.count() == count - 1)
+    page.get_by_role('button', name='Deletion: Undo').click()
+    eventually(lambda: rows.count() == count)
+
+
+def test_the_energy_between_two_pictures_and_along_several(open_page, files):
+    page = open_page('/check')
+    choose(page, 'Goal picture', files[1])
+    choose(page, 'Picture', files[1])
+    page.get_by_role('button', name='Compare').click()
+    page.get_by_text('0.00000').wait_for()
+    page.get_by_label('Pictures of a recording').set_input_files(files)
+    page.get_by_text('2 pictures', exact=True).wait_for()
+    page.get_by_role('button', name='Measure').click()
+    page.get_by_text(re.compile('^2 pictures, start.png')).wait_for()
+    goal, start = page.evaluate('document.querySelector(".js-plotly-plot").data[0].y')
+    assert goal == 0.0 < start
+
+
+def test_system_shows_figures_diagnostics_and_the_log(open_page):
+    page = open_page('/system')
+    page.get_by_text('/web_test/planner: planner').wait_for()
+    page.get_by_text(re.compile('Goals are accepted on action')).wait_for()
+    page.get_by_text(re.compile('^[0-9.]+ GB$')).first.wait_for()
+
+
+def begin_run(page, files, arm=True):
+    """Start a run to the goal on the page Reach."""
+    page.get_by_label('Pictures of sub-goals').set_input_files(files[1])
+    page.get_by_role('listitem', name='Sub-goal 1').wait_for()
+    page.get_by_text('Dry run').click()
+    if arm:
+        page.get_by_role('button', name='Arm', exact=True).click()
+        page.get_by_text('armed: a run moves the arm').wait_for()
+    page.get_by_role('button', name='Start', exact=True).click()
+
+
+def test_nothing_moves_before_it_is_armed(open_page, files):
+    page = open_page('/reach')
+    begin_run(page, files, arm=False)
+    page.get_by_text(re.compile('^stopped, disarmed')).wait_for()
+
+
+def test_a_run_reaches_its_goal(open_page, files):
+    page = open_page('/reach')
+    begin_run(page, files)
+    page.get_by_text(re.compile('^reached, settled')).wait_for()
+    energies = page.evaluate('document.querySelector(".js-plotly-plot").data[0].y')
+    assert energies[-1] < 0.6 * energies[0]
+    page.get_by_role('button', name='Disarm').click()
+    page.get_by_text('disarmed: nothing moves').wait_for()
+
+
+def test_stop_by_the_keyboard_ends_a_run_and_disarms(open_page, files, start_again):
+    page = open_page('/reach')
+    begin_run(page, files)
+    page.get_by_text(re.compile('moving|coming to rest')).wait_for()
+    page.keyboard.press('Escape')
+    page.get_by_text(re.compile('^stopped, (stop called|disarmed)')).wait_for()
+    page.get_by_text('disarmed: nothing moves').wait_for()
+
+
+def test_the_arm_holds_when_the_browser_goes_away(open_page, files, server, start_again):
+    page = open_page('/reach')
+    begin_run(page, files)
+    page.get_by_text(re.compile('moving|coming to rest')).wait_for()
+    page.goto('about:blank')
+    open_page('/reach')
+    page.get_by_text(re.compile('^stopped, (stop called|disarmed|dead man released)')).wait_for()
+    page.get_by_text('disarmed: nothing moves').wait_for()
+
+
+def test_pages_work_by_keyboard_and_for_screen_readers(open_page):
+    axe = pytest.importorskip('axe_playwright_python.sync_playwright').Axe()
+    for theme in ('light', 'dark'):
+        for path in ('/', '/reach', '/landscape', '/history', '/models', '/check', '/system'):
+            page = open_page(path)
+            page.context.add_cookies([{'name': 'vjepa2_theme', 'value': theme, 'url': page.url}])
+            page.reload()
+            page.wait_for_selector('.chip .dot.good')
+            found = axe.run(page).response['violations']
+            serious = [each for each in found if each['impact'] in ('serious', 'critical')]
+            assert not serious, (
+                path,
+                theme,
+                [(each['id'], each['nodes'][0]['html']) for each in serious],
+            )

@@ -249,5 +249,13 @@ def _others(console: Console) -> APIRouter:
             raise HTTPException(404, 'no such picture')
         return Response(kept.preview, media_type='image/jpeg')
 
+    @router.get('/api/camera', response_class=Response, tags=['pictures'])
+    async def camera() -> Response:
+        """Return the newest frame of the planner's camera as a small jpeg."""
+        jpeg = await console.preview.jpeg()
+        if jpeg is None:
+            raise LookupError('no frame has come yet')
+        return Response(jpeg, media_type='image/jpeg', headers={'Cache-Control': 'no-store'})
+
     history.add_routes(router, console)
     return router

@@ -9,6 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
+from .console import Console
 from .frames import frame_rgb
 from .layout import div, heading, View
 from .pictures import Picture
@@ -126,6 +127,30 @@ def _overlay(picture: Picture, marks: str) -> str:
         f'stroke-opacity="0.7" stroke-width="1.5" stroke-dasharray="6 4" '
         f'vector-effect="non-scaling-stroke"/>{marks}</svg>'
     )
+
+
+class LiveCamera:
+    """What the planner's camera sees, twice a second, while the page is open."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._shown = 0.0
+        with div('drop filled'):
+            self._hint = ui.label('no frame of a camera').classes('hint')
+            self._image = ui.element('img').props('alt="What the camera sees"')
+        self._image.set_visibility(False)
+        ui.timer(0.5, self._refresh)
+
+    def _refresh(self) -> None:
+        try:
+            newest = self._console.link.camera.look()
+        except ValueError:
+            newest = None
+        self._image.set_visibility(newest is not None)
+        self._hint.set_visibility(newest is None)
+        if newest is not None and newest[0] != self._shown:
+            self._shown = newest[0]
+            self._image.props(f'src=/api/camera?at={newest[0]:.3f}')
 
 
 class Facts:

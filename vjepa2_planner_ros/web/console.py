@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from .frames import Preview
 from .history import Deletions
 from .link import Link
 from .model_loads import ModelLoads
@@ -26,3 +27,4 @@ class Console:
         self.deletions = Deletions(link, self.news)
         self.live_search = LiveSearch(link)
         self.runs = Runs(link, self.pictures, self.news)
+        self.preview = Preview(link)

@@ -97,7 +97,7 @@ class Runs:
     async def stop(self, why: str) -> str:
         """Stop the arm and disarm; return the controller's answer; NoAnswer without one."""
         self.armed_by = ''
-        for attempt in range(3):
+        for _ in range(3):
             with suppress(NoAnswer):
                 answer = await self._link.ask('controller/stop', Trigger.Request(), timeout=1.0)
                 self._news.add('warning', f'{why}: {answer.message}')

@@ -27,7 +27,7 @@ class ModelsPage:
         with div('card'):
             self._empty = ui.label('The planner has not answered yet.').classes('empty')
             with div('scroll'):
-                self._table = ui.element('table').classes('plain')
+                self._table = ui.element('table').classes('plain cards')
             with self._table:
                 header_row(COLUMNS)
                 self._body = ui.element('tbody')
@@ -75,7 +75,7 @@ class _Row:
         with ui.element('tr'):
             with ui.element('th').props('scope=row'):
                 ui.label(name)
-            self._plans, self._state = _cell(), _cell('min-width: 190px; height: 58px')
+            self._plans, self._state = _cell(), _cell('min-width: 150px; height: 58px')
             self._file, self._memory, self._licence = _cell(), _cell(), _cell()
             with self._state:
                 self._word = ui.label()
@@ -125,7 +125,7 @@ def _word(model: Model) -> str:
 
 def _facts(model: Model) -> tuple[str, str, str, str]:
     """Return what it plans, its file, its memory and its licence."""
-    plans = '7 axes' if model.action_dim == 7 else 'x y z, by a camera on the hand'
+    plans = '7 axes' if model.action_dim == 7 else 'x y z, camera on hand'
     file = size(model.file_size) if model.on_disk else 'not here'
     memory = f'{size(2 * model.parameters)} in 16 bits'
     if model.memory:

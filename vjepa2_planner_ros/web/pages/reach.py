@@ -10,7 +10,7 @@ from nicegui import ui
 from pydantic import ValidationError
 
 from ..charts import LinesChart
-from ..components import CommandTable, failed, header_row, small_button
+from ..components import CommandTable, failed, header_row, LiveCamera, small_button
 from ..frames import frame_rgb
 from ..layout import div, heading, Page, View
 from ..link import NoAnswer
@@ -92,8 +92,9 @@ class ReachPage:
                 self._cancel = ui.button('Cancel', on_click=self._runs.cancel).props('outline')
                 self._yes = ui.button('Confirm step', on_click=lambda: self._confirm(True))
                 self._no = ui.button('Refuse', on_click=lambda: self._confirm(False))
-                self._yes.props('outline color=positive')
+                self._yes.props('outline')
                 self._no.props('outline')
+            LiveCamera(self._console)
             with ui.element('p').classes('muted small'):
                 ui.label(
                     'STOP above, or the Esc key, makes the arm hold and disarms it. If this page '
