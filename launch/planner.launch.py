@@ -66,6 +66,9 @@ ARGUMENTS = (
         'YAML file with parameters that differ from config/planner.yaml and controller.yaml.',
     ),
     ('rviz', 'false', 'Open rviz2 too, with config/planner.rviz: true or false.'),
+    ('web', 'false', 'Serve the console in a browser too: true or false.'),
+    ('web_host', '127.0.0.1', 'Address of the console; others than this machine need its token.'),
+    ('web_port', '8080', 'Port of the console.'),
 )
 # Arguments that are parameters, when they are given.
 OF_BOTH = {'ee_frame': 'ee_frame', 'pose': 'pose_topic', 'gripper': 'gripper.topic'}
@@ -106,7 +109,7 @@ def _start(context: LaunchContext) -> list[Node]:
             {OF_CONTROLLER[name]: values[name]} for name in OF_CONTROLLER if values[name]
         ]
         nodes.append(_node('controller', controller, values))
-    return [*nodes, *_rviz(config / 'planner.rviz', values)]
+    return [*nodes, *_rviz(config / 'planner.rviz', values), *_web(values)]
 
 
 def _of_robot(folder: Path, robot: str) -> list[str]:
@@ -160,5 +163,20 @@ def _rviz(layout: Path, values: dict[str, str]) -> list[Node]:
             executable='rviz2',
             arguments=['-d', str(layout)],
             remappings=[(topic, f'{prefix}{topic}') for topic in topics],
+        )
+    ]
+
+
+def _web(values: dict[str, str]) -> list[Node]:
+    if values['web'] != 'true':
+        return []
+    return [
+        Node(
+            package='vjepa2_planner_ros',
+            executable='web',
+            namespace=values['namespace'],
+            arguments=['--host', values['web_host'], '--port', values['web_port']],
+            output='screen',
+            emulate_tty=True,
         )
     ]

@@ -18,7 +18,7 @@ import pytest
 from vjepa2_planner_ros.cli.spawn import SpawnedNode
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 
-NAMESPACE = '/web_test'
+NAMESPACE = f'/web_test_{os.getpid()}'  # what a killed run left behind is not heard
 SEED = 2_000_000
 # config/robots/simulation.yaml, as -p of the command line.
 SIMULATION = {
@@ -118,7 +118,7 @@ def nodes(tmp_path_factory):
 def server(nodes):
     """Start the console; it hears the planner, which is ready."""
     server = Server()
-    ready = {'/web_test/planner: planner': 'ok'}
+    ready = {f'{NAMESPACE}/planner: planner': 'ok'}
 
     def hears():
         rows = server.ask('GET', '/api/system')[1]['diagnostics']

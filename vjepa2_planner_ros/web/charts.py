@@ -28,6 +28,7 @@ COLOURS = {
     },
 }  # by dark
 SCALE = 'Viridis'
+ZERO = {'rangemode': 'tozero'}  # flat lines would else be stretched
 Line: TypeAlias = tuple[Sequence[float], Sequence[float]]  # x, y
 
 
@@ -65,7 +66,7 @@ class LinesChart:
             'layout': layout(
                 dark,
                 xaxis={'title': {'text': title}, 'range': [0.5, 5.5]},
-                yaxis={'title': {'text': 'energy (lower is nearer)'}, 'range': [0, 1]},
+                yaxis={'title': {'text': 'energy (lower is nearer)'}, 'range': [0, 1], **ZERO},
                 showlegend=True,
             ),
         }
@@ -112,7 +113,7 @@ class EnergyChart:
             'layout': layout(
                 dark,
                 xaxis={'title': {'text': 'iteration'}, 'dtick': 1, 'range': [0.5, 5.5]},
-                yaxis={'title': {'text': 'energy (lower is nearer)'}, 'range': [0, 1]},
+                yaxis={'title': {'text': 'energy (lower is nearer)'}, 'range': [0, 1], **ZERO},
             ),
         }
         self._plot = chart(self._figure, 'Energies of the search over its iterations')

@@ -30,13 +30,11 @@ class PictureInput:
     ):
         self._view, self._label, self._on_change = view, label, on_change
         self.value: Picture | None = None
-        self.marks = ''  # SVG, in pixels of the picture; made of numbers alone
+        self.shown: Picture | None = None
         with (
             ui.element('section').classes('stack').style('gap: 8px').props(f'aria-label="{label}"')
         ):
-            with div('line').style('justify-content: space-between'):
-                heading(label)
-                self._size = ui.label().classes('muted small number')
+            heading(label)
             self._drop = div('drop')
             self._drop.on('picture', self._on_picture, args=['detail'])
             with self._drop:
@@ -50,26 +48,37 @@ class PictureInput:
             with div('line').style('gap: 4px'):
                 small_button('Choose', 'upload_file', label, self._choose)
                 small_button('Camera', 'photo_camera', label, self.grab)
-                self._clear = small_button('Clear', 'close', label, lambda: self.set(None))
+                clear = f'{label}: Clear'
+                self._clear = small_button('', 'close', clear, lambda: self.set(None))
+            self._size = ui.label().classes('muted small').style('min-height: 1.5em')
         self.set(None)
 
-    def set(self, picture: Picture | None) -> None:
-        """Show a picture, None = none."""
-        self.value, self.marks = picture, ''
+    def set(self, picture: Picture | None, live: bool = False) -> None:
+        """
+        Show a picture, None = none.
+
+        :param live: it is only shown; the value is None, as the planner takes its own frame.
+        """
+        self.shown, self.value = picture, None if live else picture
         self._hint.set_visibility(picture is None)
         self._image.set_visibility(picture is not None)
         self._clear.set_enabled(picture is not None)
         self._drop.classes(add='filled' if picture else '', remove='' if picture else 'filled')
-        self._size.set_text(f'{picture.width} x {picture.height} px' if picture else '')
+        size = f'{picture.width} x {picture.height} px' if picture else ''
+        self._size.set_text(f'{size}, live' if live else size)
         if picture is not None:
             self._image.props(f'src=/api/pictures/{picture.id}')
         self.draw()
         if self._on_change is not None:
             self._on_change()
 
-    def draw(self) -> None:
-        """Draw the model's square and the marks over the picture."""
-        self._overlay.set_content(_overlay(self.value, self.marks) if self.value else '')
+    def draw(self, marks: str = '') -> None:
+        """
+        Draw the model's square over the picture, and marks.
+
+        :param marks: SVG in pixels of the picture, made of numbers alone.
+        """
+        self._overlay.set_content(_overlay(self.shown, marks) if self.shown else '')
 
     async def grab(self) -> None:
         """Take the camera's newest frame."""
@@ -109,7 +118,7 @@ def header_row(names: Iterable[str]) -> None:
 
 def small_button(text: str, icon: str, what: str, on_click: Callable[[], Any]) -> ui.button:
     """Add a small flat button; what says to screen readers what it is for."""
-    label = f'{what}: {text}' if text else what
+    label = f'{what}: {text}' if text else what  # not the icon's name
     return ui.button(text, icon=icon, on_click=on_click).props(
         f'flat dense no-wrap size=sm padding="4px 8px" aria-label="{label}"'
     )

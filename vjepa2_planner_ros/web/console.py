@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from .frames import Preview
+from .geometry import CameraGeometry
 from .history import Deletions
 from .link import Link
 from .model_loads import ModelLoads
@@ -28,3 +29,4 @@ class Console:
         self.live_search = LiveSearch(link)
         self.runs = Runs(link, self.pictures, self.news)
         self.preview = Preview(link)
+        self.geometry = CameraGeometry(link)

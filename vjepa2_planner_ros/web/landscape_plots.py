@@ -30,7 +30,7 @@ class LandscapePlots:
             'xaxis': {**axis},
             'yaxis': {**axis},
             'zaxis': {**axis, 'title': {'text': 'energy'}},
-            'camera': {'eye': {'x': 1.5, 'y': -1.6, 'z': 0.9}},
+            'camera': {'eye': {'x': 1.6, 'y': -1.7, 'z': 1.0}, 'center': {'z': -0.15}},
         }
         around = {'range': [-0.1, 0.1]}
         self._flat: dict[str, Any] = {

@@ -109,7 +109,7 @@ def _frame(view: View, page: Page) -> Iterator[None]:
         stop = ui.button('STOP', color=None).classes('stop')
         stop.props('unelevated aria-label="STOP: the arm holds" aria-keyshortcuts=Escape')
         stop.tooltip('The arm holds (Esc). Not a certified emergency stop.')
-    with ui.element('main'):
+    with div('page'):
         heading(page.title, 1)
         with ui.element('p').classes('lead'):
             ui.label(page.lead)

@@ -94,6 +94,7 @@ class Completed(BaseModel):
     confidence: float = Field(description='0..1')
     energy: float
     start_energy: float
+    target_position: list[float] | None = Field(description='x y z [m] after it; base frame')
     model: str
     plan_id: str
     frame_id: str

@@ -40,6 +40,7 @@ def make_app(console: Console) -> FastAPI:
         app,
         title=TITLE,
         favicon=Path(__file__).parent / 'static' / 'icon.svg',
+        language='en-US',
         tailwind=False,
         show_welcome_message=False,
         message_history_length=200,

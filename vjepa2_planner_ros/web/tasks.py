@@ -235,12 +235,14 @@ def _on_feedback(
 
 
 def _completed(result: PlanResult) -> Completed:
+    target = result.target_pose and result.target_pose.pose.position
     return Completed(
         action=result.command.tolist(),
         plan=result.plan.tolist(),
         confidence=result.confidence,
         energy=result.energy,
         start_energy=result.start_energy,
+        target_position=target and [target.x, target.y, target.z],
         model=result.model,
         plan_id=result.plan_id.hex(),
         frame_id=result.frame_id,

@@ -42,6 +42,7 @@ RUNS = (
     ('last', 'Last energy', True),
 )
 ZEROS = bytes(16)
+CHECKBOX = '<q-checkbox v-model="props.selected" dense :aria-label="\'Select \' + {name}" />'
 
 
 class HistoryPage:
@@ -58,6 +59,8 @@ class HistoryPage:
                 self._table = ui.table(columns=[], rows=[], row_key='folder', pagination=10)
                 self._table.set_selection('multiple')
                 self._table.props('flat dense aria-label="Recorded plans"')
+                for slot, name in (('header', "'all'"), ('body', 'props.row.id')):
+                    self._table.add_slot(f'{slot}-selection', CHECKBOX.format(name=name))
                 self._table.bind_filter_from(self._search, 'value')
                 self._table.on_select(lambda: self._enable())
             self._details = _Details(view)
@@ -115,7 +118,9 @@ class HistoryPage:
     def _enable(self) -> None:
         count, runs = len(self._table.selected), self._what.value == 'runs'
         self._show.set_enabled(count in (1, 2))
-        self._show.set_text('Compare' if count == 2 else 'Look at')
+        word = 'Compare' if count == 2 else 'Look at'
+        self._show.set_text(word)
+        self._show.props(f'aria-label="selected: {word}"')
         for button in (self._report, self._export):
             button.set_enabled(count == 1 and not runs)
         self._delete.set_enabled(count > 0 and not runs)
@@ -169,7 +174,7 @@ class _Details:
         self._console = view.console
         with div('card stack') as self._card:
             self._title = ui.label().style('font-weight: 650')
-            with div('grid two'):
+            with div('grid wide-right'):
                 self._chart = LinesChart(view.dark, 'iteration', 'Energies of what is compared')
                 self._facts = div('scroll')
             self._pictures = div('pair')
@@ -296,15 +301,15 @@ def _began(folder: str) -> str:
 def _plan_facts(plan: RecordedPlan) -> dict[str, str]:
     record = plan.record
     facts = {
-        'began (UTC)': _began(record.folder),
+        'began (UTC)': _began(record.folder)[5:],
         'outcome': record.outcome or 'not ended',
         'model': one_line(record.model, 40),
         'device': one_line(record.device, 20),
     }
     if record.outcome == 'succeeded':
         facts |= {
-            'energy of doing nothing': f'{record.start_energy:.5f}',
-            'energy of the plan': f'{record.energy:.5f}',
+            'start energy': f'{record.start_energy:.5f}',
+            'plan energy': f'{record.energy:.5f}',
             'confidence': f'{record.confidence:.3f}',
             'planning time': f'{seconds(record.planning_time):.3f} s',
         }

@@ -7,10 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from nicegui import ui
+import numpy as np
 from pydantic import ValidationError
 
 from ..charts import EnergyChart
 from ..components import CommandTable, confidence_word, Facts, PictureInput
+from ..frames import frame_rgb
+from ..geometry import arrow
 from ..layout import div, heading, Page, View
 from ..schemas import Completed, Failed, ModelLoading, Running, StartState
 from ..search_form import SearchForm
@@ -48,6 +51,7 @@ class PlanPage:
     def __init__(self, view: View):
         self._view, self._shown = view, -1
         self._task: PlanTask | None = None
+        self._result: Completed | None = None  # whose command is to be drawn
         with div('grid wide-right'):
             with div('stack'):
                 self._inputs()
@@ -104,7 +108,7 @@ class PlanPage:
             self._chart = EnergyChart(view.dark)
         with div('card stack'):
             heading('Result')
-            self._facts = Facts(['confidence', 'energy', 'planning time', 'model'])
+            self._facts = Facts(['confidence', 'energy', 'start energy', 'planning time', 'model'])
             self._table = CommandTable()
         with div('card'), ui.expansion('What does this mean?').classes('w-full'):
             with div('stack').style('gap: 8px'):
@@ -112,7 +116,7 @@ class PlanPage:
                     with ui.element('p').classes('small'):
                         ui.label(meaning)
 
-    def _plan(self) -> None:
+    async def _plan(self) -> None:
         goal, current = self._goal.value, self._current.value
         if goal is None:
             ui.notify(
@@ -135,9 +139,21 @@ class PlanPage:
         except QueueFull as error:
             ui.notify(str(error), type='negative', position='bottom-right')
             return
-        self._shown = -1
+        self._shown, self._result = -1, None
+        await self._show_live()
         self._chart.show([])
         self._table.show(None)
+
+    async def _show_live(self) -> None:
+        """Show the camera's frame where the planner takes one itself."""
+        self._current.draw()
+        if self._current.value is None:
+            try:
+                rgb = await frame_rgb(self._view.console.link)
+                picture = await self._view.console.pictures.add_frame(rgb)
+            except (OSError, ValueError):
+                return  # the plan will tell
+            self._current.set(picture, live=True)
 
     def _start_state(self) -> StartState | None:
         if not self._own_state.value:
@@ -148,9 +164,25 @@ class PlanPage:
         if self._task is not None:
             self._view.console.tasks.cancel(self._task)
 
+    def _draw_arrow(self) -> None:
+        """Draw the command into the current picture, once it is known how."""
+        result, picture = self._result, self._current.shown
+        if result is None or picture is None or result.target_position is None:
+            return
+        geometry = self._view.console.geometry
+        geometry.look()
+        target = np.array(result.target_position)
+        points = np.stack([target - result.action[:3], target])
+        size = picture.width, picture.height
+        ends = geometry.project(points, result.frame_id, size)
+        if ends is not None:
+            self._current.draw(arrow(ends[0], ends[1], size))
+            self._result = None
+
     def _follow(self) -> None:
         """Show what is new of the plan."""
         task = self._task
+        self._draw_arrow()
         self._start.set_enabled(task is None or task.ended)
         self._cancel.set_enabled(task is not None and not task.ended)
         if task is None or len(task.events) == self._shown:
@@ -169,11 +201,13 @@ class PlanPage:
     def _show(self, result: Completed) -> None:
         axes = 3 if not any(result.action[3:]) and result.model.endswith('3dof') else 7
         self._table.show(result.action, axes)
+        self._result = result
         word = confidence_word(result.confidence)
         self._facts.show(
             {
                 'confidence': f'{result.confidence:.2f}, {word}',
-                'energy': f'{result.start_energy:.4f} to {result.energy:.4f}',
+                'energy': f'{result.energy:.4f}',
+                'start energy': f'{result.start_energy:.4f}',
                 'planning time': f'{result.planning_time:.2f} s',
                 'model': result.model,
             }
