@@ -162,8 +162,14 @@ def points(page, plot):
 def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
     page = open_page('/landscape')
     text = page.get_by_text('iteration 3 of 3')
-    eventually(lambda: plan(seed=3) or text.is_visible())  # the first may come before it listens
-    plan(seed=4)
+
+    def plan_is_heard():
+        plan(seed=3)
+        page.wait_for_timeout(2000)
+        return text.is_visible()
+
+    eventually(plan_is_heard)  # the first may come before the page listens
+    assert plan_is_heard()
     last = [points(page, plot) for plot in (0, 1)]
     page.locator('.q-slider [tabindex]').focus()
     page.keyboard.press('ArrowLeft')

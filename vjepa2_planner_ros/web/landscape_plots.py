@@ -108,11 +108,11 @@ def _candidates(
         ('candidates', ~points.elite, None),
         ('elites', points.elite, ELITE),
     ):
-        energies = points.energies[chosen].round(5).tolist()
+        energies = _short(points.energies[chosen])
         trace: dict[str, Any] = {
             **kind,
-            'x': points.actions[chosen, columns[0]].round(5).tolist(),
-            'y': points.actions[chosen, columns[1]].round(5).tolist(),
+            'x': _short(points.actions[chosen, columns[0]]),
+            'y': _short(points.actions[chosen, columns[1]]),
             'mode': 'markers',
             'name': name,
             'text': [f'{energy:.4f}' for energy in energies],
@@ -129,6 +129,11 @@ def _candidates(
             trace['z'] = energies
         traces.append(trace)
     return traces
+
+
+def _short(numbers: NDArray[np.float32]) -> list[float]:
+    """Return numbers with few digits, for the browser."""
+    return numbers.astype(np.float64).round(5).tolist()
 
 
 def _marks(
