@@ -13,7 +13,7 @@ import socket
 
 from . import common as commands
 
-NICENESS = 10  # planning goes first: the console must not slow it down
+NICENESS = 15  # planning goes first: the console must not slow it down
 
 
 def main(args: Sequence[str] | None = None) -> int:

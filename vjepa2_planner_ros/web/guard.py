@@ -9,13 +9,24 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 import ipaddress
 import secrets
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from .limits import BODIES, BODY_WITHIN, MAX_BODY, SMALL_BODY, WAITING
+from .limits import (
+    BODIES,
+    BODY_WITHIN,
+    LONGEST_REST,
+    MAX_BODY,
+    REFUSE_AFTER,
+    REST,
+    SHORTEST_REST,
+    SMALL_BODY,
+    WAITING,
+)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -57,7 +68,7 @@ class Guard:
 
     def __init__(self, app: Any, token: str = ''):
         self.app, self._token = app, token
-        self._bodies: asyncio.Semaphore | None = None
+        self._reading, self._using = asyncio.Semaphore(BODIES), asyncio.Semaphore(1)
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,13 +149,13 @@ class Guard:
         elif length.isdecimal() and int(length) <= SMALL_BODY:
             await self.app(scope, receive, send)
         elif self._waiting >= WAITING:
+            await asyncio.sleep(REFUSE_AFTER)
             busy = _problem(429, 'BUSY', 'too many uploads at once: try again in a few seconds')
             await busy(scope, receive, send)
         else:
-            self._bodies = self._bodies or asyncio.Semaphore(BODIES)
             self._waiting += 1
             try:
-                async with self._bodies:
+                async with self._reading:
                     await self._with_body(scope, receive, send)
             finally:
                 self._waiting -= 1
@@ -165,7 +176,12 @@ class Guard:
         async def once() -> MutableMapping[str, Any]:
             return next(parts, None) or await receive()
 
-        await self.app(scope, once, send)
+        # One at a time, with rests: a flood of uploads takes little of the planner's processor.
+        async with self._using:
+            began = time.monotonic()
+            await self.app(scope, once, send)
+            rest = max(REST * (time.monotonic() - began), SHORTEST_REST)
+            await asyncio.sleep(min(rest, LONGEST_REST))
 
 
 def is_local(scope: Scope, headers: Headers) -> bool:

@@ -72,11 +72,10 @@ def _frame(view: View, page: Page) -> Iterator[None]:
     ui.add_head_html(HEAD)
     ui.dark_mode(view.dark)
     ui.colors(**COLOURS[view.dark])
-    with (
-        ui.left_drawer(value=None, fixed=True)
-        .classes('side')
-        .props('width=200 breakpoint=900') as drawer
-    ):
+    # Quasar opens it where there is room, and toggles it without asking the server.
+    drawer = ui.left_drawer(value=False, fixed=True).classes('side')
+    drawer.props('width=200 breakpoint=900 show-if-above')
+    with drawer:
         with ui.element('nav').props('aria-label="Pages"'):
             for other in PAGES:
                 link = ui.element('a').props(f'href={other.path}')
@@ -86,7 +85,7 @@ def _frame(view: View, page: Page) -> Iterator[None]:
                     ui.icon(other.icon).props('aria-hidden=true')
                     ui.label(other.title)
     with ui.header(fixed=True, elevated=False).classes('top'):
-        button('menu', 'Show or hide the pages', drawer.toggle)
+        button('menu', 'Show or hide the pages', lambda: drawer.run_method('toggle'))
         with (
             ui.element('a')
             .classes('brand')
