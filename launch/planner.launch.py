@@ -168,7 +168,7 @@ def _rviz(layout: Path, values: dict[str, str]) -> list[Node]:
 
 
 def _web(values: dict[str, str]) -> list[Node]:
-    if values['web'] != 'true':
+    if not _is_true(values, 'web'):
         return []
     return [
         Node(
