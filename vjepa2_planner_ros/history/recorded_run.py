@@ -78,7 +78,8 @@ def load_run(folder: Path, pictures: bool = True) -> RecordedRun:
     :raise ValueError: not even its RunRecord can, or the definitions of messages have changed.
     """
     require_definitions(folder)
-    record, steps, frames, sub_goals, frame = None, [], [], [], None
+    record, steps, sub_goals, frame = None, [], [], None
+    frames: list[np.ndarray | None] = []
     damage: list[str] = []
     roles = (RUN_RECORD, STEP, *(FRAMES + SUB_GOALS if pictures else ()))
     for item in bag.read(folder, roles, damage.append):
