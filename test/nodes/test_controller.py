@@ -71,6 +71,7 @@ def held(lab):
     assert np.abs(lab.robot.state - GOAL)[:3].max() > 0.005
 
 
+@pytest.mark.case(69, 75)
 def test_the_arm_reaches_the_picture(lab):
     result = ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
     assert np.abs(lab.robot.state - GOAL)[:3].max() < 0.006  # the toy sees centimetres
@@ -82,6 +83,7 @@ def test_the_arm_reaches_the_picture(lab):
     assert largest_step(lab.targets) <= 1.01 * 2.0 * PERIOD * SPEED
 
 
+@pytest.mark.case(67)
 def test_nothing_moves_before_it_is_armed(lab):
     lab.client.arm(False)
     result = ended(lab.reach(), Outcome.STOPPED, Reason.DISARMED)
@@ -90,6 +92,7 @@ def test_nothing_moves_before_it_is_armed(lab):
     assert np.array_equal(lab.robot.state, START)
 
 
+@pytest.mark.case(68)
 def test_a_dry_run_shows_its_step_and_moves_nothing(lab):
     lab.set(dry_run=True)
     result = ended(lab.reach(), Outcome.NOT_REACHED, Reason.DRY_RUN)
@@ -104,6 +107,7 @@ def test_a_dry_run_needs_no_arming(lab):
     ended(lab.reach(dry_run=True), Outcome.NOT_REACHED, Reason.DRY_RUN)
 
 
+@pytest.mark.case(70)
 def test_cancel_holds(slow):
     future = slow.reach_async()
     slow.moving()
@@ -113,6 +117,7 @@ def test_cancel_holds(slow):
     held(slow)
 
 
+@pytest.mark.case(70)
 def test_the_newest_goal_wins(slow):
     first = slow.reach_async()
     slow.moving()
@@ -123,6 +128,7 @@ def test_the_newest_goal_wins(slow):
     assert np.abs(slow.robot.state - START)[:3].max() < 0.01
 
 
+@pytest.mark.case(70)
 def test_disarming_holds(slow):
     future = slow.reach_async()
     slow.moving()
@@ -131,6 +137,7 @@ def test_disarming_holds(slow):
     held(slow)
 
 
+@pytest.mark.case(70)
 def test_stop_holds_and_disarms(slow):
     future = slow.reach_async()
     slow.moving()
@@ -141,6 +148,7 @@ def test_stop_holds_and_disarms(slow):
     ended(slow.arm().reach(max_steps=1), Outcome.NOT_REACHED, Reason.STEP_LIMIT)
 
 
+@pytest.mark.case(71)
 def test_a_silent_pose_holds(slow):
     slow.set(input_timeout=0.3)
     future = slow.reach_async()
@@ -153,6 +161,7 @@ def test_a_silent_pose_holds(slow):
     ended(slow.reach(), Outcome.STOPPED, Reason.DISARMED)  # somebody has to look first
 
 
+@pytest.mark.case(71)
 def test_a_silent_camera_holds(slow):
     slow.set(input_timeout=0.3)
     future = slow.reach_async()
@@ -163,6 +172,7 @@ def test_a_silent_camera_holds(slow):
     held(slow)
 
 
+@pytest.mark.case(71)
 def test_a_pose_that_jumps_holds(slow):
     future = slow.reach_async()
     slow.moving()
@@ -174,6 +184,7 @@ def test_a_pose_that_jumps_holds(slow):
     assert max(abs(target[1] - true[1]) for _, target in slow.targets) < 0.05
 
 
+@pytest.mark.case(71)
 def test_an_arm_that_does_not_follow_holds(slow):
     slow.set(limits__max_lag=0.01)
     slow.follows = False
@@ -183,6 +194,7 @@ def test_an_arm_that_does_not_follow_holds(slow):
     assert np.abs(slow.targets[-1][1] - slow.robot.state)[:3].max() < 1e-6  # where it is
 
 
+@pytest.mark.case(71)
 def test_a_frozen_camera_ends_the_run(lab):
     lab.robot.picture = ToyWorldModel.picture(START)
     result = ended(lab.reach(), Outcome.FAILED, Reason.STALE_INPUT)
@@ -190,6 +202,7 @@ def test_a_frozen_camera_ends_the_run(lab):
     assert result.steps == 0
 
 
+@pytest.mark.case(69)
 def test_targets_stay_inside_the_workspace(lab):
     lab.set(limits__workspace=[0.2, 0.41, -0.5, 0.5, 0.05, 0.8])
     result = lab.reach(max_steps=3)
@@ -205,6 +218,7 @@ def test_outside_the_workspace_nothing_moves(lab):
     assert not lab.targets
 
 
+@pytest.mark.case(69)
 def test_a_long_step_is_shortened(lab):
     lab.set(limits__max_step=0.01)
     ended(lab.reach(max_steps=2), Outcome.NOT_REACHED, Reason.STEP_LIMIT)
@@ -213,6 +227,7 @@ def test_a_long_step_is_shortened(lab):
     assert np.linalg.norm((lab.robot.state - START)[:3]) == pytest.approx(0.02, abs=0.001)
 
 
+@pytest.mark.case(71)
 def test_another_publisher_of_the_target_is_noticed(slow):
     future = slow.reach_async()
     slow.moving()
@@ -228,6 +243,7 @@ def test_another_publisher_of_the_target_is_noticed(slow):
     eventually(lambda: slow.client.arm()[0])
 
 
+@pytest.mark.case(72)
 def test_a_planner_that_fails_ends_the_run_with_its_code(lab):
     lab.robot.model.fault = lambda latents: latents * float('nan')
     result = ended(lab.reach(), Outcome.FAILED, Reason.PLANNER_ERROR)
@@ -235,6 +251,7 @@ def test_a_planner_that_fails_ends_the_run_with_its_code(lab):
     assert not lab.targets
 
 
+@pytest.mark.case(72)
 def test_a_planner_that_hangs_ends_the_run(lab):
     lab.set(plan_timeout=0.5)
     lab.robot.model.delay = 5.0
@@ -268,6 +285,7 @@ def test_a_goal_that_is_reached_from_the_start_moves_nothing(lab):
     assert not lab.targets
 
 
+@pytest.mark.case(73)
 def test_steps_wait_for_confirmation(lab):
     lab.set(confirm=True)
     seen = []
@@ -282,6 +300,7 @@ def test_steps_wait_for_confirmation(lab):
         ended(future, Outcome.STOPPED, Reason.NOT_CONFIRMED)
 
 
+@pytest.mark.case(74)
 def test_sub_goals_are_reached_in_order(lab):
     over = START + [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.0]
     goals = [
@@ -296,6 +315,7 @@ def test_sub_goals_are_reached_in_order(lab):
     assert lab.robot.state[6] == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.case(67, 70)
 def test_deactivating_holds(make_lab):
     lab = make_lab(limits__max_speed=0.02).arm()
     future = lab.reach_async()
@@ -308,6 +328,7 @@ def test_deactivating_holds(make_lab):
     ended(lab.reach(), Outcome.STOPPED, Reason.DISARMED)  # every start is
 
 
+@pytest.mark.case(70)
 def test_a_dead_man_switch_that_is_released_holds(make_lab):
     lab = make_lab(limits__max_speed=0.02, dead_man__topic='dead_man').arm()
     assert 'is not held' in ended(lab.reach(), Outcome.STOPPED, Reason.DEAD_MAN_RELEASED).message
@@ -357,6 +378,7 @@ def test_an_arm_that_holds_by_itself_is_left_alone(make_lab):
     assert len(lab.targets) == count
 
 
+@pytest.mark.case(71)
 def test_an_error_of_the_controller_holds(slow, monkeypatch):
     future = slow.reach_async()
     slow.moving()
@@ -439,6 +461,7 @@ def test_a_goal_that_cannot_be_used_is_answered(lab, change, code, text):
     assert not lab.targets
 
 
+@pytest.mark.case(75)
 def test_every_reason_is_a_constant_of_the_action():
     source = ReachGoal.Result
     for enum in (Reason, Outcome):

@@ -33,6 +33,7 @@ from ..nodes.process import free_domain
 
 PACKAGE = 'vjepa2_planner_ros'
 NAMESPACE = '/demo'
+WEB = 'http://127.0.0.1:8080/'
 FIRST_SEED = 2_000_000  # of the range kept for demonstrations
 REACHED = 0.04  # m
 
@@ -59,6 +60,8 @@ def _run(arguments, options):
         planner = stack.enter_context(PlannerClient(node))
         _wait_until_ready((planner, client), arm, nodes, options.timeout)
         episodes = [_episode(number, arm, client, options) for number in range(options.episodes)]
+        if options.web:
+            _serve(nodes)
     reached = sum(episode['distance_after'] < REACHED for episode in episodes)
     print(f'\n{reached} of {len(episodes)} goals reached (less than {REACHED * 100:.0f} cm away)')
     if options.json:
@@ -85,6 +88,8 @@ def _nodes(options):
             {'__ns': NAMESPACE, **remappings},
             params_file=params_file,
         )
+    if options.web:
+        yield SpawnedNode('web', f'{PACKAGE}.cli.web', {}, {'__ns': NAMESPACE})
 
 
 def _wait_until_ready(clients, arm, nodes, timeout):
@@ -96,6 +101,15 @@ def _wait_until_ready(clients, arm, nodes, timeout):
             raise RuntimeError(arm.planner_failure)
         if time.monotonic() > until:
             raise TimeoutError(f'planner, controller or arm not ready within {timeout:g} s')
+
+
+def _serve(nodes):
+    """Keep the nodes until Ctrl-C."""
+    print(f'\nWeb console: {WEB} until Ctrl-C', flush=True)
+    while True:
+        for node in nodes:
+            node.check()
+        time.sleep(0.5)
 
 
 def _episode(number, arm, client, options):
@@ -184,6 +198,12 @@ def _parser():
         '--no-spawn',
         action='store_true',
         help='the nodes are running already, in the ROS domain of this shell',
+    )
+    parser.add_argument(
+        '--web',
+        action='store_true',
+        help=f'serve the console in a browser too, at {WEB}, until Ctrl-C; with --episodes 0 '
+        'nothing moves before you move it',
     )
     parser.add_argument('--max-steps', type=int, default=12, help='of an episode (default: 12)')
     parser.add_argument(
