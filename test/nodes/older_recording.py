@@ -5,6 +5,7 @@
 from dataclasses import replace
 import shutil
 
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from vjepa2_planner_ros.history import bag
 from vjepa2_planner_ros.history.topics import RECORD, SEARCH
 
@@ -12,6 +13,11 @@ from vjepa2_planner_ros.history.topics import RECORD, SEARCH
 def to_older(folder):
     """Write a recording anew with a PlanRecord that lacks its last field, uint32 dropped."""
     _rewrite(folder, RECORD, _without_dropped)
+
+
+def to_without_run(folder):
+    """Write a recording anew with a PlanRecord that has no run_id, as the first versions had."""
+    _rewrite(folder, RECORD, _without_run)
 
 
 def to_renamed(folder):
@@ -29,6 +35,15 @@ def _without_dropped(item):
     older = item.topic.definition.replace('uint32 dropped\n', '')
     assert older != item.topic.definition
     return replace(item, topic=replace(item.topic, definition=older), data=item.data[:-4])
+
+
+def _without_run(item):
+    older = item.topic.definition.replace('unique_identifier_msgs/UUID run_id\n', '')
+    assert older != item.topic.definition
+    types = get_typestore(Stores.EMPTY)
+    types.register(get_types_from_msg(older, item.topic.kind))
+    data = bytes(types.serialize_cdr(item.decode(), item.topic.kind))
+    return replace(item, topic=replace(item.topic, definition=older), data=data)
 
 
 def _rewrite(folder, role, change):

@@ -13,7 +13,7 @@ import time
 
 from mcap.reader import make_reader
 import numpy as np
-from older_recording import to_older, to_renamed
+from older_recording import to_older, to_renamed, to_without_run
 from PIL import Image as Picture
 from planner_rig import closed_plans, eventually, START
 import pytest
@@ -252,6 +252,18 @@ def test_a_recording_of_an_older_version_is_refused_in_one_line(
         code, _, errors = plans(*arguments)
         assert code == 1 and errors.endswith(text) and errors.count('\n') == 1
     assert text in plans('list')[1]
+
+
+def test_a_recording_from_before_there_were_runs_is_read(recorded, plans, tmp_path):
+    before = plans('list')[1], plans('show', 'latest')[1]
+    to_without_run(recorded[2])
+    after = plans('list')[1], plans('show', 'latest')[1]
+    assert after[1] == before[1] and after[0][:-12] == before[0][:-12]  # but for the size
+    for arguments in (
+        ['report', 'latest', '-o', tmp_path / 'report.html'],
+        ['export', 'latest', tmp_path / 'plan.json'],
+    ):
+        assert plans(*arguments)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_plans_of_a_run_are_found_until_they_are_gone(lab, folder):
         bytes(step.plan_id.uuid).hex() for step in run.steps
     ]
     shutil.rmtree(plans[0])
-    assert plans_of(run, folder) == plans[1:] and run.steps_done == result.steps
+    assert plans_of(run, folder) == plans[1:] and sum(run.done) == result.steps
 
 
 def test_neither_makes_room_by_deleting_what_is_the_others(lab, folder):
@@ -151,7 +151,7 @@ def test_a_dry_run_says_so(lab, folder):
     lab.reach(dry_run=True)
     run = load_run(closed(RunStore(folder))[0])
     assert run.record.dry_run and run.outcome == 'NOT_REACHED (DRY_RUN)'
-    assert len(run.steps) == 1 and run.steps_done == 0
+    assert run.done == (False,)
 
 
 def test_what_a_killed_controller_left_open_is_closed(lab, folder, tmp_path):

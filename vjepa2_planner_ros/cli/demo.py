@@ -76,10 +76,11 @@ def _nodes(options):
     preset = Path(get_package_share_directory(PACKAGE), 'config', 'robots', 'simulation.yaml')
     inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
     target = {'~/target_pose': 'target_pose'}
+    history = {'history.folder': os.path.abspath(options.history)} if options.history else {}
     for name, parameters, remappings, params_file in (
         ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}, None),
-        ('planner', {}, inputs, preset),
-        ('controller', {'dry_run': False}, {**inputs, **target}, preset),
+        ('planner', history, inputs, preset),
+        ('controller', {**history, 'dry_run': False}, {**inputs, **target}, preset),
     ):
         yield SpawnedNode(
             name,
@@ -194,6 +195,7 @@ def _parser():
     )
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     parser.add_argument('--images', metavar='DIR', help='write pictures and energy plots there')
+    parser.add_argument('--history', metavar='DIR', help='record plans and runs there')
     parser.add_argument(
         '--no-spawn',
         action='store_true',

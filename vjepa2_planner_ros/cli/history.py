@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""List, show, delete, export, report and replay recorded plans; no planner has to run."""
+"""List, show, delete, export, report and replay recorded plans and runs; no node has to run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from pathlib import Path
 import sys
 
 from . import common as commands
+from .history_runs import HEADING as RUNS, run_line, run_lines
 from ..history import bag
 from ..history.recorded import began, load, load_record, outcome_of, short_id
-from ..history.store import PlanNotFound, PlanStore, size_of
+from ..history.recorded_run import by_run, is_run_folder, load_run, plans_of, RecordedRun
+from ..history.store import History, id_of, PlanNotFound, PlanStore, RunStore, size_of
 from ..messages.texts import one_line
 from ..messages.times import seconds
+
+PLANS = (
+    f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}{"steps":>6}'
+    f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}'
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -33,26 +40,39 @@ def _run(options):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def list_plans(options: argparse.Namespace) -> None:
-    """Print a line for each recording, newest first."""
+def list_recordings(options: argparse.Namespace) -> None:
+    """Print a line for each run, and for each plan that is of none of them, newest first."""
     if options.limit < 0:
         raise ValueError(f'limit = {options.limit}: allowed: 0 or more')
-    store = PlanStore(options.folder)
+    store, limit = PlanStore(options.folder), options.limit or None
     if not store.folder.is_dir():
         raise ValueError(f"folder = '{options.folder}': allowed: a folder that exists")
-    print(
-        f'{"began (UTC)":20}{"plan":10}{"outcome":10} {"model":15}{"search":>10}{"steps":>6}'
-        f'{"energy":>20}{"confidence":>12}{"time":>9}{"size":>9}'
-    )
-    for path in store.recordings()[::-1][: options.limit or None]:
+    runs, plans = RunStore(store.folder).recordings()[::-1], store.recordings()[::-1]
+    if runs:
+        of_run = by_run(plans)
+        print(RUNS)
+        for path in runs[:limit]:
+            print(one_line(run_line(path)))
+            for plan in of_run.get(id_of(path), [])[::-1] if options.plans else ():
+                print(one_line(f'  {_line(plan)}'))
+        ids = {id_of(path) for path in runs}
+        plans = sorted((path for run in of_run.keys() - ids for path in of_run[run]), reverse=True)
+        if not plans:
+            return
+        print()
+    print(PLANS)
+    for path in plans[:limit]:
         print(one_line(_line(path)))
 
 
 def show(options: argparse.Namespace) -> None:
-    """Print what a plan was asked, each iteration and how it ended."""
+    """Print what a plan or run was asked, each iteration or step, and how it ended."""
     from .plan import command_lines, HEADING, iteration_line
 
     plan = _load(options)
+    if isinstance(plan, RecordedRun):
+        print('\n'.join(map(one_line, run_lines(plan, options.settings))))
+        return
     record = plan.record
     print(one_line(str(plan.folder)))
     print(f'began {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC')
@@ -75,41 +95,57 @@ def show(options: argparse.Namespace) -> None:
 
 
 def delete(options: argparse.Namespace) -> None:
-    """Delete recordings of the folder for good."""
-    store = PlanStore(options.folder)
+    """Delete recordings of the folder for good; a run's plans stay."""
+    store = History(options.folder)
     for plan in options.plans:
         print('deleted', store.delete(store.name_of(plan) if _is_bag(plan) else plan))
 
 
 def export(options: argparse.Namespace) -> None:
     """Write a recording as the kind of file that the suffix names."""
-    from ..history.export import WRITERS
+    from ..history.export import RUN_WRITERS, WRITERS
 
-    suffix = Path(options.file).suffix.lower()
-    if suffix not in WRITERS:
+    plan, suffix = _load(options), Path(options.file).suffix.lower()
+    writers = RUN_WRITERS if isinstance(plan, RecordedRun) else WRITERS
+    if suffix not in writers:
         raise ValueError(
-            f"file = '{options.file}': allowed: a name that ends with {', '.join(WRITERS)}"
+            f"file = '{options.file}': allowed: a name that ends with {', '.join(writers)}"
         )
-    WRITERS[suffix](_load(options), options.file)
+    writers[suffix](plan, options.file)
 
 
 def report(options: argparse.Namespace) -> None:
     """Write a recording as one HTML page."""
-    from ..history.report import page
+    plan = _load(options)
+    if isinstance(plan, RecordedRun):
+        from ..history.run_report import page as run_page
 
-    Path(options.output).write_text(page(_load(options)))
+        text = run_page(
+            plan, [load_record(path)[0] for path in plans_of(plan, plan.folder.parent)]
+        )
+    else:
+        from ..history.report import page
+
+        text = page(plan)
+    Path(options.output).write_text(text)
 
 
 def replay_plan(options: argparse.Namespace) -> None:
-    """Publish a recording's iterations on the topics they were published on."""
+    """Publish the iterations of a plan, or of a run's plans, on the topics they were live on."""
     if not options.rate > 0.0:
         raise ValueError(f'rate = {options.rate}: allowed: above 0')
     if not 0.0 <= options.wait < math.inf:
         raise ValueError(f'wait = {options.wait}: allowed: a finite number, 0 or more')
     from ..history.replay import replay_by_command
 
+    plan = _load(options)
+    folders = [plan.folder]
+    if isinstance(plan, RecordedRun):
+        folders = plans_of(plan, plan.folder.parent)
+    if not folders:
+        raise ValueError(f"none of the run's plans is in '{plan.folder.parent}'")
     with commands.ros():
-        replay_by_command(_load(options).folder, options.rate, options.step, options.wait)
+        replay_by_command(folders, options.rate, options.step, options.wait)
 
 
 def _is_bag(path):
@@ -117,12 +153,11 @@ def _is_bag(path):
 
 
 def _load(options):
-    """Return the RecordedPlan that is asked for; warn of damage."""
-    plan = load(
-        Path(options.plan)
-        if _is_bag(options.plan)
-        else PlanStore(options.folder).find(options.plan)
-    )
+    """Return the RecordedPlan or RecordedRun that is asked for; warn of damage."""
+    path = Path(options.plan)
+    if not _is_bag(path):
+        path = History(options.folder).find(options.plan)
+    plan = load_run(path) if is_run_folder(path) else load(path)
     for damage in plan.damage:
         print(one_line(f"'{plan.folder}' is damaged: {damage}"), file=sys.stderr)
     return plan
@@ -167,7 +202,7 @@ def _parser():
         '--folder',
         default=os.curdir,
         metavar='DIR',
-        help="the planner's history.folder (default: the current one)",
+        help='history.folder of planner and controller (default: the current one)',
     )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
@@ -178,19 +213,22 @@ def _parser():
             command.add_argument(
                 'plan',
                 metavar='PLAN',
-                help=('id or its beginning, name or path of the folder, or latest'),
+                help='id or its beginning, name or path of the folder, latest, or latest-run',
             )
         return command
 
-    add('list', list_plans, plan=False).add_argument(
+    listing = add('list', list_recordings, plan=False)
+    listing.add_argument(
         '--limit', type=int, default=0, metavar='N', help='the newest N only (0: all)'
     )
+    listing.add_argument('--plans', action='store_true', help='those of each run too, under it')
     add('show', show).add_argument('--settings', action='store_true', help='parameters too')
     add('delete', delete, plan=False).add_argument('plans', metavar='PLAN', nargs='+')
     add('export', export).add_argument(
         'file',
         metavar='FILE',
-        help='.csv (every candidate), .json (all but candidates and pictures) or .png',
+        help='.csv (every candidate, or step of a run), .json (all but candidates and pictures) '
+        'or .png (of a plan)',
     )
     add('report', report).add_argument('-o', '--output', metavar='FILE', default='report.html')
     replay = add('replay', replay_plan)

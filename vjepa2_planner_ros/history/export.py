@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded plans as CSV, JSON and PNG."""
+"""Recorded plans and runs as CSV, JSON and PNG."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .recorded import began, RecordedPlan
+from .recorded_run import RecordedRun
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..messages.commands import command_of
+from ..messages.runs import ending
 from ..messages.times import seconds
 from ..planning.actions import AXES
 
@@ -25,6 +27,7 @@ SCALARS = (
     'energy_max',
     'elapsed',
 )
+STEP_SCALARS = ('sub_goal', 'step', 'energy', 'predicted_energy', 'confidence', 'surprise')
 
 
 def write_csv(plan: RecordedPlan, path: str | Path) -> None:
@@ -140,4 +143,64 @@ def write_png(plan: RecordedPlan, path: str | Path) -> None:
     figure.savefig(path, dpi=110, format='png')
 
 
+def write_run_csv(run: RecordedRun, path: str | Path) -> None:
+    """Write a row for each step that was planned, in command convention."""
+    with open(path, 'w', newline='') as file:
+        limited = [f'limited_{axis}' for axis in AXES]
+        rows = csv.DictWriter(file, [*STEP_SCALARS, *AXES, *limited, 'limits', 'planning_time'])
+        rows.writeheader()
+        for step in run.steps:
+            rows.writerow(
+                {
+                    **{name: getattr(step, name) for name in STEP_SCALARS},
+                    **dict(zip(AXES, step.command)),
+                    **dict(zip(limited, step.limited_command)),
+                    'limits': ' '.join(step.limits),
+                    'planning_time': seconds(step.planning_time),
+                }
+            )
+
+
+def write_run_json(run: RecordedRun, path: str | Path) -> None:
+    """Write what was asked, how it ended, and each step that was planned; times in seconds."""
+    record, (outcome, reason) = run.record, ending(run.record)
+    content = {
+        'folder': run.folder.name,
+        'began': began(run.folder).isoformat(),
+        'run_id': bytes(record.run_id.uuid).hex(),
+        'outcome': outcome,
+        'reason': reason,
+        **{
+            name: getattr(record, name)
+            for name in (
+                'error_code',
+                'error_msg',
+                'model',
+                'camera',
+                'sub_goals',
+                'sub_goals_done',
+                'dry_run',
+            )
+        },
+        'base_frame': record.header.frame_id,
+        'run_time': seconds(record.run_time),
+        'settings': run.settings,
+        'steps': [
+            {
+                **{name: getattr(step, name) for name in STEP_SCALARS},
+                'command': [float(value) for value in step.command],
+                'limited_command': [float(value) for value in step.limited_command],
+                'limits': list(step.limits),
+                'target_pose': _pose(step.target_pose.pose),
+                'target_gripper': step.target_gripper,
+                'planning_time': seconds(step.planning_time),
+                'plan_id': bytes(step.plan_id.uuid).hex(),
+            }
+            for step in run.steps
+        ],
+    }
+    Path(path).write_text(json.dumps(content, indent=2) + '\n')
+
+
 WRITERS = {'.csv': write_csv, '.json': write_json, '.png': write_png}
+RUN_WRITERS = {'.csv': write_run_csv, '.json': write_run_json}

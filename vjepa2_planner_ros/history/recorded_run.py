@@ -53,18 +53,19 @@ class RecordedRun:
         return f'{outcome} ({reason})'
 
     @property
-    def steps_done(self) -> int:
-        """Return how many steps were begun: those planned, but for a last one that was not."""
-        if not self.steps:
-            return 0
-        return int(self.steps[-1].step) - (ending(self.record)[1] in NOT_DONE)
+    def done(self) -> tuple[bool, ...]:
+        """Return of each step whether it was begun: not one after which the number stays."""
+        numbers = [step.step for step in self.steps]
+        begun = [after > number for number, after in zip(numbers, numbers[1:])]
+        return (*begun, ending(self.record)[1] not in NOT_DONE) if numbers else ()
 
     def __str__(self) -> str:
         """Return how it ended in one line."""
         text = self.outcome
         if self.record.outcome:
-            steps = f'{self.steps_done} step{"" if self.steps_done == 1 else "s"}'
-            text += f' after {steps} and {seconds(self.record.run_time):.1f} s'
+            steps = sum(self.done)
+            text += f' after {steps} step{"" if steps == 1 else "s"}'
+            text += f' and {seconds(self.record.run_time):.1f} s'
         if self.steps:
             text += f', energy {self.steps[0].energy:.5f} -> {self.steps[-1].energy:.5f}'
         return text

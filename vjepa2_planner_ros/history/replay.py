@@ -1,10 +1,10 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publish a recorded plan once more, in the rhythm in which it was made."""
+"""Publish recorded plans once more, in the rhythm in which they were made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 import time
@@ -15,6 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from . import bag
 from .schemas import require_fields
+from .store import id_of
 from .topics import LIVE, SEARCH, TYPES
 
 DELIVERY = Duration(seconds=5)  # for the last messages to arrive
@@ -50,24 +51,31 @@ def count_iterations(folder: Path) -> int:
     return sum(1 for _ in bag.read(folder, (SEARCH,)))
 
 
-def replay_by_command(folder: Path, rate: float, step: bool, settle: float) -> None:
+def replay_by_command(folders: Sequence[Path], rate: float, step: bool, settle: float) -> None:
     """
-    Publish a recording on the topics that it was recorded from; print each iteration.
+    Publish recorded plans on the topics that they were recorded from; print each iteration.
 
     ROS is initialised. The end of the input stops it.
 
+    :param folders: one or more, to be published one after the other.
     :param rate: times as fast as it was.
     :param step: wait for Enter before each iteration instead of keeping time.
     :param settle: time for subscribers to find the topics first [s].
     """
     node = rclpy.create_node('history')
     try:
-        publishers = {
-            topic: _publisher(node, topic) for topic in bag.topics(folder) if topic.role in LIVE
+        topics = set().union(*map(bag.topics, folders))
+        publishers = {  # a plan may hold topics that another does not
+            (topic.name, topic.role): _publisher(node, topic)
+            for topic in topics
+            if topic.role in LIVE
         }
         time.sleep(settle)
         with suppress(EOFError):
-            _replay(folder, publishers, rate, step)
+            for number, folder in enumerate(folders, 1):
+                if len(folders) > 1:
+                    print(f'plan {number} of {len(folders)}: {id_of(folder)[:8]}', flush=True)
+                _replay(folder, publishers, rate, step)
         for publisher in publishers.values():
             publisher.wait_for_all_acked(DELIVERY)
     finally:
@@ -86,7 +94,7 @@ def _replay(folder, publishers, rate, step):
             if step and iterations > 1:
                 input(f'Enter for iteration {iterations} ')
             print(f'iteration {iterations}', flush=True)
-        publishers[item.topic].publish(item.data)
+        publishers[item.topic.name, item.topic.role].publish(item.data)
 
     def wait(delay):
         time.sleep(0.0 if step else delay)

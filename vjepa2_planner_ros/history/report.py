@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recorded plan as one page that needs no network."""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Iterable
 from html import escape
 import io
 
+import numpy as np
 from PIL import Image as Picture
+from plotly.graph_objects import Figure
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
@@ -41,12 +46,22 @@ details { margin-top: 2em; }
 def page(plan: RecordedPlan) -> str:
     """Return the report of a RecordedPlan as HTML."""
     title = f'Plan {plan.short_id}, {began(plan.folder):%Y-%m-%d %H:%M:%S} UTC'
-    parts = (f'<h1>{title}</h1>', _summary(plan), _pictures(plan), *_plots(plan), _settings(plan))
+    parts = (
+        _summary(plan),
+        _pictures(plan),
+        *_plots(plan),
+        settings_details(plan.settings, 'plan'),
+    )
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """Return a page of some HTML under a title; it fetches nothing."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<title>{title}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head>'
-        f'<body>{"".join(parts)}</body></html>\n'
+        f'<body><h1>{title}</h1>{"".join(parts)}</body></html>\n'
     )
 
 
@@ -74,7 +89,7 @@ def _summary(plan):
     if record.dropped:
         rows.append(('missing', f'{record.dropped} messages, the disk was too slow'))
     rows += [('damaged', escape(f'{damage}; it is left out here')) for damage in plan.damage]
-    return _table(rows) + _command(record)
+    return table(rows) + _command(record)
 
 
 def _command(record):
@@ -105,11 +120,11 @@ def _pictures(plan):
 def _plots(plan):
     if not plan.iterations:
         return ['<p>No iteration was recorded.</p>']
-    yield _section('Energies', figures.energies(plan), 'energies', '')
+    yield section('Energies', figures.energies(plan), 'energies', '')
     axes = figures.searched_axes(plan)
     if not axes:
         return
-    yield _section(
+    yield section(
         'Narrowing distribution',
         figures.narrowing(plan, axes),
         'narrowing',
@@ -125,8 +140,8 @@ def _plots(plan):
         'to point. The field between them is interpolated, the mean energy of the '
         'candidates nearby: nothing was measured there.'
     )
-    yield _section('Landscape', figures.landscape_2d(plan, axes), 'landscape2d', honest)
-    yield _section(
+    yield section('Landscape', figures.landscape_2d(plan, axes), 'landscape2d', honest)
+    yield section(
         'Landscape, to be turned',
         figures.landscape_3d(plan, axes),
         'landscape3d',
@@ -134,7 +149,7 @@ def _plots(plan):
         if len(axes) > 2
         else 'The same candidates, energy upwards. Drag to turn.',
     )
-    yield _section(
+    yield section(
         'Replay',
         figures.replay(plan, axes),
         'replay',
@@ -142,7 +157,8 @@ def _plots(plan):
     )
 
 
-def _section(title, figure, name, note):
+def section(title: str, figure: Figure, name: str, note: str) -> str:
+    """Return a plot with a title and a note; name is its id in the page."""
     html = to_html(
         figure,
         include_plotlyjs=False,
@@ -154,12 +170,14 @@ def _section(title, figure, name, note):
     return f'<h2>{title}</h2><p class="note">{note}</p>{html}'
 
 
-def _settings(plan):
-    rows = [(escape(name), escape(value)) for name, value in plan.settings.items()]
-    return f'<details><summary>Parameters of this plan</summary>{_table(rows)}</details>'
+def settings_details(settings: dict[str, str], what: str) -> str:
+    """Return the parameters of a plan or run, folded up."""
+    rows = [(escape(name), escape(value)) for name, value in settings.items()]
+    return f'<details><summary>Parameters of this {what}</summary>{table(rows)}</details>'
 
 
-def _table(rows):
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return rows of a name and a value, which are HTML."""
     return (
         '<table>'
         + ''.join(f'<tr><th>{name}</th><td>{value}</td></tr>' for name, value in rows)
@@ -167,7 +185,7 @@ def _table(rows):
     )
 
 
-def _data_url(rgb):
+def _data_url(rgb: np.ndarray) -> str:
     png = io.BytesIO()
     Picture.fromarray(rgb).save(png, 'PNG')
     return f'data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}'
