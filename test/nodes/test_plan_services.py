@@ -11,7 +11,7 @@ import time
 
 from action_msgs.msg import GoalStatus
 import numpy as np
-from older_recording import to_older
+from older_recording import to_older, to_without_run
 from planner_rig import (
     closed_plans,
     eventually,
@@ -135,6 +135,16 @@ def test_a_recording_with_older_definitions_is_left_out(robot, plans_folder, cal
     )
     answer = call('get_plan', plan=folders[0].name)
     assert not answer.success and 'another definition' in answer.message
+
+
+def test_a_recording_from_before_there_were_runs_is_answered(robot, plans_folder, call):
+    plan = robot.plan(iterations=2, samples=30)
+    (folder,) = closed_plans(plans_folder)
+    before = call('get_plan', plan='latest')
+    to_without_run(folder)
+    after = call('get_plan', plan='latest')
+    assert after.success and after == before and after.record.energy == plan.energy
+    assert call('list_plans').plans == [before.record]
 
 
 def test_services_say_that_recording_is_off(robot, call, replays):

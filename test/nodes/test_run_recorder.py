@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs of the controller recorded, read back by other programs than the one that wrote them."""
 
+import csv
+import json
 import shutil
+import subprocess
+import sys
 
 from controller_rig import Lab
 import numpy as np
@@ -14,10 +18,13 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores
 from tools.toy_world_model import ToyWorldModel
 from vjepa2_interfaces.msg import ReachStep, RunRecord
+from vjepa2_planner_ros.cli.history import main
+from vjepa2_planner_ros.cli.reach import HEADING
 from vjepa2_planner_ros.control.reasons import Outcome, Reason
 from vjepa2_planner_ros.history.bag import METADATA
 from vjepa2_planner_ros.history.recorded_run import load_run, plans_of
 from vjepa2_planner_ros.history.store import PlanStore, RunStore
+from vjepa2_planner_ros.planning.actions import AXES
 
 
 @pytest.fixture(scope='module')
@@ -123,6 +130,121 @@ def test_neither_makes_room_by_deleting_what_is_the_others(lab, folder):
     closed(PlanStore(folder))
     for node in (lab.robot.planner, lab.controller):
         node.set_parameters([Parameter('history.max_plans', value=1000)])
+
+
+@pytest.fixture
+def history(folder, capsys):
+    """Return a function that runs the command `history` and returns (exit code, output, errors)."""
+
+    def run(*arguments):
+        code = main(['--folder', str(folder), *map(str, arguments)])
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def reached(lab, folder):
+    """Return (ReachResult, folder of the run) of a recorded run, after a plan of no run."""
+    lone = lab.robot.plan(iterations=1)
+    result = lab.reach()
+    path = closed(RunStore(folder))[0]
+    closed(PlanStore(folder), len(result.energies) + 1)
+    return result, path, lone.plan_id.hex()[:8]
+
+
+def test_runs_are_listed_with_their_plans(reached, history):
+    result, _, lone = reached
+    code, output, _ = history('list')
+    lines = output.splitlines()
+    assert code == 0 and lines[1].split()[2:6] == [
+        result.run_id.hex()[:8],
+        'REACHED',
+        '(SETTLED)',
+        str(result.steps),
+    ]
+    assert f'{result.energies[0]:.4f} -> {result.energies[-1]:.4f}' in lines[1]
+    assert ' 1 of 1 ' in lines[1]
+    assert lines[2] == '' and [line.split()[2] for line in lines[4:]] == [lone]
+    under = history('list', '--plans')[1].splitlines()[2 : 2 + len(result.energies)]
+    assert all(line.startswith('  20') and ' succeeded ' in line for line in under)
+
+
+def test_a_run_is_shown_and_exported(lab, reached, history, tmp_path):
+    result, path, _ = reached
+    code, output, _ = history('show', 'latest-run')
+    assert code == 0 and str(path) in output and HEADING in output
+    assert f'REACHED (SETTLED) after {result.steps} steps' in output
+    assert history('show', result.run_id.hex()[:8])[1] == history('show', path)[1] == output
+    for suffix in ('csv', 'json'):
+        assert history('export', 'latest-run', tmp_path / f'run.{suffix}')[0] == 0
+    with open(tmp_path / 'run.csv') as file:
+        rows = list(csv.DictReader(file))
+    written = json.loads((tmp_path / 'run.json').read_text())
+    assert written['outcome'] == 'REACHED' and written['run_id'] == result.run_id.hex()
+    eventually(lambda: len(lab.steps) == len(rows))
+    for row, step, live in zip(rows, written['steps'], lab.steps, strict=True):
+        assert float(row['energy']) == step['energy'] == live.energy
+        assert [float(row[axis]) for axis in AXES] == step['command'] == list(live.command)
+        limited = [float(row[f'limited_{axis}']) for axis in AXES]
+        assert limited == step['limited_command'] == list(live.limited_command)
+    code, _, errors = history('export', 'latest-run', tmp_path / 'run.png')
+    assert code == 1 and 'allowed: a name that ends with .csv, .json\n' in errors
+
+
+def test_a_run_without_its_plans_is_reported_and_not_replayed(reached, folder, history, tmp_path):
+    result, _, _ = reached
+    assert history('report', 'latest-run', '-o', tmp_path / 'all.html')[0] == 0
+    for path in PlanStore(folder).recordings():
+        shutil.rmtree(path)
+    assert history('report', 'latest-run', '-o', tmp_path / 'none.html')[0] == 0
+    whole, bare = ((tmp_path / f'{name}.html').read_text() for name in ('all', 'none'))
+    assert 'not recorded here' not in whole
+    assert f'{len(result.energies)} of the plans are not recorded here.' in bare
+    assert whole.count('<td>succeeded</td>') == len(result.energies)
+    assert history('show', 'latest-run')[1].count('plans recorded: none') == 1
+    code, _, errors = history('replay', 'latest-run')
+    assert code == 1 and "none of the run's plans is in" in errors
+
+
+def test_a_run_is_deleted_and_its_plans_stay(reached, folder, history):
+    plans = PlanStore(folder).recordings()
+    assert history('delete', reached[1])[0] == 0
+    assert not RunStore(folder).recordings() and PlanStore(folder).recordings() == plans
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_in_a_browser(reached, history, tmp_path, page):
+    result, _, _ = reached
+    file = tmp_path / 'run.html'
+    assert history('report', 'latest-run', '-o', file)[0] == 0
+    page.goto(file.as_uri())
+    page.wait_for_function("document.querySelectorAll('.plotly-graph-div .point').length > 0")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.plotly-graph-div')].map(plot => plot.id)"
+    ) == ['energies', 'surprise', 'commands']
+    # The goal, a frame before each step, and the last one.
+    sizes = page.evaluate('[...document.images].map(image => image.naturalWidth)')
+    assert sizes == [32] * (len(result.energies) + 2)
+    seen = page.evaluate(
+        "document.getElementById('energies').data.find(line => line.name == 'seen').y"
+    )
+    assert seen == pytest.approx(list(result.energies), rel=1e-6)
+    assert all(url.startswith(('file:', 'data:', 'blob:')) for url in page.requests)
+
+
+@pytest.mark.slow
+def test_a_run_is_replayed_plan_by_plan(reached, history):
+    result, path, _ = reached
+    command = [sys.executable, '-m', 'vjepa2_planner_ros.cli.history', 'replay', str(path)]
+    options = ['--rate', '100', '--wait', '0']
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    plans = [line for line in done.stdout.splitlines() if line.startswith('plan ')]
+    ids = [bytes(step.plan_id.uuid).hex()[:8] for step in load_run(path).steps]
+    count = len(result.energies)
+    assert plans == [f'plan {i} of {count}: {name}' for i, name in enumerate(ids, 1)]
+    assert done.stdout.count('iteration 1\n') == count
 
 
 def test_a_run_that_is_cancelled_is_recorded_as_far_as_it_came(lab, folder):

@@ -62,6 +62,15 @@ class Item:
         types = _types(self.topic.kind, self.topic.definition)
         return types.deserialize_cdr(self.data, self.topic.kind)
 
+    def encode(self, definition: str, defaults: dict[str, Any]) -> bytes:
+        """Return the message in CDR as another definition has it, with defaults it may lack."""
+        message = self.decode()
+        for name, value in defaults.items():
+            if not hasattr(message, name):
+                setattr(message, name, value)
+        types = _types(self.topic.kind, definition)
+        return bytes(types.serialize_cdr(message, self.topic.kind))
+
 
 class BagWriter:
     """Writes one bag into a folder that does not exist yet; locked against other processes."""

@@ -12,6 +12,7 @@ from .figures import axis_title, BLUE, GREEN, LAYOUT, ORANGE, RED
 from .recorded_run import RecordedRun
 
 PALE = '#b9cfe9'
+Line = tuple[list[float | None], list[float | None]]  # x, y
 
 
 def energies(run: RecordedRun) -> Figure:
@@ -20,7 +21,8 @@ def energies(run: RecordedRun) -> Figure:
     figure.update_layout(legend={'orientation': 'h', 'y': 1.12})
     _steps(figure, run, last=1.3 if run.done[-1] else 0.6)
     figure.update_yaxes(title='energy (lower is better)', rangemode='tozero')
-    measured, predicted = [[], []], [[], []]
+    measured: Line = ([], [])
+    predicted: Line = ([], [])
     for number, (step, done) in enumerate(zip(run.steps, run.done), 1):
         if number > 1 and step.sub_goal != run.steps[number - 2].sub_goal:
             figure.add_vline(

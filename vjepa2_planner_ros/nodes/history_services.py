@@ -26,7 +26,7 @@ from .reporting import Topics
 from .services import DEEP, serve
 from ..history import bag
 from ..history.replay import count_iterations, replay
-from ..history.schemas import require_fields
+from ..history.schemas import ADDED, definition, require_fields
 from ..history.store import id_of, PlanNotFound, PlanStore
 from ..history.topics import CANDIDATES, IMAGES, RECORD, SEARCH, type_name, TYPES
 from ..messages.texts import one_line
@@ -200,20 +200,26 @@ class HistoryServices:
 
 def _message(item: bag.Item) -> Any:
     """
-    Return the ROS message of an Item.
+    Return the ROS message of an Item; fields that were added since have their defaults.
 
-    :raise ValueError: its definition has changed.
+    :raise ValueError: its definition has changed otherwise.
     :raise Damaged: its bytes are no such message.
     """
-    _require_sound(item)
-    return deserialize_message(item.data, TYPES[item.topic.role])
+    _require_sound(item, exact=False)
+    kind, data = TYPES[item.topic.role], item.data
+    try:
+        require_fields(item.topic, exact=True)
+    except ValueError:
+        defaults = {name: getattr(kind(), name) for _, name in ADDED if hasattr(kind, name)}
+        data = item.encode(definition(item.topic.kind), defaults)
+    return deserialize_message(data, kind)
 
 
-def _require_sound(item: bag.Item) -> None:
+def _require_sound(item: bag.Item, exact: bool = True) -> None:
     """Raise as _message does: what the middleware reads without a look may end the process."""
     if item.topic.role not in TYPES:
         raise Damaged(f"topic '{item.topic.name}' has role '{item.topic.role}'")
-    require_fields(item.topic, exact=True)
+    require_fields(item.topic, exact=exact)
     if item.topic.kind != type_name(item.topic.role):
         raise Damaged(f"topic '{item.topic.name}' holds {item.topic.kind}")
     try:
