@@ -122,8 +122,8 @@ def _plots(run) -> Iterator[str]:
         'Surprise and confidence',
         figures.surprise_and_confidence(run),
         'surprise',
-        'Surprise is how much higher the energy is than predicted, as a share of that at the start '
-        'of the sub-goal.',
+        'Surprise is how much higher the energy is than predicted, as a share of that at the '
+        'start of the sub-goal.',
     )
     yield section(
         'Commands',
