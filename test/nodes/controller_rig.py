@@ -19,6 +19,7 @@ from vjepa2_planner_ros.nodes.controller_node import ControllerNode
 from vjepa2_planner_ros.nodes.process import spin_until, THREADS
 
 PERIOD = 0.02  # s between targets
+QUIET = 0.1  # s without a target after which none is under way any more
 SPEED = 0.25  # m/s, the limit in these tests
 REMAPPED = ('pose', 'gripper', 'image')
 DEFAULTS = {
@@ -102,6 +103,8 @@ class Lab:
         """Undo what a test may have changed: disarmed, at the start; return self."""
         self.client.cancel(10.0)
         self.client.arm(False)
+        # The last target, which is under way, must not come after the arm is put back.
+        eventually(lambda: not self.targets or time.monotonic() - self.targets[-1][0] > QUIET)
         self.controller.set_parameters(self._changed[::-1])
         self._changed, self.follows = [], True
         self.robot.restore()

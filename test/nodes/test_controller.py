@@ -7,7 +7,7 @@ from controller_rig import Lab, largest_step, PERIOD, SPEED
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 import numpy as np
-from planner_rig import eventually, GOAL, START
+from planner_rig import eventually, Gate, GOAL, START
 import pytest
 from std_msgs.msg import Bool
 from tools.toy_world_model import ToyWorldModel
@@ -192,6 +192,30 @@ def test_an_arm_that_does_not_follow_holds(slow):
     assert 'limits.max_lag = 0.01' in result.message
     assert max(np.linalg.norm((state - START)[:3]) for _, state in slow.targets) < 0.006
     assert np.abs(slow.targets[-1][1] - slow.robot.state)[:3].max() < 1e-6  # where it is
+
+
+def test_a_frozen_pose_makes_no_target_jump(lab):
+    frozen = lab.robot.state.copy()
+    lab.set(limits__max_lag=0.04)
+    lab.follows = False  # the arm does, but its pose does not tell
+    ended(lab.reach(), Outcome.FAILED, Reason.NOT_FOLLOWING)
+    eventually(lambda: np.abs(lab.targets[-1][1] - frozen)[:3].max() < 1e-6)
+    assert max(np.linalg.norm((target - frozen)[:3]) for _, target in lab.targets) > 0.015
+    assert largest_step(lab.targets) <= 1.01 * 2.0 * PERIOD * SPEED
+
+
+def test_a_pose_that_jumps_before_the_first_step_moves_nothing(lab):
+    jumped = START + [0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]
+    with Gate(lab.robot) as gate:
+        future = lab.reach_async()
+        gate.reached()
+        lab.robot.state = jumped
+        poses = lab.controller._streams.poses
+        eventually(lambda: poses.newest.message.pose.position.y == jumped[1])
+        gate.release()
+    result = ended(future, Outcome.FAILED, Reason.WORKSPACE)
+    assert 'jumped by 0.2' in result.message
+    assert not lab.targets
 
 
 @pytest.mark.case(71)

@@ -158,6 +158,10 @@ class GoalClient:
                 return False
         return True
 
+    def is_there(self) -> bool:
+        """Return whether the planner is there now, as far as is known."""
+        return self._client.server_is_ready()
+
     def ask(self, goal, *, timeout: float | None = None, on_feedback=None) -> Any:
         """
         Send a goal and wait for its result; see send.

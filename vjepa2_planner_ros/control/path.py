@@ -49,6 +49,19 @@ class Path:
         return 1.0 if elapsed >= self.duration else max(elapsed, 0.0) / self.duration
 
 
+def toward(
+    start: NDArray[np.float64], end: NDArray[np.float64], elapsed: float, limits: Limits
+) -> NDArray[np.float64]:
+    """Return how far a pose [6] gets on a straight line to another in a time [s]: end at most."""
+    moved, turned = distance(start, end)
+    longest = max(moved / limits.max_speed, turned / limits.max_turn_speed)
+    if longest <= elapsed:
+        return end[:6]
+    apart = way(start, end) * elapsed / longest
+    orientation = Rotation.from_rotvec(apart[3:]) * Rotation.from_euler('xyz', start[3:6])
+    return np.array([*(start[:3] + apart[:3]), *orientation.as_euler('xyz')])
+
+
 def way(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return translation [m] and rotation vector [rad], together [6], between two states."""
     turn = Rotation.from_euler('xyz', end[3:6]) * Rotation.from_euler('xyz', start[3:6]).inv()

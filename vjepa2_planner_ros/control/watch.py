@@ -29,8 +29,19 @@ class Watch:
         """
         Raise RunEnd if a measured state [7] is not what the target [6] of now should lead to.
 
-        WORKSPACE: it jumped or is outside. NOT_FOLLOWING: it is too far from the target.
+        WORKSPACE as check_place; NOT_FOLLOWING: it is too far from the target.
         """
+        self.check_place(measured)
+        limits, lag = self._limits, distance(measured, target)[0]
+        if lag > limits.max_lag:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'the arm is {lag:.3f} m from its target: allowed: limits.max_lag = '
+                f'{limits.max_lag:g} m; is it blocked, or does its controller not take targets?',
+            )
+
+    def check_place(self, measured: NDArray[np.float64]) -> None:
+        """Raise RunEnd WORKSPACE if a measured state [7] has jumped or is outside."""
         limits, last, self._last = self._limits, self._last, measured
         if last is not None and distance(measured, last)[0] > limits.max_jump:
             raise RunEnd(
@@ -39,13 +50,6 @@ class Watch:
                 f'limits.max_jump = {limits.max_jump:g} m; check what publishes it',
             )
         check_inside(measured, limits)
-        lag = distance(measured, target)[0]
-        if lag > limits.max_lag:
-            raise RunEnd(
-                Reason.NOT_FOLLOWING,
-                f'the arm is {lag:.3f} m from its target: allowed: limits.max_lag = '
-                f'{limits.max_lag:g} m; is it blocked, or does its controller not take targets?',
-            )
 
     def waits(
         self, measured: NDArray[np.float64], target: NDArray[np.float64], elapsed: float

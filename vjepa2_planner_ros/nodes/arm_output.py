@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 
 from .arm_inputs import ArmInputs
 from .controller_settings import ControllerSettings
-from ..control.path import Path, way
+from ..control.path import distance, Path, toward, way
 from ..control.reasons import Reason, RunEnd
 from ..control.watch import Watch
 from ..messages.searches import to_pose_message
@@ -25,6 +25,8 @@ from ..messages.transforms import frame_of
 
 GAIN = 2.0  # 1/s; of the distance from the path, which a twist corrects
 GRAPH_EVERY = 0.2  # s between looks for other publishers
+NEAR = 0.01, 0.05  # m and rad that the target goes back at once, where the arm holds
+LAST_WAY = 0.5  # s in which a node that ends leads the target back to where the arm is
 State = NDArray[np.float64]
 
 
@@ -55,6 +57,8 @@ class ArmOutput:
         self._lock = threading.Lock()
         self._motion: Motion | None = None
         self._target: State | None = None  # that of the hold; None = silence
+        self._back: State | None = None  # where the target of the hold still has to go
+        self._released = False  # silence once it is there
         self._good: State = np.zeros(7)  # while moving: newest measured state that passed
         self._looked = 0.0  # for other publishers, of time.monotonic()
         self._ended = threading.Event()
@@ -85,7 +89,7 @@ class ArmOutput:
             watch = Watch(settings.limits)
             watch.check(measured, start)
             self._motion = Motion(Path(start, end, settings.limits), measure, watch)
-            self._good = measured
+            self._good, self._back, self._released = measured, None, False
             return self._motion
 
     def rest(self) -> None:
@@ -102,7 +106,9 @@ class ArmOutput:
         """Hold once more, then publish nothing."""
         with self._lock:
             self._hold()
-            self._target = None
+            if self._back is None:
+                self._target = None
+            self._released = True
 
     def others(self) -> list[str]:
         """Return the names of other nodes that publish the target."""
@@ -113,6 +119,9 @@ class ArmOutput:
     def close(self) -> None:
         """Hold, and end the thread."""
         self.release()
+        until = time.monotonic() + LAST_WAY
+        while self._target is not None and self._thread.is_alive() and time.monotonic() < until:
+            time.sleep(0.5 / self._settings.rate)
         self._ended.set()
         self._thread.join(1.0)
 
@@ -136,7 +145,9 @@ class ArmOutput:
     def _tick(self, elapsed: float) -> None:
         motion = self._motion
         if motion is None:
-            if self._target is not None and self._settings.repeat_hold:
+            if self._back is not None:
+                self._go_back(elapsed)
+            elif self._target is not None and self._settings.repeat_hold:
                 self._publish(self._target)
             return
         measured = motion.measure()
@@ -176,8 +187,26 @@ class ArmOutput:
         if self._target is None:
             return
         if moving and measured:
-            self._target = self._good[:6]
+            self._back = self._good[:6]
+            apart = distance(self._target, self._back)
+            if self._twist or (apart[0] <= NEAR[0] and apart[1] <= NEAR[1]):
+                self._target, self._back = self._back, None
         self._publish(self._target)
+
+    def _go_back(self, elapsed: float) -> None:
+        """
+        Lead the target back to where the arm was measured, for a time [s]; the lock is held.
+
+        From far away not at once: if the arm is at its target and the pose is frozen, it jumped.
+        """
+        if self._target is None or self._back is None:
+            return
+        self._target = toward(self._target, self._back, elapsed, self._settings.limits)
+        self._publish(self._target)
+        if np.array_equal(self._target, self._back):
+            self._back = None
+            if self._released:
+                self._target = None
 
     def _publish(self, target: State, velocity: State | None = None) -> None:
         header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._frame)

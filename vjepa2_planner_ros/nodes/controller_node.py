@@ -141,7 +141,8 @@ class ControllerNode(ServerNode):
     def problem(self) -> str:
         """Return why the arm cannot be moved now, in the words of the error; '' if it can."""
         settings = self.settings()
-        return self._observations.problem(settings.cameras[0], settings)
+        problem = self._observations.problem(settings.cameras[0], settings)
+        return self._streams.why_no_clock() or problem
 
     def ask_for_confirmation(self) -> Confirmation:
         """Return a Confirmation that ~/confirm answers."""

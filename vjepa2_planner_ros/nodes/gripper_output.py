@@ -25,6 +25,7 @@ class GripperOutput:
         self._output, self._joint = settings.gripper_output, settings.gripper.joint
         self._lock = threading.Lock()
         self._handle: Any = None  # of the goal under way
+        self._sent: Any = None  # the newest that is not answered and not to be held
         self._client: Any = None
         self._publisher: Any = None
         name = self._output.name
@@ -56,12 +57,15 @@ class GripperOutput:
                 Reason.NOT_FOLLOWING,
                 f"no action server '{self._output.name}' moves the gripper (gripper_output.name)",
             )
-        self._client.send_goal_async(self._goal(position)).add_done_callback(self._on_accepted)
+        sent = self._client.send_goal_async(self._goal(position))
+        with self._lock:
+            self._sent = sent
+        sent.add_done_callback(self._on_accepted)
 
     def hold(self) -> None:
         """Stop the gripper where it is, as far as its driver can."""
         with self._lock:
-            handle, self._handle = self._handle, None
+            handle, self._handle, self._sent = self._handle, None, None
         if handle is not None:
             handle.cancel_goal_async()
 
@@ -83,7 +87,12 @@ class GripperOutput:
         handle = answer.result()
         if handle.accepted:
             with self._lock:
-                self._handle = handle
+                current = self._sent is answer
+                if current:
+                    self._handle, self._sent = handle, None
+            if not current:  # held, or sent elsewhere, before the driver had answered
+                handle.cancel_goal_async()
+                return
             handle.get_result_async().add_done_callback(lambda _: self._forget(handle))
 
     def _forget(self, handle: Any) -> None:

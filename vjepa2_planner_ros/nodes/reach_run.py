@@ -21,7 +21,7 @@ from ..control.limits import limit_step, LimitedStep
 from ..control.path import distance
 from ..control.progress import Progress
 from ..control.reasons import Reason, RunEnd
-from ..control.watch import Rest
+from ..control.watch import Rest, Watch
 from ..messages.results import PlanResult
 from ..messages.runs import start_of, to_step_message
 from ..messages.times import to_duration
@@ -29,6 +29,7 @@ from ..messages.times import to_duration
 if TYPE_CHECKING:
     from .controller_node import ControllerNode
 
+PLANNER_WITHIN = 2.0  # s to wait for one that is not there
 POLL = 0.01  # s between looks while waiting
 MOVED = 0.02, 0.1  # m and rad that the arm may move between the frame and the step
 FROZEN = 0.01  # m of motion after which no camera sends the same picture again
@@ -118,9 +119,14 @@ class Run:
 
     def _step(self, sub_goal: SubGoal, progress: Progress) -> Reason | None:
         """Do one step; return why it was not done, None if it was."""
+        watch = Watch(self._settings.limits)
         for _ in range(REPLANS):
+            if not self._request.dry_run:
+                watch.check_place(self._inputs.state(self._settings))
             plan = self._plan(sub_goal)
             measured = self._inputs.state(self._settings)
+            if not self._request.dry_run:
+                watch.check_place(measured)
             moved = distance(measured, start_of(plan))
             if moved[0] <= MOVED[0] and moved[1] <= MOVED[1]:
                 break
@@ -151,6 +157,7 @@ class Run:
         self._seen = self.frame
         timeout = self._settings.plan_timeout
         message = self._request.plan_goal(sub_goal, self.goal.handle.goal_id, timeout)
+        self._wait(self._node.planner.is_there, PLANNER_WITHIN, self._no_planner)
         future = self._node.planner.send(message)
         try:
             self._wait(future.done, timeout + 1.0, lambda: self._no_plan(timeout))
@@ -166,6 +173,13 @@ class Run:
         return RunEnd(
             Reason.PLANNER_ERROR,
             f'no plan within plan_timeout = {timeout:g} s: is the planner up?',
+        )
+
+    def _no_planner(self) -> RunEnd:
+        name = self._settings.planner
+        return RunEnd(
+            Reason.PLANNER_ERROR,
+            f"no planner: nobody serves the action '{name}' (planner); start it, or activate it",
         )
 
     def _report(self, plan: PlanResult, step: LimitedStep, surprise: float) -> None:
@@ -197,7 +211,11 @@ class Run:
             self._wait(lambda: motion.done or motion.problem is not None)
             rest = Rest(settings.arrival, measured, step.target, time.monotonic())
             rested = self._settle(motion, rest)
-            self._wait(lambda: self._seen_since(rested) or motion.problem is not None)
+            self._wait(
+                lambda: self._seen_since(rested) or motion.problem is not None,
+                settings.image_timeout,
+                self._no_frame,
+            )
             if motion.problem is not None:
                 raise motion.problem
             node.output.rest()
@@ -228,6 +246,13 @@ class Run:
     def _seen_since(self, stamp: int) -> bool:
         frame = self._inputs.frame()
         return frame is not None and frame.stamp >= stamp
+
+    def _no_frame(self) -> RunEnd:
+        return RunEnd(
+            Reason.STALE_INPUT,
+            'no frame of the arm at rest, by its stamp, within image_timeout = '
+            f'{self._settings.image_timeout:g} s: was a clock set back?',
+        )
 
     def _check_motion(self) -> None:
         """Raise RunEnd if the arm must not move on; called at each target."""
