@@ -3,7 +3,6 @@
 """An observer of the simulated arm that knows nothing of the controller but its limits."""
 
 from collections import deque
-from contextlib import contextmanager
 import threading
 
 from action_msgs.msg import GoalStatus, GoalStatusArray
@@ -40,7 +39,7 @@ class Observer:
         self._lows, self._highs = np.array(workspace[::2]), np.array(workspace[1::2])
         self._max_speed = max_speed
         self._lock = threading.Lock()
-        self._blind, self._still_since, self._rest = True, None, None
+        self._from, self._still_since, self._rest = float('inf'), None, None
         self._samples, self._targets = deque(maxlen=HISTORY), deque(maxlen=HISTORY)
         self._ends = {}  # the terminal states of each goal
         self.violations, self.seen = [], 0
@@ -63,19 +62,20 @@ class Observer:
         self._spinning.__exit__(*error)
         self._node.destroy_node()
 
-    @contextmanager
-    def blind(self):
-        """Look away while the arm is put elsewhere by hand."""
+    def look_away(self):
+        """See nothing, while the arm is put elsewhere by hand."""
         with self._lock:
-            self._blind, self._still_since, self._rest = True, None, None
-        yield
+            self._from, self._still_since, self._rest = float('inf'), None, None
+
+    def look_from(self, since):
+        """See the arm again, from a time on."""
         with self._lock:
             self._samples.clear()
             self._targets.clear()
-            self._blind = False
+            self._from = since
 
     def expect_rest(self, since):
-        """From a time on the arm must not move, until move_again() or blind()."""
+        """From a time on the arm must not move, until move_again() or look_away()."""
         with self._lock:
             self._still_since, self._rest = since, None
 
@@ -108,7 +108,7 @@ class Observer:
     def _on_pose(self, message):
         stamp, place = _read(message)
         with self._lock:
-            if self._blind:
+            if stamp <= self._from:
                 return
             self.seen += 1
             over = max((self._lows - place).max(), (place - self._highs).max())
@@ -126,9 +126,10 @@ class Observer:
                     self._still_since = None  # once
 
     def _on_target(self, message):
+        stamp, place = _read(message)
         with self._lock:
-            if not self._blind:
-                self._check_speed('target', self._targets, *_read(message), TARGET_SLACK)
+            if stamp > self._from:
+                self._check_speed('target', self._targets, stamp, place, TARGET_SLACK)
 
     def _on_status(self, message):
         with self._lock:

@@ -152,10 +152,11 @@ class Lab:
 
     def next_episode(self):
         """Put the arm at the start of another scene and wait until that and its goal are seen."""
-        with self.observer.blind():
-            asked = time.time()
-            self.answer(self._next.call_async(Trigger.Request()))
-            self.until(lambda: self.relay.newer_than(asked), 'the next episode')
+        self.observer.look_away()
+        asked = time.time()
+        self.answer(self._next.call_async(Trigger.Request()))
+        self.until(lambda: self.relay.has_goal_since(asked), 'the next episode')
+        self.observer.look_from(self.relay.stamps['goal'])
 
     def arm(self):
         """Arm the controller, however long its start takes."""
@@ -217,7 +218,7 @@ class Relay:
     def __init__(self):
         self.node = rclpy.create_node('relay', namespace=NAMESPACE)
         self.mend()
-        self._last, self._stamps = {}, {}
+        self._last, self.stamps = {}, {}  # of messages; stamps [s], of the goal too
         self._publishers = {}
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for part, kind, qos in (
@@ -263,13 +264,15 @@ class Relay:
             self.node.destroy_publisher(self._other)
             self._other = None
 
-    def newer_than(self, when):
-        """Return whether goal, picture and pose of after a time have been passed on."""
-        return len(self._stamps) == 3 and min(self._stamps.values()) > when
+    def has_goal_since(self, when):
+        """Return whether a goal of after a time is there, and picture and pose of after that."""
+        stamps = self.stamps
+        goal = stamps.get('goal', 0.0)
+        return goal > when and all(stamps.get(part, 0.0) > goal for part in ('image', 'pose'))
 
     def _on_goal(self, message):
         self.goal = message
-        self._stamps['goal'] = nanoseconds(message.header.stamp) * 1e-9
+        self.stamps['goal'] = nanoseconds(message.header.stamp) * 1e-9
 
     def _hold(self):
         now = time.monotonic()
@@ -279,7 +282,7 @@ class Relay:
 
     def _pass(self, part, message):
         stamp = nanoseconds(message.header.stamp)
-        self._stamps[part] = stamp * 1e-9
+        self.stamps[part] = stamp * 1e-9
         mode = getattr(self, part)
         if mode == 'silent':
             return
