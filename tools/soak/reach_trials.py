@@ -16,6 +16,7 @@ SEARCH = {'optimizer': 'cem', 'samples': 64, 'iterations': 2}
 STEPS, TIME_ALLOWANCE = 5, 25.0
 END_WITHIN = 40.0  # s, of a run
 RELAY_GAP = 0.4  # s that the relay stands still, after which inputs are rightly called silent
+LATE = ('DEAD_MAN_RELEASED', 'STALE_INPUT', 'PLANNER_ERROR', 'NOT_FOLLOWING', 'WORKSPACE')
 REST = 0.4  # s for which the arm is watched after a run
 LATEST = {'planning': 0.3, 'moving': 0.4, 'settling': 0.2}  # s after the phase has begun
 
@@ -160,7 +161,7 @@ def _check_result(trial, fault, lab, result, index, count):
     if not trial.in_time or (index == 0 and result.reason.name in NATURAL and _close(trial)):
         allowed |= set(NATURAL)
     if lab.relay.gap > RELAY_GAP:
-        allowed |= {'DEAD_MAN_RELEASED', 'STALE_INPUT', 'PLANNER_ERROR'}
+        allowed |= set(LATE)
     if name not in allowed:
         words = f'run {index + 1} ended with {name}: allowed: {", ".join(sorted(allowed))}; '
         trial.complaints.append(words + result.message)
