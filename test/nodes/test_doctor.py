@@ -14,8 +14,9 @@ import pytest
 import rclpy
 from sensor_msgs.msg import CompressedImage, JointState
 from vjepa2_planner_ros.cli.doctor_streams import listen, problem, skew, Stream
+from vjepa2_planner_ros.nodes.input_settings import GripperSettings
 from vjepa2_planner_ros.nodes.process import free_domain
-from vjepa2_planner_ros.nodes.settings import GripperSettings, Settings
+from vjepa2_planner_ros.nodes.settings import Settings
 
 pytestmark = pytest.mark.slow
 NO_TORCH = """
