@@ -45,7 +45,7 @@ class PictureInput:
                 self._input = ui.element('input').props(
                     f'type=file {accept} tabindex=-1 aria-label="{label}: file"'
                 )
-            with div('line').style('gap: 4px'):
+            with div('line').style('gap: 0; flex-wrap: nowrap'):
                 small_button('Choose', 'upload_file', label, self._choose)
                 small_button('Camera', 'photo_camera', label, self.grab)
                 clear = f'{label}: Clear'

@@ -31,7 +31,14 @@ def make_app(console: Console) -> FastAPI:
         yield
         await console.tasks.stop()
 
-    app = FastAPI(title=TITLE, version='1', lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=TITLE,
+        version='1',
+        lifespan=lifespan,
+        docs_url=None,  # its page fetches from another host
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     add_api(app, console)
     app.mount('/static', StaticFiles(directory=Path(__file__).parent / 'static'))
     for page in PAGES:

@@ -93,7 +93,7 @@ class _Row:
         self._labels = []
         for cell in (self._plans, self._file, self._memory, self._licence):
             with cell:
-                self._labels.append(ui.label().style('white-space: nowrap'))
+                self._labels.append(ui.label().classes('nowrap'))
 
     def show(self, model: Model) -> None:
         """Show what is known of the model."""
