@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import websockets
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SETTINGS = {'optimizer': 'cem', 'samples': 100, 'iterations': 3, 'elite_fraction': 0.2}
 AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
 

@@ -11,7 +11,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # a browser on a busy machine
 
 
 @pytest.fixture
@@ -99,8 +99,10 @@ def test_a_plan_from_two_files_to_the_command(open_page, files):
     page.get_by_text('planned', exact=True).wait_for()
     command = numbers(page)
     assert len(command) == 7 and any(command)
-    best = page.evaluate("document.querySelector('.js-plotly-plot').data.at(-1).y")
-    assert len(best) >= 2 and best == sorted(best, reverse=True)
+    drawn = "document.querySelector('.js-plotly-plot').data.at(-1).y"
+    eventually(lambda: len(page.evaluate(drawn)) >= 2)
+    best = page.evaluate(drawn)
+    assert best == sorted(best, reverse=True)
     page.get_by_text(re.compile('planned in .* confidence')).wait_for()  # a notification
 
 
