@@ -5,7 +5,7 @@
 import base64
 import re
 
-from conftest import eventually, NAMESPACE
+from conftest import eventually, NAMESPACE, Server
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -138,6 +138,21 @@ def test_the_page_comes_back_after_the_server_was_started_again(open_page, serve
     eventually(lambda: server.ask('GET', '/api/system')[1]['planner'])
     page.wait_for_selector('.chip .dot.good')
     page.get_by_role('button', name='Plan', exact=True).wait_for()
+
+
+def test_another_name_than_this_machine_needs_the_token(page, nodes):
+    # Browsers look for any name under .localhost on this machine; the console does not know it.
+    server = Server({'VJEPA2_WEB_TOKEN': 'a token'})
+    try:
+        page.allowed_faults = ['401']
+        page.goto(f'http://lab.localhost:{server.port}/')
+        for token in ('another', 'a token'):
+            page.get_by_label('Token').fill(token)
+            page.get_by_role('button', name='Sign in').click()
+        page.wait_for_selector('.chip .dot.good')
+        assert page.url.startswith(f'http://lab.localhost:{server.port}/')
+    finally:
+        assert server.stop() == 0, server.output
 
 
 def test_a_model_is_loaded_and_unloaded(open_page):
