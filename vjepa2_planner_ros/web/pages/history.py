@@ -5,19 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
-from ..charts import LinesChart
 from ..components import failed, small_button
 from ..history import list_plans, read_plan, UNDO_WITHIN
 from ..layout import div, Page, View
 from ..link import NoAnswer
-from ...history.recorded import began, RecordedPlan
-from ...history.topics import CURRENT_IMAGE, GOAL_IMAGE
-from ...messages.commands import UNITS
+from ..plan_details import began_at, Details
 from ...messages.texts import one_line
 from ...messages.times import seconds
 
@@ -63,7 +59,7 @@ class HistoryPage:
                     self._table.add_slot(f'{slot}-selection', CHECKBOX.format(name=name))
                 self._table.bind_filter_from(self._search, 'value')
                 self._table.on_select(lambda: self._enable())
-            self._details = _Details(view)
+            self._details = Details(view)
         self._enable()
 
     def _make_tools(self) -> None:
@@ -167,82 +163,6 @@ class HistoryPage:
         self._fill()
 
 
-class _Details:
-    """One plan or run, or two beside each other."""
-
-    def __init__(self, view: View):
-        self._console = view.console
-        with div('card stack') as self._card:
-            self._title = ui.label().style('font-weight: 650')
-            with div('grid wide-right'):
-                self._chart = LinesChart(view.dark, 'iteration', 'Energies of what is compared')
-                self._facts = div('scroll')
-            self._pictures = div('pair')
-        self._card.set_visibility(False)
-
-    async def show_plans(self, plans: Sequence[RecordedPlan]) -> None:
-        """Show one or two plans."""
-        self._card.set_visibility(True)
-        self._title.set_text(' and '.join(f'plan {plan.short_id}' for plan in plans))
-        self._chart.show(
-            {
-                f'{plan.short_id}, best so far': (
-                    [step.iteration for step in plan.iterations],
-                    [step.energy_best for step in plan.iterations],
-                )
-                for plan in plans
-            },
-            'iteration',
-        )
-        self._table([plan.short_id for plan in plans], [_plan_facts(plan) for plan in plans])
-        self._pictures.clear()
-        for plan in plans:
-            for role, text in ((CURRENT_IMAGE, 'planned from'), (GOAL_IMAGE, 'goal as seen')):
-                if role in plan.images:
-                    picture = await self._console.pictures.add_frame(plan.images[role])
-                    with self._pictures, ui.element('figure').style('margin: 0'):
-                        label = f'{plan.short_id}, {text}'
-                        with div('drop filled').style('aspect-ratio: 1'):
-                            source = f'src=/api/pictures/{picture.id}'
-                            ui.element('img').props(f'{source} alt="{label}"')
-                        with ui.element('figcaption').classes('muted small'):
-                            ui.label(label)
-
-    def show_runs(self, runs: Sequence[Sequence[Any]]) -> None:
-        """Show one or two runs, each as the PlanRecords of its steps in order."""
-        self._card.set_visibility(True)
-        names = [bytes(steps[0].run_id.uuid).hex()[:8] for steps in runs]
-        self._title.set_text(' and '.join(f'run {name}' for name in names))
-        self._chart.show(
-            {
-                f'{name}, energy of the picture': (
-                    list(range(1, len(steps) + 1)),
-                    [step.start_energy for step in steps],
-                )
-                for name, steps in zip(names, runs)
-            },
-            'step',
-        )
-        self._table(names, [_run_facts(steps) for steps in runs])
-        self._pictures.clear()
-
-    def _table(self, names: Sequence[str], facts: Sequence[dict[str, str]]) -> None:
-        self._facts.clear()
-        with self._facts, ui.element('table').classes('plain'):
-            with ui.element('thead'), ui.element('tr'):
-                for name in ('', *names):
-                    with ui.element('th').props('scope=col').classes('number' if name else ''):
-                        ui.label(name or 'figure').classes('' if name else 'visually-hidden')
-            with ui.element('tbody'):
-                for key in facts[0]:
-                    with ui.element('tr'):
-                        with ui.element('th').props('scope=row'):
-                            ui.label(key)
-                        for each in facts:
-                            with ui.element('td').classes('number'):
-                                ui.label(each.get(key, '-'))
-
-
 def _plan_row(record: Any) -> dict[str, Any]:
     settings = {item.key: item.value for item in record.settings}
     optimizer = settings.get('optimizer', '')
@@ -253,7 +173,7 @@ def _plan_row(record: Any) -> dict[str, Any]:
     run = bytes(record.run_id.uuid)
     return {
         'folder': record.folder,
-        'began': _began(record.folder),
+        'began': began_at(record.folder),
         'id': bytes(record.plan_id.uuid).hex()[:8],
         'outcome': record.outcome or 'not ended',
         'model': one_line(record.model, 40),
@@ -280,7 +200,7 @@ def _run_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
             rows.append(
                 {
                     'folder': run,
-                    'began': _began(steps[0].folder),
+                    'began': began_at(steps[0].folder),
                     'id': run[:8],
                     'model': one_line(steps[0].model, 40),
                     'steps': len(steps),
@@ -289,47 +209,6 @@ def _run_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def _began(folder: str) -> str:
-    try:
-        return f'{began(Path(folder)):%Y-%m-%d %H:%M:%S}'
-    except (OSError, ValueError, StopIteration):
-        return one_line(folder, 30)
-
-
-def _plan_facts(plan: RecordedPlan) -> dict[str, str]:
-    record = plan.record
-    facts = {
-        'began (UTC)': _began(record.folder)[5:],
-        'outcome': record.outcome or 'not ended',
-        'model': one_line(record.model, 40),
-        'device': one_line(record.device, 20),
-    }
-    if record.outcome == 'succeeded':
-        facts |= {
-            'start energy': f'{record.start_energy:.5f}',
-            'plan energy': f'{record.energy:.5f}',
-            'confidence': f'{record.confidence:.3f}',
-            'planning time': f'{seconds(record.planning_time):.3f} s',
-        }
-        facts |= {
-            axis: f'{value:+.4f} {unit if len(unit) < 4 else ""}'.strip()
-            for (axis, unit), value in zip(UNITS.items(), record.command)
-        }
-    return facts
-
-
-def _run_facts(steps: Sequence[Any]) -> dict[str, str]:
-    return {
-        'began (UTC)': _began(steps[0].folder),
-        'model': one_line(steps[0].model, 40),
-        'plans': str(len(steps)),
-        'first energy': f'{steps[0].start_energy:.5f}',
-        'last energy': f'{steps[-1].start_energy:.5f}',
-        'last confidence': f'{steps[-1].confidence:.3f}',
-        'planning time': f'{sum(seconds(step.planning_time) for step in steps):.2f} s',
-    }
 
 
 def _build(view: View) -> Any:
