@@ -205,7 +205,7 @@ def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, p
         plan(seed=seed)
     eventually(lambda: len(list(nodes.glob('[!.]*/metadata.yaml'))) >= 2)
     page = open_page('/history')
-    rows = page.locator('table tbody tr', has_text='succeeded')
+    rows = page.locator('.q-table tbody tr', has_text='succeeded')
     eventually(lambda: rows.count() >= 2)
     for index in (0, 1):
         rows.nth(index).get_by_role('checkbox').click()
@@ -217,11 +217,12 @@ def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, p
         page.get_by_role('button', name='selected: Report').click()
     opened.value.get_by_text('Narrowing distribution').wait_for()
     opened.value.close()
-    count = rows.count()
+    deleted = rows.nth(0).locator('td').nth(2).inner_text()
+    row = page.locator('.q-table tbody tr', has_text=deleted)
     page.get_by_role('button', name='selected: Delete').click()
-    eventually(lambda: rows.count() == count - 1)
+    eventually(lambda: row.count() == 0)
     page.get_by_role('button', name='Deletion: Undo').click()
-    eventually(lambda: rows.count() == count)
+    eventually(lambda: row.count() == 1)
 
 
 def test_the_energy_between_two_pictures_and_along_several(open_page, files):
