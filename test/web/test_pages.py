@@ -150,6 +150,7 @@ def test_another_name_than_this_machine_needs_the_token(page, nodes):
             page.get_by_role('button', name='Sign in').click()
         page.wait_for_selector('.chip .dot.good')
         assert page.url.startswith(f'http://lab.localhost:{server.port}/')
+        page.goto('about:blank')  # before the server goes
     finally:
         assert server.stop() == 0, server.output
 
@@ -283,13 +284,11 @@ def test_stop_by_the_keyboard_ends_a_run_and_disarms(open_page, files, start_aga
     page.get_by_text('disarmed: nothing moves').wait_for()
 
 
-def test_the_arm_holds_when_the_browser_goes_away(open_page, files, server, start_again):
+def test_the_controller_is_disarmed_when_the_browser_goes_away(open_page, files):
     page = open_page('/reach')
     begin_run(page, files)
-    page.get_by_text(re.compile('moving|coming to rest')).wait_for()
     page.goto('about:blank')
     open_page('/reach')
-    page.get_by_text(re.compile('^stopped, (stop called|disarmed|dead man released)')).wait_for()
     page.get_by_text('disarmed: nothing moves').wait_for()
 
 
