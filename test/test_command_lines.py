@@ -24,7 +24,7 @@ DOCUMENTS = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted(ROOT.glob('do
 PACKAGE = 'vjepa2_planner_ros'
 MODULES = dict(re.findall(r"'(\w+) = ([\w.]+):\w+'", (ROOT / 'setup.py').read_text()))
 # Other people's commands.
-OTHERS = ('colcon', 'pip', 'pre-commit', 'export', 'rviz2', 'for', 'do', 'done')
+OTHERS = ('colcon', 'curl', 'pip', 'pre-commit', 'export', 'rviz2', 'for', 'do', 'done')
 OF_ROS2 = ('run', 'launch', 'action', 'service', 'security', 'pkg')
 
 
