@@ -17,12 +17,15 @@ from . import common as commands
 from .goal_picture import image_from_topic
 from ..client import ControllerClient, PlanFailed
 from ..control.reasons import Reason
-from ..messages.goals import sub_goal
+from ..messages.goals import goal_yaml, reach_goal, sub_goal, to_png
+from ..messages.images import picture
+from ..messages.pictures import read_picture
 
 HEADING = (
     ' sub-goal step    energy -> predicted  conf.  surpr.       x       y       z    roll   pitch '
     '    yaw  grip'
 )
+FIELDS = ('camera', 'model', 'max_steps', 'time_allowance', 'dry_run')  # of the goal
 FEEDBACK = ReachGoal.Feedback
 
 
@@ -62,10 +65,15 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(options):
-    goals = [sub_goal(file) for file in options.goal or ()]
-    goals += [sub_goal(image_from_topic(topic, options.wait)) for topic in options.goal_topic]
+    pictures = [read_picture(file) for file in options.goal or ()]
+    pictures += [picture(image_from_topic(topic, options.wait)) for topic in options.goal_topic]
+    goals = [sub_goal(to_png(rgb)) for rgb in pictures]
     if options.gripper is not None:
         goals[-1].set_gripper, goals[-1].gripper = True, options.gripper
+    fields = {name: getattr(options, name) for name in FIELDS}
+    if options.print_goal:
+        print(goal_yaml(reach_goal(goals, **fields)))
+        return 0
     with ControllerClient(action=options.action, controller=options.controller) as client:
         if not client.wait_until_ready(options.wait):
             raise OSError(f'no controller on action {options.action!r} within {options.wait:g} s')
@@ -74,15 +82,7 @@ def _run(options):
             if not armed:
                 raise OSError(f'not armed: {words}')
         try:
-            result = client.reach(
-                goals,
-                on_feedback=StepTable(partial(_ask, client)),
-                camera=options.camera,
-                model=options.model,
-                max_steps=options.max_steps,
-                time_allowance=options.time_allowance,
-                dry_run=options.dry_run,
-            )
+            result = client.reach(goals, on_feedback=StepTable(partial(_ask, client)), **fields)
         finally:
             if options.arm:
                 client.arm(False)
@@ -126,6 +126,8 @@ def _parser():
     parser.add_argument('--arm', action='store_true', help=text)
     text = 'plan and check the first step and show it; nothing moves'
     parser.add_argument('--dry-run', action='store_true', help=text)
+    text = 'print the goal for `ros2 action send_goal --stdin`, move nothing'
+    parser.add_argument('--print-goal', action='store_true', help=text)
     text = 'most steps of the run (default: as the controller is set)'
     parser.add_argument('--max-steps', type=int, default=0, metavar='N', help=text)
     text = 'longest run [s] (default: as the controller is set)'

@@ -179,7 +179,7 @@ def to_png(picture: NDArray[np.uint8]) -> CompressedImage:
     return CompressedImage(format='png', data=array('B', png.getvalue()))
 
 
-def goal_yaml(goal: PlanAction.Goal) -> str:
+def goal_yaml(goal: PlanAction.Goal | ReachGoal.Goal) -> str:
     """
     Return what a goal sets as YAML on one line, for `ros2 action send_goal`.
 
@@ -200,6 +200,8 @@ def _set_fields(message: Any) -> dict[str, Any]:
             continue
         if hasattr(value, 'get_fields_and_field_types'):
             value = _set_fields(value)
+        elif isinstance(value, list) and hasattr(value[0], 'get_fields_and_field_types'):
+            value = [_set_fields(item) for item in value]
         fields[name] = bytes(value) if isinstance(value, array) else value
     return fields
 

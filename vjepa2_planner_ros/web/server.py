@@ -72,3 +72,6 @@ def serve(console: Console, host: str, port: int, token: str) -> None:
         # uvicorn ends in order at these, then raises them once more, which is to do nothing.
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # `ros2 launch` sends once more what the terminal has sent; it must not end the end.
+        signal.signal(number, signal.SIG_IGN)
