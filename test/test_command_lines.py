@@ -179,12 +179,13 @@ def fill(message, values):
 
 def quick_lines():
     """Return the lines of the blocks that need no more than the nodes of the first plan."""
+    elsewhere = {'download', 'runs'}  # what needs a network, or the recordings of a demo
     runnable = ('plan', 'landscape', 'history', 'energy', 'encode', 'models', 'doctor')
     for document in DOCUMENTS:
         for line in (line for block in blocks(document) for line in block):
             words = line.split()
             quick = words[:1] == ['scripts/run'] and words[1] in runnable
-            if quick and 'download' not in words and not ('ros2' in words and not has_ros2()):
+            if quick and not elsewhere & {*words} and not ('ros2' in words and not has_ros2()):
                 yield line
 
 

@@ -98,7 +98,7 @@ def _points(text):
     """Return a number of points as an argument of the command."""
     most = MAX_POINTS // 2  # two on another axis
     if not (text.isdecimal() and 2 <= int(text) <= most):
-        raise argparse.ArgumentTypeError(f'{text}: allowed: 2 to {most}')
+        raise argparse.ArgumentTypeError(f'{text.strip()}: allowed: 2 to {most}')
     return int(text)
 
 

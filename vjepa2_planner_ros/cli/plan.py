@@ -173,7 +173,7 @@ class IterationTable:
 
 def _positive(text):
     if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}; allowed: 1 or more')
+        raise argparse.ArgumentTypeError(f'{text.strip()}; allowed: 1 or more')
     return int(text)
 
 

@@ -100,7 +100,7 @@ def _ask(client):
 
 def _closedness(text):
     if not 0.0 <= float(text) <= 1.0:
-        raise argparse.ArgumentTypeError(f'{text}; allowed: 0 (open) to 1 (closed)')
+        raise argparse.ArgumentTypeError(f'{text.strip()}; allowed: 0 (open) to 1 (closed)')
     return float(text)
 
 
