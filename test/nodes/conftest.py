@@ -5,6 +5,7 @@
 import subprocess
 import sys
 
+from controller_rig import Lab
 from PIL import Image as Picture
 from planner_rig import eventually, GOAL, Robot, STREAMS
 import pytest
@@ -123,3 +124,32 @@ def plans_folder(robot, tmp_path):
     robot.planner.set_parameters([Parameter('history.folder', value=str(path))])
     yield path
     robot.planner.set_parameters([Parameter('history.folder', value='')])
+
+
+@pytest.fixture(scope='module')
+def _shared_lab(context):
+    lab = Lab(context)
+    yield lab.ready()
+    lab.close()
+
+
+@pytest.fixture
+def lab(_shared_lab):
+    """Return the Lab that a module's tests share, in good order and armed."""
+    yield _shared_lab.restore().arm()
+    _shared_lab.restore()
+
+
+@pytest.fixture
+def make_lab(context):
+    """Return a function that makes a Lab; parameters with __ for the dot."""
+    labs = []
+
+    def make(of_planner=(), **parameters):
+        values = {name.replace('__', '.'): value for name, value in parameters.items()}
+        labs.append(Lab(context, values, of_planner))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.close()

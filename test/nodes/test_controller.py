@@ -3,7 +3,7 @@
 """The controller brings an arm to what a picture shows; planner, DDS and threads are real."""
 
 from builtin_interfaces.msg import Duration
-from controller_rig import Lab, largest_step, PERIOD, SPEED
+from controller_rig import largest_step, PERIOD, SPEED
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 import numpy as np
@@ -21,40 +21,11 @@ from vjepa2_planner_ros.messages.goals import reach_goal, sub_goal
 CONFIRMING, MOVING = ReachGoal.Feedback.CONFIRMING, ReachGoal.Feedback.MOVING
 
 
-@pytest.fixture(scope='module')
-def _shared_lab(context):
-    lab = Lab(context)
-    yield lab.ready()
-    lab.close()
-
-
-@pytest.fixture
-def lab(_shared_lab):
-    """Return the Lab that tests share, in good order and armed."""
-    yield _shared_lab.restore().arm()
-    _shared_lab.restore()
-
-
 @pytest.fixture
 def slow(lab):
     """Return the shared lab with an arm so slow that a test can act while it moves."""
     lab.set(limits__max_speed=0.02)
     return lab
-
-
-@pytest.fixture
-def make_lab(context):
-    """Return a function that makes a Lab; parameters with __ for the dot."""
-    labs = []
-
-    def make(of_planner=(), **parameters):
-        values = {name.replace('__', '.'): value for name, value in parameters.items()}
-        labs.append(Lab(context, values, of_planner))
-        return labs[-1]
-
-    yield make
-    for lab in labs:
-        lab.close()
 
 
 def ended(future, outcome, reason):

@@ -6,7 +6,6 @@ import threading
 import time
 
 from control_msgs.action import GripperCommand
-from controller_rig import Lab
 from planner_rig import eventually, Gate, GOAL
 import pytest
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -18,21 +17,6 @@ from vjepa2_planner_ros.control.reasons import Outcome, Reason
 from vjepa2_planner_ros.messages.times import to_stamp
 
 SETTLING = ReachGoal.Feedback.SETTLING
-
-
-@pytest.fixture
-def make_lab(context):
-    """Return a function that makes a Lab; parameters with __ for the dot."""
-    labs = []
-
-    def make(of_planner=(), **parameters):
-        values = {name.replace('__', '.'): value for name, value in parameters.items()}
-        labs.append(Lab(context, values, of_planner))
-        return labs[-1]
-
-    yield make
-    for lab in labs:
-        lab.close()
 
 
 class SimulatedTime:

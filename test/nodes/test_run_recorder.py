@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 
-from controller_rig import Lab
 import numpy as np
 from planner_rig import eventually, GOAL, START
 import pytest
@@ -25,20 +24,6 @@ from vjepa2_planner_ros.history.bag import METADATA
 from vjepa2_planner_ros.history.recorded_run import load_run, plans_of
 from vjepa2_planner_ros.history.store import PlanStore, RunStore
 from vjepa2_planner_ros.planning.actions import AXES
-
-
-@pytest.fixture(scope='module')
-def _shared_lab(context):
-    lab = Lab(context)
-    yield lab.ready()
-    lab.close()
-
-
-@pytest.fixture
-def lab(_shared_lab):
-    """Return the Lab that tests share, armed."""
-    yield _shared_lab.restore().arm()
-    _shared_lab.restore()
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def iteration_markers(
         _clear(frame),
         points_marker(frame, 'candidates', ends[others], colours[others], CANDIDATE_SIZE),
         points_marker(frame, 'elites', ends[elites], colours[elites], ELITE_SIZE),
-        _marker(
+        make_marker(
             frame,
             'distribution',
             Marker.SPHERE,
@@ -89,7 +89,7 @@ def command_markers(answer: Any, start: NDArray[np.float64], frame: str) -> Mark
     """
     target = answer.target
     path = start[:3] + np.cumsum(answer.commands[:, :3], axis=0)
-    arrow = _marker(
+    arrow = make_marker(
         frame,
         'command',
         Marker.ARROW,
@@ -113,7 +113,7 @@ def _gripper_markers(target: NDArray[np.float64], command: float, frame: str) ->
     orientation = quaternion_of_rpy(*map(float, target[3:6]))
     side = _y_axis(orientation) * OPENING / 2.0 * (1.0 - target[6])
     fingers = [
-        _marker(
+        make_marker(
             frame,
             'gripper',
             Marker.CUBE,
@@ -125,7 +125,7 @@ def _gripper_markers(target: NDArray[np.float64], command: float, frame: str) ->
         for number, sign in enumerate((-1.0, 1.0))
     ]
     # Without a space: rviz draws one a metre wide (ros2/rviz issue 1336).
-    text = _marker(
+    text = make_marker(
         frame,
         'gripper',
         Marker.TEXT_VIEW_FACING,
@@ -160,7 +160,7 @@ def slice_markers(landscape: Landscape, corner: NDArray[np.float64], frame: str)
             _slice(frame, f'{grid.axes[first]}{grid.axes[second]} slice', points, colours[index])
         )
     markers.append(
-        _marker(
+        make_marker(
             frame,
             'minimum',
             Marker.SPHERE,
@@ -191,7 +191,7 @@ def points_marker(
     frame: str, namespace: str, points: ArrayLike, colours: NDArray[np.float64], size: float
 ) -> Marker:
     """Return a Marker of spheres at points [S, 3] in colours [S, 4]."""
-    return _marker(
+    return make_marker(
         frame,
         namespace,
         Marker.SPHERE_LIST,
@@ -214,7 +214,7 @@ def _slice(
             [values[i : i + rows, j : j + columns] for i, j in corners], axis=2
         ).reshape(-1, values.shape[-1])
 
-    return _marker(
+    return make_marker(
         frame,
         namespace,
         Marker.TRIANGLE_LIST,
@@ -226,7 +226,7 @@ def _slice(
 
 
 def _path(frame: str, start: NDArray[np.float64], path: NDArray[np.float64]) -> Marker:
-    return _marker(
+    return make_marker(
         frame,
         'path',
         Marker.LINE_STRIP,
@@ -236,7 +236,7 @@ def _path(frame: str, start: NDArray[np.float64], path: NDArray[np.float64]) -> 
     )
 
 
-def _marker(
+def make_marker(
     frame: str,
     namespace: str,
     kind: int,
@@ -244,6 +244,7 @@ def _marker(
     number: int = 0,
     **fields: Any,
 ) -> Marker:
+    """Return a Marker of a namespace and number; fields are others of its message."""
     marker = copy(BLANK)  # a Marker() makes twenty objects, most of which stay as they are
     marker.header, marker.color = Header(frame_id=frame), ColorRGBA(**dict(zip('rgba', colour)))
     marker.ns, marker.id, marker.type, marker.action = namespace, number, kind, Marker.ADD

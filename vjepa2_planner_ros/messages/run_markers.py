@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geometry_msgs.msg import Point, Pose, Vector3
-from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 from vjepa2_interfaces.msg import ReachStep
 
+from .markers import LINE_WIDTH, make_marker
+
 GREEN, BLUE = (0.2, 0.7, 0.3, 1.0), (0.12, 0.37, 0.71, 1.0)
-LINE_WIDTH, BALL = 0.003, 0.015  # m
+BALL = 0.015  # m
+LINE = Vector3(x=LINE_WIDTH)
 
 
 def run_markers(steps: Sequence[ReachStep], workspace: Sequence[float]) -> MarkerArray:
@@ -25,9 +27,11 @@ def run_markers(steps: Sequence[ReachStep], workspace: Sequence[float]) -> Marke
     places += [step.target_pose.pose.position for step in steps]
     return MarkerArray(
         markers=[
-            _marker(frame, 'workspace', Marker.LINE_LIST, GREEN, points=_edges(workspace)),
-            _marker(frame, 'run', Marker.LINE_STRIP, BLUE, points=places),
-            _marker(
+            make_marker(
+                frame, 'workspace', Marker.LINE_LIST, GREEN, scale=LINE, points=_edges(workspace)
+            ),
+            make_marker(frame, 'run', Marker.LINE_STRIP, BLUE, scale=LINE, points=places),
+            make_marker(
                 frame,
                 'target',
                 Marker.SPHERE,
@@ -60,13 +64,3 @@ def _edges(workspace: Sequence[float]) -> list[Point]:
         for pair in pairs
         for end in pair
     ]
-
-
-def _marker(
-    frame: str, namespace: str, kind: int, colour: tuple[float, ...], **fields: object
-) -> Marker:
-    marker = Marker(header=Header(frame_id=frame), ns=namespace, type=kind, action=Marker.ADD)
-    marker.scale, marker.color = Vector3(x=LINE_WIDTH), ColorRGBA(**dict(zip('rgba', colour)))
-    for name, value in fields.items():
-        setattr(marker, name, value)
-    return marker

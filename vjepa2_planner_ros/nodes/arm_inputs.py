@@ -18,7 +18,7 @@ from ..control.reasons import Reason, RunEnd
 
 
 class ArmInputs:
-    """Reads the streams for a run; stale() judges them by a steady clock, which never jumps."""
+    """Reads the streams for a run; check_alive() goes by a steady clock, which never jumps."""
 
     def __init__(self, streams: Streams, observations: Observations, camera: str):
         self._streams, self._observations, self._camera = streams, observations, camera

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .input_settings import GripperSettings, HistorySettings, InputSettings
+from .input_settings import GripperSettings, InputSettings
 from ..control.config import Arrival, DeadMan, Ending, Limits
 from ..planning.config import setting
 
@@ -92,15 +92,3 @@ class ControllerSettings(InputSettings):
     arrival: Arrival = field(default_factory=Arrival)
     ending: Ending = field(default_factory=Ending)
     dead_man: DeadMan = field(default_factory=DeadMan)
-    history: HistorySettings = field(default_factory=HistorySettings)
-    autostart: bool = setting(
-        True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
-    )
-    result_timeout: int = setting(
-        300,
-        'How long a result is kept for its client.',
-        unit='s',
-        low=1,
-        high=86400,
-        read_only=True,
-    )

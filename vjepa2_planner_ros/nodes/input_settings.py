@@ -149,7 +149,7 @@ class HistorySettings:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """The parameters of a node that reads cameras and the state of an arm."""
+    """The parameters that planner and controller share: their inputs, history and start."""
 
     cameras: tuple[str, ...] = setting(
         ('main',),
@@ -198,6 +198,18 @@ class InputSettings:
         0.25, 'Largest time between frame and end-effector pose.', unit='s', low=0.001, high=60.0
     )
     gripper: GripperSettings = field(default_factory=GripperSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    autostart: bool = setting(
+        True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
+    )
+    result_timeout: int = setting(
+        300,
+        'How long a result is kept for its client.',
+        unit='s',
+        low=1,
+        high=86400,
+        read_only=True,
+    )
 
     def __post_init__(self) -> None:
         for name, row in rows(type(self)):

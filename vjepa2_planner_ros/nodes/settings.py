@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .input_settings import HistorySettings, InputSettings, make, value_of
+from .input_settings import InputSettings, make, value_of
 from ..planning.config import (
     CemConfig,
     OPTIMIZERS,
@@ -74,18 +74,6 @@ class Settings(InputSettings):
         'just after the start.',
         low=1,
         high=16,
-    )
-    history: HistorySettings = field(default_factory=HistorySettings)
-    autostart: bool = setting(
-        True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
-    )
-    result_timeout: int = setting(
-        300,
-        'How long a result is kept for its client.',
-        unit='s',
-        low=1,
-        high=86400,
-        read_only=True,
     )
 
     def __post_init__(self) -> None:
