@@ -108,6 +108,15 @@ def test_disarming_holds(slow):
     held(slow)
 
 
+def test_a_run_ends_even_if_it_is_armed_again_at_once(slow):
+    future = slow.reach_async()
+    slow.moving()
+    slow.controller._disarm()
+    slow.controller._armed = True  # before the run has looked
+    ended(future, Outcome.STOPPED, Reason.DISARMED)
+    held(slow)
+
+
 @pytest.mark.case(70)
 def test_stop_holds_and_disarms(slow):
     future = slow.reach_async()

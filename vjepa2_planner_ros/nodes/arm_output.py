@@ -183,10 +183,12 @@ class ArmOutput:
         :param measured: hold a moving arm where it was last measured, else at its last target:
             where it is not measured any more it is nearer to that, and must not be drawn back.
         """
-        moving, self._motion = self._motion is not None, None
+        motion, self._motion = self._motion, None
+        if motion is not None and motion.problem is None:  # told to, as by disarming
+            motion.problem = RunEnd(Reason.DISARMED, 'the arm was told to hold while it moved')
         if self._target is None:
             return
-        if moving and measured:
+        if motion is not None and measured:
             self._back = self._good[:6]
             apart = distance(self._target, self._back)
             if self._twist or (apart[0] <= NEAR[0] and apart[1] <= NEAR[1]):

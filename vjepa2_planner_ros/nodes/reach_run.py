@@ -221,7 +221,7 @@ class Run:
             node.output.rest()
         except BaseException:
             node.hold()
-            self.goal.check_stop()
+            self.check()  # what the hold was told for comes first
             raise
         after, moved = self._inputs.frame(), self._inputs.state(settings)
         if before is None or after is None or distance(moved, measured)[0] < FROZEN:
