@@ -103,7 +103,7 @@ def test_with_a_planner_its_streams_are_listed(robot):
 
 
 def test_a_publisher_of_another_type_and_a_silent_topic_fail(make_robot):
-    robot = make_robot(sending=())
+    robot = make_robot(sending=()).ready()  # else only the planner of other tests may be heard
     name = robot.planner.get_fully_qualified_name()
     robot.node.destroy_publisher(robot.poses)
     robot.node.destroy_publisher(robot.pictures)
@@ -122,6 +122,7 @@ def test_what_a_plan_would_fail_for_is_said_of_each_stream(make_robot):
     robot = make_robot(
         base_frame='fr3_link0', gripper__joint='fr3_finger_joint1', max_image_age=0.5, max_skew=0.2
     )
+    assert robot.client.wait_until_ready(60.0)
     robot.delay['image'] = 1.0
     code, _, output = doctor('--wait', '20')
     name = robot.planner.get_fully_qualified_name()

@@ -456,7 +456,8 @@ def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, mo
     assert resident['other'] - resident['big'] < 0.1 * memory
     looked_at = operator.robot.planner._worker.model  # as by diagnostics, just then
     assert operator.unload().success
-    assert resident['other'] - process.memory_info().rss > 0.9 * memory
+    # Eventually: what other threads of the tests hold just then counts too.
+    eventually(lambda: resident['other'] - process.memory_info().rss > 0.9 * memory, 20.0)
     assert (looked_at.name, looked_at.device.type, looked_at.memory) == ('other', 'cpu', memory)
 
 

@@ -66,7 +66,7 @@ def start_again():
 @pytest.fixture
 def open_page(page, server):
     """Return a function that opens a page of the console; nothing is fetched from elsewhere."""
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(100_000)
 
     def go(path='/'):
         page.goto(server.url + path)
