@@ -26,6 +26,7 @@ from vjepa2_planner_ros.planning.config import CemConfig
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(320)
 def test_a_short_soak_passes_and_accounts_for_every_goal(tmp_path):
     figures = tmp_path / 'soak.json'
     done = subprocess.run(

@@ -15,8 +15,7 @@ from tools.soak.reach_trials import make_trial
 from vjepa2_planner_ros.messages.times import to_stamp
 
 SEED = 1
-# They take long, for a node starts again, or are waited for.
-LONG = ('controller ended', 'controller killed', 'planner ended', 'planner stopped')
+FEW = {'nothing', 'cancel', 'dead man silent', 'pose jumps', 'second publisher'}
 WORKSPACE, SPEED = [0.3, 0.6, -0.2, 0.2, 0.1, 0.4], 0.1
 MIDDLE = (0.45, 0.0, 0.25)
 
@@ -66,17 +65,18 @@ def test_the_observer_sees_that_the_arm_does_not_rest(observer):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(320)
 def test_a_short_soak_of_the_controller_passes(tmp_path):
     figures = tmp_path / 'soak.json'
     numbers = [
-        number for number in range(len(FAULTS)) if make_trial(SEED, number)[0].fault not in LONG
+        number for number in range(len(FAULTS)) if make_trial(SEED, number)[0].fault in FEW
     ]
     words = ['--seed', SEED, '--slack', 3.0, '--json', figures, '--only', *numbers]
     done = subprocess.run(
         [sys.executable, '-m', 'tools.soak.controller', *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(figures.read_text())['trials']
