@@ -105,6 +105,10 @@ action/PlanAction_Result
     energy double
     start_energy double
     confidence double
+    confidence_calibrated boolean
+    has_surprise boolean
+    surprise double
+    calibration string
     iteration_energies sequence<double>
     iterations uint32
     model string
@@ -242,6 +246,8 @@ msg/ModelInfo
     path string
     file_size uint64
     action_dim uint8
+    layout string
+    missing sequence<string>
     licence string
     UNLOADED=0
     DOWNLOADING=1
@@ -268,6 +274,10 @@ msg/PlanRecord
     energy double
     start_energy double
     confidence double
+    confidence_calibrated boolean
+    has_surprise boolean
+    surprise double
+    calibration string
     iterations uint32
     planning_time builtin_interfaces/Duration
     encoding_time builtin_interfaces/Duration
@@ -280,7 +290,10 @@ msg/ReachStep
     energy double
     predicted_energy double
     confidence double
+    confidence_calibrated boolean
+    has_surprise boolean
     surprise double
+    energy_rise double
     command double[7]
     limited_command double[7]
     limits sequence<string>
@@ -334,6 +347,8 @@ msg/SearchSettings
     iterations uint32
     elite_fraction double
     horizon uint32
+    cost string
+    preset string
 msg/SubGoal
     image sensor_msgs/Image
     image_compressed sensor_msgs/CompressedImage

@@ -9,7 +9,7 @@ from vjepa2_planner_ros.control.config import Ending
 from vjepa2_planner_ros.control.progress import Progress
 from vjepa2_planner_ros.control.reasons import Reason, RunEnd
 
-ENDING = Ending(min_confidence=0.03, patience=3, min_drop=0.2, max_surprise=0.5)
+ENDING = Ending(min_confidence=0.03, patience=3, min_drop=0.2, max_energy_rise=0.5)
 
 
 def run(energies, confidences=(), predicted=None):

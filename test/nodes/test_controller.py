@@ -280,7 +280,7 @@ def test_a_picture_far_from_the_predicted_one_is_a_surprise(lab):
     eventually(step_done)
     lab.robot.picture = ToyWorldModel.picture(START - 0.2)
     result = ended(future, Outcome.FAILED, Reason.SURPRISE)
-    assert 'ending.max_surprise = 0.5' in result.message
+    assert 'ending.max_energy_rise = 0.5' in result.message
 
 
 def test_a_goal_that_is_reached_from_the_start_moves_nothing(lab):

@@ -68,9 +68,7 @@ def test_the_observer_sees_that_the_arm_does_not_rest(observer):
 @pytest.mark.timeout(320)
 def test_a_short_soak_of_the_controller_passes(tmp_path):
     figures = tmp_path / 'soak.json'
-    numbers = [
-        number for number in range(len(FAULTS)) if make_trial(SEED, number)[0].fault in FEW
-    ]
+    numbers = [number for number in range(len(FAULTS)) if make_trial(SEED, number)[0].fault in FEW]
     words = ['--seed', SEED, '--slack', 3.0, '--json', figures, '--only', *numbers]
     done = subprocess.run(
         [sys.executable, '-m', 'tools.soak.controller', *map(str, words)],

@@ -170,7 +170,7 @@ def _episode(number, arm, client, options):
                 'energy': step.energy,
                 'predicted_energy': step.predicted_energy,
                 'confidence': step.confidence,
-                'surprise': step.surprise,
+                'energy_rise': step.energy_rise,
                 'planning_time': seconds(step.planning_time),
             }
             for step in table.steps

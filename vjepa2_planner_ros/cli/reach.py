@@ -22,7 +22,7 @@ from ..messages.images import picture
 from ..messages.pictures import read_picture
 
 HEADING = (
-    ' sub-goal step    energy -> predicted  conf.  surpr.       x       y       z    roll   pitch '
+    ' sub-goal step    energy -> predicted  conf.   rise        x       y       z    roll   pitch '
     '    yaw  grip'
 )
 FIELDS = ('camera', 'model', 'max_steps', 'time_allowance', 'dry_run')  # of the goal
@@ -35,7 +35,7 @@ def step_line(step: ReachStep) -> str:
     limits = f'  limited by {", ".join(step.limits)}' if step.limits else ''
     return (
         f'{step.sub_goal:9d} {step.step:4d} {step.energy:9.5f} -> {step.predicted_energy:9.5f} '
-        f'{step.confidence:6.3f} {step.surprise:+7.2f} {numbers} '
+        f'{step.confidence:6.3f} {step.energy_rise:+7.2f} {numbers} '
         f'{step.limited_command[6]:+5.2f}{limits}'
     )
 

@@ -128,7 +128,7 @@ class Ending:
         low=0.0,
         high=1.0,
     )
-    max_surprise: float = setting(
+    max_energy_rise: float = setting(
         0.5,
         'Largest energy above the predicted one after a step, as a share of the energy at the '
         'start of the sub-goal.',

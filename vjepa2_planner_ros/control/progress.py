@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The energies of one sub-goal, step after step: when it has settled, and what surprises."""
+"""The energies of one sub-goal, step after step: whether it has settled, or goes wrong."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class Progress:
         self, energy: float, predicted: float, plan: Confident
     ) -> tuple[float, Reason | None]:
         """
-        Return the surprise, and why not to execute the plan's step (None = execute it).
+        Return the rise, and why not to execute the plan's step (None = execute it).
 
         RunEnd SURPRISE if the energy is far above the one predicted.
 
         :param energy: of the frame planned from.
         :param predicted: after the plan.
         """
-        ending, surprise = self._ending, 0.0
+        ending, rise = self._ending, 0.0
         if self._first is None:
             self._first = energy
         elif self._first > 0.0:
-            surprise = (energy - self._promised) / self._first
+            rise = (energy - self._promised) / self._first
         self._energy, self._promised = energy, predicted
-        if surprise > ending.max_surprise:
+        if rise > ending.max_energy_rise:
             raise RunEnd(
                 Reason.SURPRISE,
                 f'after the step the energy is {energy:.4f}, above the predicted one by '
-                f'{surprise:.2f} of that at the start: allowed: ending.max_surprise = '
-                f'{ending.max_surprise:g}; did something get in the way, or move?',
+                f'{rise:.2f} of that at the start: allowed: ending.max_energy_rise = '
+                f'{ending.max_energy_rise:g}; did something get in the way, or move?',
             )
         if not self._rule.update(energy, plan):
-            return surprise, None
+            return rise, None
         if energy <= (1.0 - ending.min_drop) * self._first:
-            return surprise, Reason.SETTLED
+            return rise, Reason.SETTLED
         unsure = plan.confidence < ending.min_confidence
-        return surprise, Reason.UNSURE if unsure else Reason.NO_PROGRESS
+        return rise, Reason.UNSURE if unsure else Reason.NO_PROGRESS
 
     def why(self, reason: Reason, confidence: float) -> str:
         """Return the text for an update's reason; '' for SETTLED."""

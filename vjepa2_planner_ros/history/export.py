@@ -27,7 +27,7 @@ SCALARS = (
     'energy_max',
     'elapsed',
 )
-STEP_SCALARS = ('sub_goal', 'step', 'energy', 'predicted_energy', 'confidence', 'surprise')
+STEP_SCALARS = ('sub_goal', 'step', 'energy', 'predicted_energy', 'confidence', 'energy_rise')
 
 
 def write_csv(plan: RecordedPlan, path: str | Path) -> None:

@@ -58,13 +58,15 @@ def energies(run: RecordedRun) -> Figure:
     return figure
 
 
-def surprise_and_confidence(run: RecordedRun) -> Figure:
+def rise_and_confidence(run: RecordedRun) -> Figure:
     """Plot both, with the limits that end a run."""
-    figure = make_subplots(1, 2, horizontal_spacing=0.1, subplot_titles=('surprise', 'confidence'))
+    figure = make_subplots(
+        1, 2, horizontal_spacing=0.1, subplot_titles=('energy rise', 'confidence')
+    )
     figure.update_layout(**LAYOUT, height=300, showlegend=False)
     numbers = [*range(1, len(run.steps) + 1)]
     figure.add_bar(
-        x=numbers, y=[step.surprise for step in run.steps], marker_color=ORANGE, row=1, col=1
+        x=numbers, y=[step.energy_rise for step in run.steps], marker_color=ORANGE, row=1, col=1
     )
     figure.add_scatter(
         x=numbers,
@@ -75,7 +77,7 @@ def surprise_and_confidence(run: RecordedRun) -> Figure:
         row=1,
         col=2,
     )
-    for column, name in ((1, 'ending.max_surprise'), (2, 'ending.min_confidence')):
+    for column, name in ((1, 'ending.max_energy_rise'), (2, 'ending.min_confidence')):
         if name in run.settings:
             figure.add_hline(
                 float(run.settings[name]),

@@ -119,11 +119,11 @@ def _plots(run) -> Iterator[str]:
         'after it.',
     )
     yield section(
-        'Surprise and confidence',
-        figures.surprise_and_confidence(run),
-        'surprise',
-        'Surprise is how much higher the energy is than predicted, as a share of that at the '
-        'start of the sub-goal.',
+        'Energy above the predicted one, and confidence',
+        figures.rise_and_confidence(run),
+        'energy rise',
+        'How much higher the energy is than predicted, as a share of that at the start of the '
+        'sub-goal.',
     )
     yield section(
         'Commands',
@@ -137,7 +137,7 @@ def _plots(run) -> Iterator[str]:
 def _steps(run):
     if not run.steps:
         return ''
-    head = ('step', 'sub-goal', 'energy', 'predicted', 'surprise', 'confidence', *AXES)
+    head = ('step', 'sub-goal', 'energy', 'predicted', 'energy rise', 'confidence', *AXES)
     rows = []
     for number, (step, done) in enumerate(zip(run.steps, run.done), 1):
         cells = [
@@ -145,7 +145,7 @@ def _steps(run):
             f'{step.sub_goal}',
             f'{step.energy:.5f}',
             f'{step.predicted_energy:.5f}',
-            f'{step.surprise:+.2f}',
+            f'{step.energy_rise:+.2f}',
             f'{step.confidence:.2f}',
             *(f'{value:+.3f}' for value in step.limited_command),
         ]

@@ -95,9 +95,7 @@ def start_of(plan: PlanResult) -> NDArray[np.float64]:
     return np.array([*(target[:3] - action[:3]), *orientation.as_euler('xyz'), closedness])
 
 
-def to_step_message(
-    plan: PlanResult, step: LimitedStep, surprise: float, run_id: UUID
-) -> ReachStep:
+def to_step_message(plan: PlanResult, step: LimitedStep, rise: float, run_id: UUID) -> ReachStep:
     """Return the ReachStep of a plan and what the limits made of it, without its numbers."""
     header = Header(stamp=plan.stamp, frame_id=plan.frame_id)
     return ReachStep(
@@ -105,7 +103,7 @@ def to_step_message(
         energy=plan.start_energy,
         predicted_energy=plan.energy,
         confidence=plan.confidence,
-        surprise=surprise,
+        energy_rise=rise,
         command=command_numbers(plan.command),
         limited_command=command_numbers(step.command),
         limits=list(step.names),

@@ -137,10 +137,10 @@ class Run:
                 f'{MOVED[0]:g} m; does somebody else move it?',
             )
         self.energies.append(plan.start_energy)
-        surprise, reason = progress.update(plan.start_energy, plan.energy, plan)
+        rise, reason = progress.update(plan.start_energy, plan.energy, plan)
         gripper = self._node.gripper.exists
         step = limit_step(measured, plan.command, self._settings.limits, gripper)
-        self._report(plan, step, surprise)
+        self._report(plan, step, rise)
         if reason:
             return reason
         if self._request.dry_run:
@@ -182,9 +182,9 @@ class Run:
             f"no planner: nobody serves the action '{name}' (planner); start it, or activate it",
         )
 
-    def _report(self, plan: PlanResult, step: LimitedStep, surprise: float) -> None:
+    def _report(self, plan: PlanResult, step: LimitedStep, rise: float) -> None:
         run_id = self.goal.handle.goal_id
-        message = to_step_message(plan, step, surprise, run_id)
+        message = to_step_message(plan, step, rise, run_id)
         message.sub_goal, message.step = self.sub_goals_done + 1, self.executed + 1
         self.steps.append(message)
         self._node.report.step(self.steps, self._settings.limits)
