@@ -312,3 +312,26 @@ def test_mujoco_imported_first_works_or_says_what_to_set():
     assert 'before mujoco is imported' in text
     working = 'egl' if 'egl' in text else 'osmesa'
     assert rendered('import mujoco', MUJOCO_GL=working) == 'rendered'
+
+
+@pytest.mark.parametrize('turn, rise', [(0.0, 0.0), (0.4, 0.0), (-0.7, 0.1)])
+def test_a_camera_that_went_round_sees_what_the_first_saw_of_the_turned_arm(sim, turn, rise):
+    state = sim.state()
+    (x, y), middle = state[:2], np.array(CAMERA_TARGET[:2])
+    expected = sim.finger_tips().mean(0)
+    cos, sin = np.cos(turn), np.sin(turn)
+    turned = middle + np.array([[cos, -sin], [sin, cos]]) @ ((x, y) - middle)
+    sim.place_camera(turn)
+    sim.set_state([*turned, state[2], *state[3:5], state[5] + turn, state[6]])
+    np.testing.assert_allclose(sim.finger_tips().mean(0), expected, atol=1e-6)
+    low = sim.finger_tips().mean(0)[1]
+    sim.place_camera(turn, rise)
+    # What lies above the point that the camera looks at is nearer to it from above.
+    assert rise == 0.0 or sim.finger_tips().mean(0)[1] != pytest.approx(low, abs=1e-3)
+    sim.place_camera()
+
+
+@pytest.mark.parametrize('turn, rise, name', [(4.0, 0.0, 'turn'), (0.0, 2.0, 'rise')])
+def test_a_place_where_no_camera_is(sim, turn, rise, name):
+    with pytest.raises(ValueError, match=f'camera_{name} = .*: allowed'):
+        sim.place_camera(turn, rise)

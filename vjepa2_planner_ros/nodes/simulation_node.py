@@ -13,6 +13,7 @@ has the stamp of its tick. A render delays the next tick, whose time is then as 
 """
 
 from collections.abc import Sequence
+import math
 import sys
 
 from builtin_interfaces.msg import Time
@@ -83,6 +84,19 @@ class SimulationNode(Node):
             integer_range=[IntegerRange(from_value=64, to_value=1024)],
         )
         camera = self._declare('camera', 'fixed', "Camera: 'fixed', or 'wrist' on the hand.")
+        turn = self._declare(
+            'camera_turn',
+            0.0,
+            'How far the fixed camera has gone round the workspace, seen from above against the '
+            'clock [rad].',
+            floating_point_range=[FloatingPointRange(from_value=-math.pi, to_value=math.pi)],
+        )
+        rise = self._declare(
+            'camera_rise',
+            0.0,
+            'How much higher the fixed camera is than it was in training [m].',
+            floating_point_range=[FloatingPointRange(from_value=-0.5, to_value=1.0)],
+        )
         step_time = self._declare(
             'step_time',
             0.25,
@@ -93,6 +107,7 @@ class SimulationNode(Node):
         self._sim = PandaSim(
             seed, mode=mode, image_size=image_size, camera=camera, step_time=step_time
         )
+        self._sim.place_camera(turn, rise)
         self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
         self._arm, self._fingers = SimulatedArm(self, self._sim), SimulatedGripper(self, self._sim)

@@ -14,7 +14,7 @@ from .episodes import check_seed
 from .joint_targets import JointTargets
 from .kinematics import ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler
 from .rendering import make_renderer
-from .scene import build_model, CAMERA_FOV, WORKSPACE, WRIST_FOV
+from .scene import build_model, CAMERA_FOV, camera_placement, WORKSPACE, WRIST_FOV
 from .variation import vary_scene
 
 Pose = tuple[np.ndarray, np.ndarray]  # position [3] (m) and rotation [3, 3]
@@ -98,6 +98,7 @@ class PandaSim:
         self._hand = self._model.body('hand').id
         self._targets = JointTargets(ARM_JOINTS + 1)  # of the arm's joints and both fingers
         self._shadow = self._model.geom('hand_shadow').id
+        self.place_camera()
         self.reset(seed)
 
     def __enter__(self) -> 'PandaSim':
@@ -120,6 +121,20 @@ class PandaSim:
         vary_scene(self._model, self._data, seed)
         self._set_force(MAX_FORCE)
         self.set_state(HOME_STATE)
+
+    def place_camera(self, turn: float = 0.0, rise: float = 0.0) -> None:
+        """
+        Put the fixed camera elsewhere, until the next call; see scene.camera_placement.
+
+        ValueError: turn (rad) or rise (m) is out of range.
+        """
+        _require(abs(turn) <= np.pi, 'camera_turn', turn, '-pi to pi rad')
+        _require(-0.5 <= rise <= 1.0, 'camera_rise', rise, '-0.5 to 1 m')
+        camera = self._model.camera('fixed')
+        camera.pos[:], axes = camera_placement(turn, rise)
+        mujoco.mju_mat2Quat(camera.quat, np.ascontiguousarray(axes).ravel())
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
 
     def set_state(self, state: ArrayLike) -> None:
         """

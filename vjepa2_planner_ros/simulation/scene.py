@@ -114,14 +114,12 @@ SCENE = """
 def build_model(image_size: int) -> mujoco.MjModel:
     """Return the compiled mujoco.MjModel; image_size (pixels) is the largest picture."""
     meshes = panda_meshes()
-    forward = np.subtract(CAMERA_TARGET, CAMERA_POSITION)
-    right = np.cross(forward, (0, 0, 1))
-    up = np.cross(right, forward)
+    position, axes = camera_placement()
     spec = mujoco.MjSpec.from_string(
         SCENE.format(
             size=image_size,
-            camera=_text(CAMERA_POSITION),
-            axes=_text((*right, *up)),
+            camera=_text(position),
+            axes=_text(axes[:, :2].T.ravel()),
             fov=CAMERA_FOV,
             assets=_materials(),
             objects=_objects(),
@@ -144,6 +142,22 @@ def build_model(image_size: int) -> mujoco.MjModel:
     vertices, faces = _cup_surface()
     spec.add_mesh(name='cup', uservert=vertices.ravel(), userface=faces.ravel())
     return spec.compile()
+
+
+def camera_placement(turn: float = 0.0, rise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return position [3] (m) and axes [3, 3] (columns: right, up, back) of the fixed camera.
+
+    turn is how far it has gone round the middle of the workspace, seen from above against the
+    clock (rad), rise how much higher it is (m); it looks at the same point from everywhere.
+    """
+    (x, y, z), (cos, sin) = np.subtract(CAMERA_POSITION, CAMERA_TARGET), (np.cos(turn), np.sin(turn))
+    back = np.array([cos * x - sin * y, sin * x + cos * y, z + rise])
+    position = np.add(CAMERA_TARGET, back)
+    back /= np.linalg.norm(back)
+    right = np.cross((0.0, 0.0, 1.0), back)
+    right /= np.linalg.norm(right)
+    return position, np.stack([right, np.cross(back, right), back], axis=1)
 
 
 def _text(numbers: Iterable[float]) -> str:
