@@ -151,7 +151,10 @@ def camera_placement(turn: float = 0.0, rise: float = 0.0) -> tuple[np.ndarray, 
     turn is how far it has gone round the middle of the workspace, seen from above against the
     clock (rad), rise how much higher it is (m); it looks at the same point from everywhere.
     """
-    (x, y, z), (cos, sin) = np.subtract(CAMERA_POSITION, CAMERA_TARGET), (np.cos(turn), np.sin(turn))
+    (x, y, z), (cos, sin) = (
+        np.subtract(CAMERA_POSITION, CAMERA_TARGET),
+        (np.cos(turn), np.sin(turn)),
+    )
     back = np.array([cos * x - sin * y, sin * x + cos * y, z + rise])
     position = np.add(CAMERA_TARGET, back)
     back /= np.linalg.norm(back)

@@ -87,14 +87,21 @@ def collect_episode(sim: PandaSim, seed: int, steps: int, size: int, crop: str):
     return np.stack(frames), np.stack(states), np.stack(tips)
 
 
+def place_camera(sim: PandaSim, seed: int, turn: float, rise: float) -> None:
+    """Put the fixed camera where a seed says, up to turn [degrees] round and rise [m] up."""
+    shares = np.random.default_rng([seed, 2]).uniform(-1.0, 1.0, 2)
+    sim.place_camera(np.deg2rad(turn) * shares[0], rise * shares[1])
+
+
 def _collect_to_file(job) -> None:
     global _sim
-    folder, seed, steps, size, crop = job
+    folder, seed, steps, size, crop, turn, rise = job
     if _sim is None:
         import torch
 
         torch.set_num_threads(1)
         _sim = PandaSim()
+    place_camera(_sim, seed, turn, rise)
     write_episode(episode_path(folder, seed), *collect_episode(_sim, seed, steps, size, crop))
 
 
@@ -107,12 +114,30 @@ def main(args=None) -> None:
     parser.add_argument('--first-seed', type=int, default=0)
     parser.add_argument('--workers', type=int, default=2, help='processes')
     parser.add_argument('--model', default='sim-panda-ac', help='whose image size and crop')
+    parser.add_argument(
+        '--camera-turn',
+        type=float,
+        default=0.0,
+        metavar='DEGREES',
+        help='put the camera anew in every episode, up to so far round the workspace',
+    )
+    parser.add_argument(
+        '--camera-rise', type=float, default=0.0, metavar='M', help='and up to so much up or down'
+    )
     options = parser.parse_args(args)
     spec = model_spec(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     jobs = [
-        (options.out, seed, options.steps, spec.image_size, spec.crop)
+        (
+            options.out,
+            seed,
+            options.steps,
+            spec.image_size,
+            spec.crop,
+            options.camera_turn,
+            options.camera_rise,
+        )
         for seed in seeds
         if not episode_path(options.out, seed).exists()
     ]

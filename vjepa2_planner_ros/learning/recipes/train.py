@@ -24,7 +24,7 @@ from .encoder import encoder_metrics, EncoderTraining
 from .episodes import Episodes, read_episodes
 from .predictor import fold_normalisation, predictor_metrics, PredictorTraining, WINDOW
 from ...world_model import model_spec, ModelSpec, poses
-from ...world_model.checkpoints import write_safetensors
+from ...world_model.checkpoints import read_checkpoint, write_safetensors
 from ...world_model.devices import pick_device
 from ...world_model.model import layer_norm
 from ...world_model.preprocessing import normalise
@@ -164,6 +164,9 @@ def train_encoder(data: Data, spec: ModelSpec, options) -> EncoderTraining:
     """Train the encoder and return it with its heads."""
     torch.manual_seed(options.seed)
     module = EncoderTraining(spec).to(data.device)
+    if options.encoder:
+        parts = read_checkpoint(options.encoder, spec.checkpoint_entries)
+        module.encoder.load_state_dict(parts['encoder'])
 
     def frames_at(episode, start):
         """Return pairs of neighbouring frames: what differs in a pair is what has moved."""
@@ -236,6 +239,9 @@ def main(args=None) -> None:
     parser.add_argument('--device', default='auto')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--batch', type=int, default=64, help='frames or windows a step')
+    parser.add_argument(
+        '--encoder', type=Path, metavar='FILE', help='weights whose encoder is where to begin'
+    )
     parser.add_argument('--encoder-steps', type=int, default=12000)
     parser.add_argument('--encoder-rate', type=float, default=1e-3)
     parser.add_argument('--predictor-steps', type=int, default=12000)
