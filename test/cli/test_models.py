@@ -15,7 +15,8 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert rows.keys() == set(
         'model sim-panda sim-panda-ac vit-giant-ac vit-large vit-huge vit-giant '
-        'vit-giant-384'.split()
+        'vit-giant-384 vit-giant-ac-droid vit-base-2.1 vit-large-2.1 vit-giant-2.1 '
+        'vit-gigantic-2.1'.split()
     )
     assert f'{tmp_path}/vitl.pt' in rows['vit-large'] and '3 DOF' in rows['vit-large']
     assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']

@@ -37,7 +37,13 @@ from vjepa2_interfaces.msg import ModelInfo
 from vjepa2_interfaces.srv import ComputeEnergy, ListModels, UnloadModel
 from vjepa2_planner_ros.client import GoalClient, PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
-from vjepa2_planner_ros.world_model import build_networks, load_world_model, MODELS, ModelSpec
+from vjepa2_planner_ros.world_model import (
+    build_networks,
+    load_world_model,
+    MODELS,
+    ModelSpec,
+    WeightsFile,
+)
 from vjepa2_planner_ros.world_model.devices import release_memory
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
@@ -54,6 +60,14 @@ FIRST = ModelSpec(
 SECOND = replace(FIRST, name='second', predictor=PredictorSize(96, 2, 2, 256))
 BIG = replace(FIRST, name='big', encoder=EncoderSize(512, 16, 8, 2048))  # 200 MB in float32
 VAST = replace(FIRST, name='vast', encoder=EncoderSize(2**17, 48, 1024, 2**19))
+
+
+def at(spec, url):
+    """Return a model whose weights are in a file like Meta's at an address."""
+    file = WeightsFile(url, encoder=('encoder',), predictor=('predictor',))
+    return replace(spec, files=(file,))
+
+
 Feedback = LoadModel.Feedback
 LOADING = PlanAction.Feedback.LOADING_MODEL
 
@@ -167,8 +181,8 @@ class Operator:
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """Return a folder with the weights of FIRST and SECOND."""
-    monkeypatch.setitem(MODELS, 'first', replace(FIRST, url='http://host.invalid/first.pt'))
-    monkeypatch.setitem(MODELS, 'second', replace(SECOND, url='http://host.invalid/second.pt'))
+    monkeypatch.setitem(MODELS, 'first', at(FIRST, 'http://host.invalid/first.pt'))
+    monkeypatch.setitem(MODELS, 'second', at(SECOND, 'http://host.invalid/second.pt'))
     torch.manual_seed(0)
     for spec in (FIRST, SECOND):
         torch.save(random_content(spec), tmp_path / f'{spec.name}.pt')
@@ -314,7 +328,7 @@ def test_what_cannot_be_loaded_leaves_the_old_model_running(operator, cache, mon
     assert code == ErrorCode.MODEL_LOAD_FAILED
     assert "'models download second'" in text and '~/load_model' in text
     torch.save(vast_content(), cache / 'vast.pt')
-    monkeypatch.setitem(MODELS, 'vast', replace(VAST, url='http://host.invalid/vast.pt'))
+    monkeypatch.setitem(MODELS, 'vast', at(VAST, 'http://host.invalid/vast.pt'))
     code, text = ask('vast')
     assert code == ErrorCode.OUT_OF_MEMORY
     assert 'GB free' in text and '~/unload_model' in text
@@ -337,7 +351,7 @@ def test_download_can_be_stopped_and_goes_on_while_plans_are_made(
     server.content = (cache / 'second.pt').read_bytes()
     (cache / 'second.pt').unlink()
     (cache / 'second.pt.json').unlink(missing_ok=True)
-    monkeypatch.setitem(MODELS, 'second', replace(SECOND, url=f'{server.url}/second.pt'))
+    monkeypatch.setitem(MODELS, 'second', at(SECOND, f'{server.url}/second.pt'))
     server.answers = [functools.partial(serve, cut=30_000, stall=True)]
     feedback = []
     handle = operator.load('second', feedback, download=True)
@@ -442,7 +456,7 @@ def test_switching_gives_the_memory_of_the_old_model_back(operator, tmp_path, mo
     torch.save(meta_content(encoder.state_dict(), predictor.state_dict()), tmp_path / 'big.pt')
     del encoder, predictor
     for name in ('big', 'other'):
-        monkeypatch.setitem(MODELS, name, replace(BIG, name=name, url=f'http://x.invalid/{name}'))
+        monkeypatch.setitem(MODELS, name, at(replace(BIG, name=name), f'http://x.invalid/{name}'))
     process, resident = psutil.Process(), {}
     release_memory()  # of tests before: what is free already would not be seen to be freed
 

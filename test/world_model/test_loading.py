@@ -30,6 +30,7 @@ from vjepa2_planner_ros.world_model import (
     MODELS,
     ModelSpec,
     weights_bytes,
+    WeightsFile,
     WeightsNotFoundError,
     WorldModelError,
 )
@@ -44,7 +45,8 @@ TINY = ModelSpec(
     crop='center_square',
     action_bounds=(0.05,) * 3 + (0.15,) * 3 + (0.75,),
 )
-TINY_ENCODER = replace(TINY, name='tiny', predictor=None, url='http://host.invalid/tiny.pt')
+TINY_FILE = WeightsFile('http://host.invalid/tiny.pt', encoder=('target_encoder', 'encoder'))
+TINY_ENCODER = replace(TINY, name='tiny', predictor=None, files=(TINY_FILE,))
 PICTURE = torch.arange(3 * 64 * 64, dtype=torch.int32).remainder(251).byte().view(1, 64, 64, 3)
 
 
@@ -90,7 +92,7 @@ def ac_file(tmp_path):
 )
 def test_meta_models_have_the_published_sizes_and_files(name, file, parameters):
     spec = model_spec(name)
-    assert spec.url == f'https://dl.fbaipublicfiles.com/vjepa2/{file}'
+    assert [item.url for item in spec.files] == [f'https://dl.fbaipublicfiles.com/vjepa2/{file}']
     assert weights_bytes(spec, torch.bfloat16) == 2 * parameters
     assert weights_bytes(spec, torch.float32) == 4 * parameters
     assert spec.action_dim == (7 if name.endswith('ac') else 3)
@@ -113,7 +115,7 @@ def test_unknown_and_missing_models_are_named(tmp_path):
         match=(f"'models download vit-giant-ac', put vjepa2-ac-vitg.pt into {tmp_path}"),
     ):
         load_world_model('vit-giant-ac', device='cpu', cache=tmp_path)
-    with pytest.raises(WeightsNotFoundError, match='no weights at nowhere.pt'):
+    with pytest.raises(WeightsNotFoundError, match='has no weights at nowhere.pt'):
         load_world_model('vit-giant-ac', device='cpu', checkpoint='nowhere.pt')
 
 
@@ -234,15 +236,18 @@ def test_truncated_and_foreign_files_are_named(ac_file, tmp_path):
     torch.save([1, 2, 3], other)
     with pytest.raises(ModelLoadError, match="list.pt has no state dict 'encoder'"):
         load_world_model('tiny-ac', checkpoint=other)
-    for name in ('some.pt', 'some.safetensors'):
-        kind = 'PyTorch checkpoint' if name.endswith('pt') else 'safetensors file'
-        for content in (whole[:5000], whole[:-1000], b'', b'<html>not found</html>'):
-            (tmp_path / name).write_bytes(content)
-            with pytest.raises(ModelLoadError, match=f'{name} is not a whole {kind}'):
-                load_world_model('tiny-ac', checkpoint=tmp_path / name)
-    save_file({'layer.weight': torch.zeros(1)}, tmp_path / 'some.safetensors')
-    with pytest.raises(ModelLoadError, match="key 'layer.weight' starts with neither"):
+    save_file({'layer.weight': torch.zeros(100)}, tmp_path / 'some.safetensors')
+    with pytest.raises(ModelLoadError, match="no state dict 'encoder' with 'patch_embed.proj.wei"):
         load_world_model('tiny-ac', checkpoint=tmp_path / 'some.safetensors')
+    half = (tmp_path / 'some.safetensors').read_bytes()[:-100]
+    for kind, contents in (
+        ('PyTorch checkpoint', (whole[:5000], whole[:-1000], b'', b'<html>not found</html>')),
+        ('safetensors file', (half,)),
+    ):
+        for content in contents:
+            (tmp_path / 'some.pt').write_bytes(content)
+            with pytest.raises(ModelLoadError, match=f'some.pt is not a whole {kind}'):
+                load_world_model('tiny-ac', checkpoint=tmp_path / 'some.pt')
 
 
 def test_code_in_a_checkpoint_is_not_executed(tmp_path):
@@ -426,14 +431,15 @@ def served(server, monkeypatch, tmp_path):
     """Return tiny with its weights on the server, which has them from tmp_path / 'origin'."""
     torch.save(encoder_content()[0], tmp_path / 'origin')
     server.content = (tmp_path / 'origin').read_bytes()
-    spec = replace(TINY_ENCODER, url=server.url)
+    spec = replace(TINY_ENCODER, files=(replace(TINY_FILE, url=server.url),))
     monkeypatch.setitem(MODELS, 'tiny', spec)
     return spec
 
 
 def test_a_download_is_found_and_known_again(server, served, tmp_path):
     cache = tmp_path / 'new' / 'cache'
-    path = download_weights(served, cache)
+    (source,) = download_weights(served, cache)
+    (path,) = source.paths
     assert path == cache / 'vitx.pt' and path.read_bytes() == server.content
     assert {file.name for file in cache.iterdir()} == {'vitx.pt', 'vitx.pt.json'}
     phases = []
@@ -441,7 +447,7 @@ def test_a_download_is_found_and_known_again(server, served, tmp_path):
         'tiny', device='cpu', cache=cache, progress=lambda phase, done, total: phases.append(phase)
     )
     assert set(phases) == {'load'}
-    assert download_weights(served, cache) == path and len(server.asked) == 1
+    assert download_weights(served, cache) == (source,) and len(server.asked) == 1
 
     path.unlink()
     server.content = server.content[:-1] + b'x'  # a zip may have a comment
@@ -460,7 +466,7 @@ def test_a_server_that_tells_too_small_a_length_is_found_out(server, served, tmp
 
 def test_shipped_weights_need_no_download(tmp_path):
     spec = model_spec('sim-panda-ac')
-    assert download_weights(spec, tmp_path) == spec.weights
+    assert download_weights(spec, tmp_path)[0].paths == (spec.weights,)
 
 
 def truncate(path):

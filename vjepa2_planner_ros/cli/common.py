@@ -128,7 +128,7 @@ def add_weights_options(parser: ArgumentParser) -> None:
         '--checkpoint',
         type=Path,
         metavar='FILE',
-        help='weights to load instead (.pt of Meta, .safetensors)',
+        help='weights to load instead: a .pt, a .safetensors, a folder of them, or hf:ORG/NAME',
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, mps, cuda or cuda:N')
     parser.add_argument('--dtype', default='auto', help='auto, float32, bfloat16 or float16')

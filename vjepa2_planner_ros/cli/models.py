@@ -14,20 +14,22 @@ import torch
 
 from . import common as commands
 from ..world_model import (
-    cached_path,
     download_weights,
     find_weights,
+    layout_of,
+    missing_files,
     model_spec,
     MODELS,
     weights_bytes,
-    WeightsNotFoundError,
     WorldModelError,
 )
 from ..world_model.cache import verify
 from ..world_model.checkpoints import read_checkpoint
 from ..world_model.devices import DTYPES, peak_host_memory, used_memory
+from ..world_model.hub import download_from_hub, SCHEME
 
 GB = 1e9
+LICENCES = {'CC-BY-NC-4.0': 'CC-BY-NC-4.0, which does not allow commercial use'}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -37,41 +39,54 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def list_models(options: argparse.Namespace) -> None:
-    """Print the catalogue and which weights are on this machine."""
+    """Print the catalogue, what is on this machine and what is missing."""
     sizes = ''.join(f'{name:>10}' for name in DTYPES)
-    print(f'{"model":15}{"plans":>6}{"image":>7}{sizes}  {"licence":11} weights')
+    print(f'{"model":19}{"plans":>6}{"image":>7}{sizes}  {"licence":13}{"layout":12} weights')
     for spec in MODELS.values():
         memory = ''.join(f'{weights_bytes(spec, dtype) / GB:7.3f} GB' for dtype in DTYPES.values())
-        try:
-            weights = str(find_weights(spec, cache=options.cache))
-        except WeightsNotFoundError:
-            weights = f'not here; {spec.url}'
+        missing = missing_files(spec, options.cache)
+        if missing:
+            layout, weights = '-', f'not here; {" and ".join(missing)}'
+        else:
+            sources = find_weights(spec, cache=options.cache)
+            layout, weights = layout_of(sources, spec), ' and '.join(map(str, sources))
         print(
-            f'{spec.name:15}{spec.action_dim:2} DOF{spec.image_size:4} px{memory}  '
-            f'{spec.licence:11} {weights}'
+            f'{spec.name:19}{spec.action_dim:2} DOF{spec.image_size:4} px{memory}  '
+            f'{spec.licence:13}{layout:12} {weights}'
         )
 
 
 def download(options: argparse.Namespace) -> None:
     """Download the weights of a model, unless they are on this machine."""
+    if options.name.startswith(SCHEME):
+        print(f'licence: see the model card of {options.name}', file=sys.stderr)
+        with commands.ByteBar() as bar:
+            paths = download_from_hub(options.name, progress=bar)
+        print(*paths, sep='\n')
+        return
+    spec = model_spec(options.name)
+    print(f'licence of {spec.name}: {LICENCES.get(spec.licence, spec.licence)}', file=sys.stderr)
     with commands.ByteBar() as bar:
-        path = download_weights(model_spec(options.name), options.cache, progress=bar)
-    print(path)
+        sources = download_weights(spec, options.cache, progress=bar)
+    print(*sources, sep='\n')
 
 
 def load_check(options: argparse.Namespace) -> None:
     """Load a model, use it once, and print what that took."""
     spec = model_spec(options.name)
-    path = find_weights(spec, options.checkpoint, options.cache)
+    sources = find_weights(spec, options.checkpoint, options.cache)
     with commands.ByteBar() as bar:
-        if path == cached_path(spec, options.cache):
-            read_checkpoint(path, spec.checkpoint_entries)  # only a whole file is worth recording
-            verify(path, thorough=True, progress=bar)
+        read_checkpoint(sources, spec)  # only a whole file is worth recording
+        for source in sources:
+            if source.recorded:
+                verify(source.paths[0], thorough=True, progress=bar)
         before, began = peak_host_memory(), perf_counter()
         model = commands.load(spec.name, options, progress=bar)
         seconds, peak = perf_counter() - began, peak_host_memory()
     size = weights_bytes(spec, model.dtype)
-    print(f'{spec.name} from {path} ({commands.size(path.stat().st_size)})')
+    for source in sources:
+        print(f'{" and ".join(source.parts)} from {source} ({commands.size(source.size)})')
+    print(f'layout {layout_of(sources, spec)}, licence {spec.licence}')
     print(f'loaded on {model.device} in {dtype_name(model.dtype)} in {seconds:.1f} s')
     print(
         f'weights {commands.size(size)}; host memory peaked at {commands.size(peak)} '
@@ -118,7 +133,9 @@ def _parser():
         return added
 
     command('list', list_models)
-    command('download', download).add_argument('name', metavar='NAME')
+    command('download', download).add_argument(
+        'name', metavar='NAME', help='a name of `models list`, or hf:ORG/NAME[/FILE]'
+    )
     check = command('load-check', load_check)
     check.add_argument('name', metavar='NAME')
     commands.add_weights_options(check)

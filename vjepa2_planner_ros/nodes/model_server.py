@@ -116,7 +116,7 @@ class ModelServer:
                 )
             )
         )
-        if message.download and not settings.checkpoint:
+        if message.download:
             self._download(settings, progress, goal.check_stop)
         progress('wait', 0, 0)
         with self._worker.turn(goal.check_stop):
@@ -136,9 +136,12 @@ class ModelServer:
         from ..world_model import download_weights, model_spec
 
         with self._marked(settings.model, ModelInfo.DOWNLOADING), as_goal_errors(OUT_OF_MEMORY):
+            spec = model_spec(settings.model)
+            self._node.get_logger().info(f'licence of the weights of {spec.name}: {spec.licence}')
             download_weights(
-                model_spec(settings.model),
+                spec,
                 settings.model_cache or None,
+                checkpoint=settings.checkpoint or None,
                 progress=progress,
                 check_stop=check_stop,
             )
@@ -188,7 +191,13 @@ class ModelServer:
     def _info(
         self, spec: Any, cache: str | None, model: Any, settings: Settings | None
     ) -> ModelInfo:
-        from ..world_model import find_weights, parameter_count, WeightsNotFoundError
+        from ..world_model import (
+            find_weights,
+            layout_of,
+            missing_files,
+            parameter_count,
+            WorldModelError,
+        )
 
         checkpoint = None
         info = ModelInfo(
@@ -207,10 +216,12 @@ class ModelServer:
             )
             checkpoint = settings.checkpoint if settings else None
         try:
-            path = find_weights(spec, checkpoint, cache)
-            info.on_disk, info.path, info.file_size = True, str(path), path.stat().st_size
-        except WeightsNotFoundError:
-            pass
+            sources = find_weights(spec, checkpoint, cache)
+            info.on_disk, info.path = True, ', '.join(map(str, sources))
+            info.file_size = sum(source.size for source in sources)
+            info.layout = layout_of(sources, spec)
+        except (WorldModelError, OSError):
+            info.missing = missing_files(spec, cache)
         return info
 
 

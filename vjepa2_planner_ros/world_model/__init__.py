@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """World models: networks, preprocessing, checkpoints and the catalogue, in plain torch."""
 
-from .cache import cached_path, default_cache, download_weights, find_weights
-from .catalogue import model_spec, MODELS, ModelSpec
+from .cache import default_cache, download_weights, find_weights, missing_files
+from .catalogue import model_spec, MODELS, ModelSpec, WeightsFile
+from .checkpoints import layout_of, Source
 from .errors import (
     DownloadError,
     ModelLoadError,
@@ -17,12 +18,13 @@ from .model import VJepa2WorldModel, WorldModel
 
 __all__ = [
     'build_networks',
-    'cached_path',
     'default_cache',
     'download_weights',
     'DownloadError',
     'find_weights',
+    'layout_of',
     'load_world_model',
+    'missing_files',
     'model_spec',
     'ModelLoadError',
     'ModelMemoryError',
@@ -30,8 +32,10 @@ __all__ = [
     'MODELS',
     'ModelSpec',
     'parameter_count',
+    'Source',
     'VJepa2WorldModel',
     'weights_bytes',
+    'WeightsFile',
     'WeightsNotFoundError',
     'WorldModel',
     'WorldModelError',

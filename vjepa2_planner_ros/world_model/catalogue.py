@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 from pathlib import Path
 
@@ -13,9 +13,33 @@ from .networks import EncoderSize, PredictorSize
 
 PACKAGED_WEIGHTS = Path(__file__).resolve().parent.parent / 'weights'
 META_URL = 'https://dl.fbaipublicfiles.com/vjepa2/'
-
+JEPA_WMS_URL = 'https://dl.fbaipublicfiles.com/jepa-wms/'
 
 ALL_AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """
+    A file of weights that can be downloaded.
+
+    encoder, predictor: entries of the file that hold that part, the best first; empty where the
+    model takes it from another file.
+    hub: 'ORG/NAME' of a repository on the Hugging Face Hub with the same weights in the layout of
+    transformers, or 'ORG/NAME/FILE' of the same file; '' if there is none.
+    layout: meta, or jepa-wms.
+    """
+
+    url: str
+    encoder: tuple[str, ...] = ()
+    predictor: tuple[str, ...] = ()
+    hub: str = ''
+    layout: str = 'meta'
+
+    @property
+    def name(self) -> str:
+        """Return the name that the file has in the cache."""
+        return self.url.rpartition('/')[2]
 
 
 @dataclass(frozen=True)
@@ -31,8 +55,9 @@ class ModelSpec:
     frame_period: time between frames in training [s], thus of one action.
     base_frame: of the one robot it was trained on, '' if it was trained on several.
     weights: file shipped with this package, None where there is none.
-    url: where its weights can be downloaded, None where they are shipped.
-    licence: of the weights, as an SPDX identifier.
+    files: what has to be downloaded, empty where the weights are shipped.
+    licence: of the weights, as an SPDX identifier; of several, that which allows least.
+    cost: distance of latents that plans minimise by default: l1, l2 or l1_normalised.
     """
 
     name: str
@@ -46,8 +71,9 @@ class ModelSpec:
     reference_rotation: tuple[float, float, float] | None = None
     base_frame: str = ''
     weights: Path | None = None
-    url: str | None = None
+    files: tuple[WeightsFile, ...] = ()
     licence: str = 'Apache-2.0'
+    cost: str = 'l1'
 
     @property
     def action_dim(self) -> int:
@@ -55,11 +81,17 @@ class ModelSpec:
         return 3 if self.predictor is None else 7
 
     @property
-    def checkpoint_entries(self) -> dict[str, tuple[str, ...]]:
-        """Return, for each part, the entries of Meta's files that hold it, the best first."""
-        if self.predictor is None:
-            return {'encoder': ('target_encoder', 'encoder')}
-        return {'encoder': ('encoder',), 'predictor': ('predictor',)}
+    def entries(self) -> dict[str, tuple[str, ...]]:
+        """Return, for each part, the entries of a .pt that may hold it, the best first."""
+        entries: dict[str, tuple[str, ...]] = {part: (part,) for part in self.parts}
+        for file in self.files:
+            entries |= {part: names for part in self.parts if (names := getattr(file, part))}
+        return entries
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the names of its networks."""
+        return ('encoder',) if self.predictor is None else ('encoder', 'predictor')
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -68,10 +100,19 @@ class ModelSpec:
         return side, side
 
 
+VIT_LARGE = EncoderSize(dim=1024, depth=24, heads=16, mlp_hidden=4096)
 VIT_GIANT = EncoderSize(dim=1408, depth=40, heads=22, mlp_hidden=6144)
 
 
-def _encoder_only(name: str, file: str, encoder: EncoderSize, image_size: int = 256) -> ModelSpec:
+def _encoder_only(
+    name: str,
+    file: str,
+    encoder: EncoderSize,
+    image_size: int = 256,
+    *,
+    entries: tuple[str, ...] = ('target_encoder', 'encoder'),
+    hub: str = '',
+) -> ModelSpec:
     """Return an encoder that Meta released alone; its training saw no actions."""
     return ModelSpec(
         name=name,
@@ -80,9 +121,14 @@ def _encoder_only(name: str, file: str, encoder: EncoderSize, image_size: int = 
         image_size=image_size,
         crop='center_square',
         action_bounds=(0.0,) * 7,
-        url=META_URL + file,
+        files=(WeightsFile(META_URL + file, encoder=entries, hub=hub),),
         licence='MIT',
     )
+
+
+def _encoder_2_1(name: str, file: str, encoder: EncoderSize, entry: str) -> ModelSpec:
+    """Return an encoder of V-JEPA 2.1."""
+    return _encoder_only(name, file, replace(encoder, release='2.1'), 384, entries=(entry,))
 
 
 MODELS = {
@@ -121,13 +167,59 @@ MODELS = {
             crop='center_square',
             action_bounds=(0.075, 0.075, 0.075, 0.15, 0.15, 0.15, 0.75),
             search_axes=('x', 'y', 'z', 'gripper'),
-            url=META_URL + 'vjepa2-ac-vitg.pt',
+            files=(
+                WeightsFile(
+                    META_URL + 'vjepa2-ac-vitg.pt', encoder=('encoder',), predictor=('predictor',)
+                ),
+            ),
             licence='MIT',
         ),
-        _encoder_only('vit-large', 'vitl.pt', EncoderSize(1024, 24, 16, 4096)),
-        _encoder_only('vit-huge', 'vith.pt', EncoderSize(1280, 32, 16, 5120)),
-        _encoder_only('vit-giant', 'vitg.pt', VIT_GIANT),
-        _encoder_only('vit-giant-384', 'vitg-384.pt', VIT_GIANT, image_size=384),
+        # V-JEPA 2-AC trained anew by the authors of JEPA-WM (arXiv 2512.24497, appendix B), who
+        # found a mistake in the loss of vit-giant-ac; bounds and cost are those of their planner.
+        ModelSpec(
+            name='vit-giant-ac-droid',
+            encoder=VIT_GIANT,
+            predictor=PredictorSize(1024, 24, 16, 4096, state_token=False),
+            image_size=256,
+            crop='center_square',
+            action_bounds=(0.1,) * 6 + (0.75,),
+            files=(
+                WeightsFile(META_URL + 'vitg.pt', encoder=('encoder',)),
+                WeightsFile(
+                    JEPA_WMS_URL + 'droid_vj2ac_noprop.pth.tar',
+                    predictor=('predictor',),
+                    hub='facebook/jepa-wms/vjepa2_ac_droid.pth.tar',
+                    layout='jepa-wms',
+                ),
+            ),
+            licence='CC-BY-NC-4.0',
+            cost='l2',
+        ),
+        _encoder_only('vit-large', 'vitl.pt', VIT_LARGE, hub='facebook/vjepa2-vitl-fpc64-256'),
+        _encoder_only(
+            'vit-huge',
+            'vith.pt',
+            EncoderSize(1280, 32, 16, 5120),
+            hub='facebook/vjepa2-vith-fpc64-256',
+        ),
+        _encoder_only('vit-giant', 'vitg.pt', VIT_GIANT, hub='facebook/vjepa2-vitg-fpc64-256'),
+        _encoder_only(
+            'vit-giant-384', 'vitg-384.pt', VIT_GIANT, 384, hub='facebook/vjepa2-vitg-fpc64-384'
+        ),
+        _encoder_2_1(
+            'vit-base-2.1',
+            'vjepa2_1_vitb_dist_vitG_384.pt',
+            EncoderSize(768, 12, 12, 3072),
+            'ema_encoder',
+        ),
+        _encoder_2_1('vit-large-2.1', 'vjepa2_1_vitl_dist_vitG_384.pt', VIT_LARGE, 'ema_encoder'),
+        _encoder_2_1('vit-giant-2.1', 'vjepa2_1_vitg_384.pt', VIT_GIANT, 'target_encoder'),
+        _encoder_2_1(
+            'vit-gigantic-2.1',
+            'vjepa2_1_vitG_384.pt',
+            EncoderSize(1664, 48, 26, 8192),
+            'target_encoder',
+        ),
     )
 }
 

@@ -3,90 +3,149 @@
 """
 Read and write the weights of a world model.
 
-Two formats: Meta's training checkpoints (``.pt``: a dict with ``encoder`` and ``predictor`` among
-other entries, keys with ``module.`` and ``backbone.`` in them) and ``.safetensors`` (the same
-tensors, keys prefixed ``encoder.`` and ``predictor.``). Nothing in a file is ever executed, and
-only the tensors of the model are ever read.
+Two formats: PyTorch's (a dict with ``encoder`` and ``predictor`` among other entries in Meta's
+training checkpoints) and safetensors (with us, keys prefixed ``encoder.`` and ``predictor.``). A
+file is known by its content, not by its name; `layouts` has what its tensors are called. Nothing
+in a file is ever executed, and only the tensors of the model are ever read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+import pickle
+import re
+from typing import Any
 import zipfile
 
+import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
+from .catalogue import ModelSpec
 from .errors import ModelLoadError, WeightsNotFoundError
+from .foreign import kind_of_content, kind_of_file
+from .layouts import Content, ENCODERS, find_part, HUGGING_FACE, Part, PREDICTOR
 
 PARTS = ('encoder', 'predictor')
+CONTAINERS = ('state_dict', 'model')  # entries in which others put everything
 MAX_PICKLE = 64 * 10**6  # bytes of a checkpoint without its tensors; Meta's have under 1 MB
+MAX_HEADER = 100 * 10**6  # bytes, of safetensors' own limit
 
-Entries = dict[str, tuple[str, ...]]  # names of each part in Meta's files
-StateDict = dict[str, Tensor]
+# Losses and the like are numbers of NumPy in some checkpoints; they are data, too.
+NUMPY_NUMBERS: list[Any] = [
+    *(
+        (np.float64(0).__reduce__()[0], f'{module}.multiarray.scalar')
+        for module in ('numpy.core', 'numpy._core')
+    ),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i4', 'i8', 'u8', 'bool')),
+]
 
 
-def read_checkpoint(path: str | Path, entries: Entries) -> dict[str, StateDict]:
+@dataclass(frozen=True)
+class Source:
     """
-    Return the state dict of each part of a model in a file, memory-mapped on the CPU.
+    A file of weights, or the shards of one, and the networks of a model to be taken from it.
 
-    :param entries: for each part, the entries of Meta's files that may hold it, the best first
-        (see ModelSpec.checkpoint_entries).
+    recorded: it belongs to the cache of this package, which remembers what it was.
+    """
+
+    paths: tuple[Path, ...]
+    parts: tuple[str, ...]
+    recorded: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of its files."""
+        return sum(path.stat().st_size for path in self.paths)
+
+    def __str__(self) -> str:
+        return str(self.paths[0] if len(self.paths) == 1 else self.paths[0].parent)
+
+
+def read_checkpoint(sources: Iterable[Source], spec: ModelSpec) -> dict[str, Part]:
+    """
+    Return each network of a model in its files, memory-mapped on the CPU.
+
     :raise WeightsNotFoundError: there is no such file.
-    :raise ModelLoadError: the file is not a whole checkpoint of either format.
+    :raise ModelLoadError: a file is not a whole one of either format, or has no such network.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsNotFoundError(f'no weights at {path}')
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path, entries)
-    return _read_meta(path, entries)
-
-
-def _read_safetensors(path: Path, entries: Entries) -> dict[str, StateDict]:
-    parts: dict[str, StateDict] = {part: {} for part in entries}
-    try:
-        with safe_open(path, framework='pt') as file:
-            for key in file.keys():
-                part, _, name = key.partition('.')
-                if part not in PARTS:
-                    raise ModelLoadError(
-                        f"{path}: key '{key}' starts with neither 'encoder.' nor 'predictor.'"
-                    )
-                if part in parts:  # an encoder of a whole world model is an encoder
-                    parts[part][name] = file.get_tensor(key)
-    except (SafetensorError, OSError) as error:
-        raise ModelLoadError(f'{path} is not a whole safetensors file: {error}') from error
+    parts = {}
+    for source in sources:
+        content: dict[str, Any] = {}
+        for path in source.paths:
+            content |= _read(path)
+        for name in source.parts:
+            parts[name] = _find(content, name, spec, source)
     return parts
 
 
-def _read_meta(path: Path, entries: Entries) -> dict[str, StateDict]:
+def _find(content: Content, name: str, spec: ModelSpec, source: Source) -> Part:
+    layouts = ENCODERS[spec.encoder.release] if name == 'encoder' else (PREDICTOR,)
+    entries = spec.entries[name]
+    for entry in entries:
+        if isinstance(content.get(entry), dict):
+            if part := find_part(content[entry], layouts, alone=True):
+                return part
+    for whole in (content, *(content.get(container) for container in CONTAINERS)):
+        if isinstance(whole, dict) and (part := find_part(whole, layouts, entries)):
+            return part
+    raise ModelLoadError(
+        f"{source} has no state dict '{entries[-1]}' with {layouts[0].anchor!r}"
+        + kind_of_content(content)
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file holds."""
+    if not path.is_file():
+        raise WeightsNotFoundError(f'no weights at {path}')
+    if is_safetensors(path):
+        return _read_safetensors(path)
+    with open(path, 'rb') as file:
+        if file.read(2) == b'PK':
+            return _read_torch(path)
+    kind = 'safetensors file' if path.suffix == '.safetensors' else 'PyTorch checkpoint'
+    raise ModelLoadError(f'{path} is not a whole {kind}: {kind_of_file(path)}')
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file begins like one of safetensors: a length and JSON."""
+    with open(path, 'rb') as file:
+        head = file.read(9)
+    return head[8:] == b'{' and int.from_bytes(head[:8], 'little') <= MAX_HEADER
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework='pt') as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ModelLoadError(f'{path} is not a whole safetensors file: {error}') from error
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
     try:
         _require_small(path)
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        # Not torch's text, which advises to execute what is in the file.
+        match = re.search(r'GLOBAL ([\w.]+)', str(error))
+        what = f"an object of '{match[1]}'" if match else 'something'
+        raise ModelLoadError(
+            f'{path} holds {what} beside tensors and numbers, which could execute code: save its '
+            'state dicts alone, or take the file from its publisher'
+        ) from error
     except Exception as error:  # torch raises many types for foreign and truncated files
         raise ModelLoadError(
             f'{path} is not a whole PyTorch checkpoint of tensors: {type(error).__name__}: {error}'
         ) from error
-    content = content if isinstance(content, dict) else {}
-    parts = {}
-    for part, names in entries.items():
-        found = next(
-            (content[name] for name in names if isinstance(content.get(name), dict)), None
-        )
-        if found is None:
-            raise ModelLoadError(f"{path} has no state dict '{names[-1]}'")
-        parts[part] = {
-            str(key).replace('module.', '').replace('backbone.', ''): tensor
-            for key, tensor in found.items()
-        }
-    parts['encoder'].pop('pos_embed', None)  # RoPE models carry one but do not use it
-    return parts
+    return content if isinstance(content, dict) else {}
 
 
 def _require_small(path: Path) -> None:
@@ -102,109 +161,50 @@ def _require_small(path: Path) -> None:
                 )
 
 
-def check_fits(module: nn.Module, state_dict: StateDict, part: str, path: Path) -> None:
-    """Raise ModelLoadError that names the first key of a state dict that misfits a module."""
-    expected = module.state_dict()
-    for key in [*expected, *state_dict]:
-        if key not in state_dict:
-            raise ModelLoadError(f"{path}: {part} lacks '{key}'")
-        if key not in expected:
-            raise ModelLoadError(f"{path}: {part} has an unknown '{key}'")
-        tensor = state_dict[key]
-        if not (
-            isinstance(tensor, Tensor)
-            and tensor.layout == torch.strided
-            and tensor.is_floating_point()
-        ):
-            kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise ModelLoadError(f"{path}: {part} '{key}' is {kind}, not a tensor of floats")
-        if tensor.shape != expected[key].shape:
-            raise ModelLoadError(
-                f"{path}: {part} '{key}' is {list(tensor.shape)}; "
-                f'this model needs {list(expected[key].shape)}'
-            )
-
-
-@torch.no_grad()
-def load_into(
-    module: nn.Module,
-    state_dict: StateDict,
-    device: torch.device,
-    dtype: torch.dtype,
-    on_bytes: Callable[[int], None],
-    file: BinaryIO,
-) -> None:
-    """
-    Give a module on the meta device the tensors of a memory-mapped state dict that fits it.
-
-    Tensors are read and cast one by one: the host holds little more than the module itself, and
-    nothing of it for a module on a GPU. They are read from the file and not from its mapping, in
-    which a file that is cut off meanwhile would end the process.
-
-    :param on_bytes: called with the bytes of the file that each tensor took.
-    :param file: the open file of the state dict.
-    :raise ModelLoadError: it is another file than the mapped one, or shorter.
-    """
-    loaded = {}
-    # One for all tensors: the host's heap would be left with holes between them.
-    buffer = torch.empty(max(map(_bytes_in_file, state_dict.values())), dtype=torch.uint8)
-    for key in module.state_dict():
-        source = state_dict[key]
-        loaded[key] = torch.empty(source.shape, dtype=dtype, device=device)
-        loaded[key].copy_(_read_tensor(source, file, buffer))
-        on_bytes(source.nbytes)
-    module.load_state_dict(loaded, assign=True)
-
-
-def _bytes_in_file(tensor: Tensor) -> int:
-    """Return how much is read of a file for a tensor: all of its storage if it has gaps."""
-    return tensor.nbytes if tensor.is_contiguous() else tensor.untyped_storage().nbytes()
-
-
-def _read_tensor(tensor: Tensor, file: BinaryIO, buffer: Tensor) -> Tensor:
-    """Return a memory-mapped tensor as read from its file into a buffer."""
-    place = _place_in_file(tensor.untyped_storage().data_ptr())
-    if place is None:  # not Linux
-        return tensor
-    if place[1] != os.fstat(file.fileno()).st_ino:
-        raise changed(file)
-    size = _bytes_in_file(tensor)
-    first = int(tensor.storage_offset()) * tensor.itemsize if tensor.is_contiguous() else 0
-    content = buffer[:size]
-    file.seek(place[0] + first)
-    if file.readinto(content.numpy()) != size:  # type: ignore[attr-defined]
-        raise changed(file)
-    flat = content.view(tensor.dtype)
-    if tensor.is_contiguous():
-        return flat.view(tensor.shape)
-    return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-
-
-def _place_in_file(address: int) -> tuple[int, int] | None:
-    """Return (offset, inode) of the file that is mapped to an address; None if there is none."""
+def layout_of(sources: Iterable[Source], spec: ModelSpec) -> str:
+    """Return the layout of a model's files, meta, huggingface, jepa-wms or safetensors."""
+    first = next(iter(sources)).paths[0]
     try:
-        with open('/proc/self/maps') as maps:
-            for line in maps:
-                span, _, offset, _, inode = line.split()[:5]
-                begin, end = (int(number, 16) for number in span.split('-'))
-                if begin <= address < end and int(inode):
-                    return address - begin + int(offset, 16), int(inode)
-    except OSError:
-        pass
-    return None
+        if is_safetensors(first):
+            with safe_open(first, framework='pt') as file:
+                keys = dict.fromkeys(file.keys())
+            return HUGGING_FACE.name if find_part(keys, (HUGGING_FACE,)) else 'safetensors'
+    except (SafetensorError, OSError):
+        return ''
+    return 'jepa-wms' if any(file.layout == 'jepa-wms' for file in spec.files) else 'meta'
 
 
-def changed(file: BinaryIO) -> ModelLoadError:
-    """Return the error of a file that is written while it is read."""
-    return ModelLoadError(
-        f'{file.name} changed while it was being loaded: load it again when it is written whole'
-    )
+def check_fits(module: nn.Module, part: Part, name: str, source: Source) -> None:
+    """Raise ModelLoadError that names the first tensor of a file that misfits a module."""
+    try:
+        _check_fits(module, part, name)
+    except ModelLoadError as error:
+        raise ModelLoadError(f'{source}: {error}{kind_of_content(part.tensors)}') from None
 
 
-def version(file: BinaryIO) -> tuple[int, int]:
-    """Return what is another after an open file was written to."""
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns
+def _check_fits(module: nn.Module, part: Part, name: str) -> None:
+    expected = module.state_dict()
+    for key, tensor in expected.items():
+        names = part.layout.names(key)
+        shape = [tensor.shape[0] // len(names), *tensor.shape[1:]]
+        for piece in names:
+            if piece not in part.tensors:
+                raise ModelLoadError(f"{name} lacks '{part.prefix}{piece}'")
+            _check_tensor(part.tensors[piece], shape, f"{name} '{part.prefix}{piece}'")
+    for unknown in part.unknown(expected):
+        raise ModelLoadError(f"{name} has an unknown '{part.prefix}{unknown}'")
+
+
+def _check_tensor(tensor: Any, shape: list[int], what: str) -> None:
+    if not (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.is_floating_point()
+    ):
+        kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise ModelLoadError(f'{what} is {kind}, not a tensor of floats')
+    if list(tensor.shape) != shape:
+        raise ModelLoadError(f'{what} is {list(tensor.shape)}; this model needs {shape}')
 
 
 def write_safetensors(

@@ -6,18 +6,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 
 from . import checkpoints
-from .cache import cached_path, find_weights, verify
+from .cache import find_weights, verify
 from .catalogue import model_spec, ModelSpec
+from .checkpoints import Source
 from .devices import free_memory, pick_device, pick_dtype
 from .download import CheckStop, Progress
-from .errors import ModelLoadError, ModelMemoryError
+from .errors import ModelMemoryError
 from .model import VJepa2WorldModel
 from .networks import ActionConditionedPredictor, VisionTransformer
+from .reading import bytes_needed, load_into, opened, OpenFiles
 
 
 def load_world_model(
@@ -36,7 +37,7 @@ def load_world_model(
     :param name: for example 'sim-panda-ac' or 'vit-giant-ac'.
     :param device: 'auto' (CUDA, then MPS, then CPU) or a torch device.
     :param dtype: 'auto' (by device), 'float32', 'bfloat16' or 'float16'.
-    :param checkpoint: weights to load instead (.pt of Meta, .safetensors).
+    :param checkpoint: weights to load instead (see cache.find_weights).
     :param cache: folder of downloaded weights; None is torch.hub's.
     :param progress: called with the phase ('verify' at the first sight of a cached file, 'load'),
         the bytes of the file that are done and those in all.
@@ -50,34 +51,29 @@ def load_world_model(
     spec = model_spec(name)
     torch_device = pick_device(device)
     torch_dtype = pick_dtype(dtype, torch_device)
-    path = find_weights(spec, checkpoint, cache)
-    try:
-        file = open(path, 'rb')
-    except OSError as error:
-        raise ModelLoadError(f'{path} cannot be read: {error}') from error
-    with file:
-        return _load(spec, path, file, torch_device, torch_dtype, cache, progress, check_stop)
+    sources = find_weights(spec, checkpoint, cache)
+    with opened(path for source in sources for path in source.paths) as files:
+        return _load(spec, sources, files, torch_device, torch_dtype, progress, check_stop)
 
 
 def _load(
     spec: ModelSpec,
-    path: Path,
-    file: BinaryIO,
+    sources: tuple[Source, ...],
+    files: OpenFiles,
     torch_device: torch.device,
     torch_dtype: torch.dtype,
-    cache: str | Path | None,
     progress: Progress | None,
     check_stop: CheckStop,
 ) -> VJepa2WorldModel:
-    """Load a model from an open file and its path; see load_world_model."""
-    version = checkpoints.version(file)
-    parts = checkpoints.read_checkpoint(path, spec.checkpoint_entries)
+    """Load a model from files that are open; see load_world_model."""
+    parts = checkpoints.read_checkpoint(sources, spec)
     networks = build_networks(spec, device='meta')
     modules = {part: net for part, net in zip(checkpoints.PARTS, networks) if net is not None}
-    for part, state_dict in parts.items():
-        checkpoints.check_fits(modules[part], state_dict, part, path)
-    if path == cached_path(spec, cache):
-        verify(path, progress=progress, check_stop=check_stop)
+    for source in sources:
+        for name in source.parts:
+            checkpoints.check_fits(modules[name], parts[name], name, source)
+        if source.recorded:
+            verify(source.paths[0], progress=progress, check_stop=check_stop)
     needed, free = weights_bytes(spec, torch_dtype), free_memory(torch_device)
     if needed > free:
         raise ModelMemoryError(
@@ -85,7 +81,7 @@ def _load(
             f'{torch_device} has {free / 1e9:.2f} GB free'
         )
     done = 0
-    total = sum(tensor.nbytes for part in parts.values() for tensor in part.values())
+    total = sum(bytes_needed(modules[name], part) for name, part in parts.items())
 
     def on_bytes(count: int) -> None:
         nonlocal done
@@ -94,10 +90,9 @@ def _load(
             progress('load', done, total)
         check_stop()
 
-    for part, state_dict in parts.items():
-        checkpoints.load_into(modules[part], state_dict, torch_device, torch_dtype, on_bytes, file)
-    if checkpoints.version(file) != version:
-        raise checkpoints.changed(file)
+    for name, part in parts.items():
+        load_into(modules[name], part, torch_device, torch_dtype, on_bytes, files)
+    files.check()
     model = VJepa2WorldModel(spec, *networks)
     if torch_device.type == 'cuda':
         from .acceleration import accelerate  # not needed elsewhere

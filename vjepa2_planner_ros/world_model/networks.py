@@ -1,11 +1,12 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The networks of V-JEPA 2-AC: a vision transformer and an action-conditioned predictor.
+The networks of V-JEPA 2, 2.1 and 2-AC: a vision transformer and an action-conditioned predictor.
 
-Module and parameter names are those of Meta's checkpoints, so that their state dicts load
-strictly and unchanged. Every module runs natively in the dtype of its parameters (fp32, bf16 or
-fp16): inputs are cast once where they enter, and the rotary tables are made in float32 and cast.
+Module and parameter names are those of Meta's checkpoints of V-JEPA 2, so that their state dicts
+load strictly and unchanged; `layouts` says what other files call them. Every module runs natively
+in the dtype of its parameters (fp32, bf16 or fp16): inputs are cast once where they enter, and the
+rotary tables are made in float32 and cast.
 Architecture: V-JEPA 2, arXiv 2506.09985.
 
 Shapes: B batch, T frames, N tokens (patches of one frame), D channels, M tokens of past frames.
@@ -30,23 +31,34 @@ KeysValues = tuple[Tensor, Tensor]  # of one block, each [B, heads, M, head_dim]
 
 @dataclass(frozen=True)
 class EncoderSize:
-    """Size of a vision transformer; ``mlp_hidden`` is the width inside each MLP."""
+    """
+    Size of a vision transformer; ``mlp_hidden`` is the width inside each MLP.
+
+    release: of V-JEPA, '2' or '2.1'. 2.1 embeds a still image by weights of its own with a kernel
+    of one frame, adds a learned offset that says that it is one, and has another rotary embedding.
+    """
 
     dim: int
     depth: int
     heads: int
     mlp_hidden: int
     patch_size: int = 16
+    release: str = '2'
 
 
 @dataclass(frozen=True)
 class PredictorSize:
-    """Size of an action-conditioned predictor."""
+    """
+    Size of an action-conditioned predictor.
+
+    state_token: false for predictors that see actions, but neither states nor extrinsics.
+    """
 
     dim: int
     depth: int
     heads: int
     mlp_hidden: int
+    state_token: bool = True
 
 
 # --- transformer -------------------------------------------------------------------------------
@@ -125,34 +137,38 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cut clips into tubelets of 2 frames x patch x patch and embed each linearly."""
+    """Cut clips into tubelets of 1 or 2 frames x patch x patch and embed each linearly."""
 
-    def __init__(self, patch_size: int, dim: int):
+    def __init__(self, patch_size: int, dim: int, frames: int = 2):
         super().__init__()
         self.patch_size = patch_size
-        kernel = (2, patch_size, patch_size)
+        kernel = (frames, patch_size, patch_size)
         self.proj = nn.Conv3d(3, dim, kernel_size=kernel, stride=kernel)
 
     def forward(self, images: Tensor) -> Tensor:
         """
         Embed still images [B, 3, H, W] as clips of one repeated frame, to [B, rows, columns, D].
 
-        A tubelet of two equal frames meets the sum of the two temporal kernels, which costs half
+        A tubelet of equal frames meets the sum of the temporal kernels, which costs half
         the multiplications of the clip. Patches do not overlap, so one matrix product is enough.
         """
-        weight, patch = self.proj.weight[:, :, 0] + self.proj.weight[:, :, 1], self.patch_size
+        weight, patch = self.proj.weight.sum(2), self.patch_size
         x = images.to(weight.dtype).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
         x = x.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, rows, columns, 3 * patch * patch]
         return F.linear(x, weight.flatten(1), self.proj.bias)
 
 
 class VisionTransformer(nn.Module):
-    """The V-JEPA 2 encoder for single images: pre-norm, three-axis RoPE, no class token."""
+    """The V-JEPA 2 or 2.1 encoder for single images: pre-norm, three-axis RoPE, no class token."""
 
     def __init__(self, size: EncoderSize):
         super().__init__()
         self.heads, self.head_dim = size.heads, size.dim // size.heads
-        self.patch_embed = PatchEmbed(size.patch_size, size.dim)
+        self.interpolated = size.release == '2.1'
+        self.patch_embed = PatchEmbed(size.patch_size, size.dim, 1 if self.interpolated else 2)
+        self.img_mod_embed = (
+            nn.Parameter(torch.zeros(1, 1, size.dim)) if self.interpolated else None
+        )
         self.blocks = nn.ModuleList(
             Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth)
         )
@@ -172,9 +188,13 @@ class VisionTransformer(nn.Module):
             raise ValueError(f'image is {height}x{width}; sides must be multiples of {patch}')
         x = self.patch_embed(images)  # [B, rows, columns, D]
         grid = x.shape[1], x.shape[2]
-        cos, sin = frame_table(grid, 0, self.head_dim, self.heads, x.dtype, x.device)
+        cos, sin = frame_table(
+            grid, 0, self.head_dim, self.heads, x.dtype, x.device, self.interpolated
+        )
         table = cos[2:], sin[2:]  # the patches alone
         x = x.flatten(1, 2)
+        if self.img_mod_embed is not None:
+            x = x + self.img_mod_embed
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
             table = table[0][keep], table[1][keep]  # [B, K, 2 D]
@@ -190,8 +210,9 @@ class ActionConditionedPredictor(nn.Module):
     """
     Predict the latents of the next frame from latents, states and actions.
 
-    The tokens of a frame are [action, state, patches]. A frame attends to itself and to every
-    earlier frame. Positions are absolute: the first context frame is frame 0.
+    The tokens of a frame are [action, state, patches], without the state in some models. A frame
+    attends to itself and to every earlier frame. Positions are absolute: the first context frame
+    is frame 0.
     """
 
     def __init__(self, latent_dim: int, size: PredictorSize, grid: tuple[int, int]):
@@ -200,8 +221,10 @@ class ActionConditionedPredictor(nn.Module):
         self.heads, self.head_dim = size.heads, size.dim // size.heads
         self.predictor_embed = nn.Linear(latent_dim, size.dim)
         self.action_encoder = nn.Linear(ACTION_DIM, size.dim)
-        self.state_encoder = nn.Linear(STATE_DIM, size.dim)
-        self.extrinsics_encoder = nn.Linear(EXTRINSICS_DIM, size.dim)  # in checkpoints, unused
+        self.conditioning = 1 + size.state_token  # tokens of a frame before its patches
+        self.state_encoder = nn.Linear(STATE_DIM, size.dim) if size.state_token else None
+        if size.state_token:
+            self.extrinsics_encoder = nn.Linear(EXTRINSICS_DIM, size.dim)  # in files, unused
         self.predictor_blocks = nn.ModuleList(
             Block(size.dim, size.heads, size.mlp_hidden) for _ in range(size.depth)
         )
@@ -235,7 +258,7 @@ class ActionConditionedPredictor(nn.Module):
             x, keys_values = block(x, table, past=cache[i] if cache else None)
             if keep_cache:
                 grown.append(keys_values)
-        return self._decode(x[:, 2:]), grown if keep_cache else None
+        return self._decode(x[:, self.conditioning :]), grown if keep_cache else None
 
     def forward(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
         """
@@ -244,7 +267,7 @@ class ActionConditionedPredictor(nn.Module):
         :param latents: [B, T, N, D'] of frames 0..T-1; actions, states: [B, T, 7].
         :return: [B, T, N, D'] predictions of frames 1..T (not layer-normed).
         """
-        x = self._embed(latents, actions, states)  # [B, T, 2 + N, D]
+        x = self._embed(latents, actions, states)  # [B, T, conditioning + N, D]
         frames, tokens = x.shape[1:3]
         cos, sin = zip(*(self._table(t) for t in range(frames)))
         frame = torch.arange(frames, device=x.device).repeat_interleave(tokens)
@@ -252,24 +275,27 @@ class ActionConditionedPredictor(nn.Module):
         x = x.flatten(1, 2)
         for block in self.predictor_blocks:
             x, _ = block(x, (torch.cat(cos), torch.cat(sin)), mask)
-        return self._decode(x.unflatten(1, (frames, tokens))[:, :, 2:])
+        return self._decode(x.unflatten(1, (frames, tokens))[:, :, self.conditioning :])
 
     def _embed(self, latents: Tensor, actions: Tensor, states: Tensor) -> Tensor:
-        """Return the tokens [..., 2 + N, D] of latents [..., N, D'], actions, states [..., 7]."""
+        """Return the tokens [..., C + N, D] of latents [..., N, D'], actions, states [..., 7]."""
         dtype = self.predictor_embed.weight.dtype
         action = self.action_encoder(actions.to(dtype)).unsqueeze(-2)
-        state = self.state_encoder(states.to(dtype)).unsqueeze(-2)
-        patches = self.predictor_embed(latents.to(dtype))
-        state, patches = (x.expand(*action.shape[:-2], -1, -1) for x in (state, patches))
-        return torch.cat([action, state, patches], dim=-2)
+        tokens = [self.predictor_embed(latents.to(dtype))]
+        if self.state_encoder is not None:
+            tokens.insert(0, self.state_encoder(states.to(dtype)).unsqueeze(-2))
+        tokens = [x.expand(*action.shape[:-2], -1, -1) for x in tokens]
+        return torch.cat([action, *tokens], dim=-2)
 
     def _decode(self, x: Tensor) -> Tensor:
         """Return latents [..., D'] of the last block's tokens [..., D]."""
         return self.predictor_proj(self.predictor_norm(x))
 
     def _table(self, frame: int) -> Table:
-        """Return the rotary table of one frame's [action, state, patches] tokens."""
+        """Return the rotary table of one frame's tokens."""
         weight = self.predictor_embed.weight
-        return frame_table(
+        cos, sin = frame_table(
             self.grid, frame, self.head_dim, self.heads, weight.dtype, weight.device
         )
+        first = 2 - self.conditioning
+        return cos[first:], sin[first:]

@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rotary position embedding of V-JEPA 2: three axes, and a quirk of the released weights."""
+"""The rotary position embedding of V-JEPA 2 and 2.1: three axes, and a quirk of the former."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+
+TRAINED_SIDE = 15  # last row and column of the pictures of 256 px that V-JEPA 2.1 began with
 
 Table = tuple[Tensor, Tensor]  # cosine and signed sine [N, 2 * heads * head_dim] of N tokens
 
@@ -22,26 +24,38 @@ def frame_table(
     heads: int,
     dtype: torch.dtype,
     device: torch.device,
+    interpolated: bool = False,
 ) -> Table:
-    """Return the table of one frame's tokens: action and state, which have no place, patches."""
+    """
+    Return the table of one frame's tokens: action and state, which have no place, patches.
+
+    :param interpolated: V-JEPA 2.1: positions as if there were 16 rows and columns, and both
+        channels of a pair turned by one angle.
+    """
     conditioning = torch.tensor([[frame, torch.nan, torch.nan]]).expand(2, 3)
-    positions = torch.cat([conditioning, patch_positions(*grid, frame).float()])
-    cos, sin = rotary_table(positions, head_dim, heads)
+    patches = patch_positions(*grid, frame).float()
+    if interpolated:
+        sides = torch.tensor([max(side - 1, 1) for side in grid])
+        patches[:, 1:] = patches[:, 1:] * TRAINED_SIDE / sides
+    cos, sin = rotary_table(
+        torch.cat([conditioning, patches]), head_dim, heads, interleaved=interpolated
+    )
     return cos.to(device, dtype), sin.to(device, dtype)
 
 
-def rotary_table(positions: Tensor, head_dim: int, heads: int) -> Table:
+def rotary_table(positions: Tensor, head_dim: int, heads: int, interleaved: bool = False) -> Table:
     """
     Return the cosine and signed sine tables of the three-axis RoPE.
 
     Each is [N, 2 * heads * head_dim], for queries and keys of all heads side by side.
 
     :param positions: [N, 3] depth, row and column of every token; NaN leaves that axis unrotated.
+    :param interleaved: give both channels of a pair the same angle, as V-JEPA 2.1 does.
 
     A head is laid out [depth | row | column | rest]; each axis takes 2 * ((head_dim // 3) // 2)
-    channels. The released weights tile the D/2 angles of an axis as [f, f] although the rotation
-    acts on neighbouring channels, so the two channels of a pair turn by different angles. The
-    sine carries the sign of the pair rotation (-x2, x1).
+    channels. V-JEPA 2 tiles the D/2 angles of an axis as [f, f] although the rotation acts on
+    neighbouring channels, so the two channels of a pair turn by different angles. The sine
+    carries the sign of the pair rotation (-x2, x1).
     """
     axis_dim = 2 * ((head_dim // 3) // 2)
     if axis_dim < 4:
@@ -50,7 +64,11 @@ def rotary_table(positions: Tensor, head_dim: int, heads: int) -> Table:
     device = positions.device
     omega = 10000.0 ** (-torch.arange(half, dtype=torch.float32, device=device) / half)
     angles = positions.float().nan_to_num(nan=0.0)[:, :, None] * omega  # [N, 3, half]
-    angles = torch.cat([angles, angles], dim=-1).flatten(1)  # [N, 3 * axis_dim]
+    if interleaved:
+        angles = angles.repeat_interleave(2, dim=-1)
+    else:
+        angles = torch.cat([angles, angles], dim=-1)
+    angles = angles.flatten(1)  # [N, 3 * axis_dim]
     angles = F.pad(angles, (0, head_dim - 3 * axis_dim)).tile(2 * heads)
     sign = torch.tensor([-1.0, 1.0], device=device).repeat(heads * head_dim)
     return angles.cos(), angles.sin() * sign
