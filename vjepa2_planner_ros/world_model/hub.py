@@ -96,41 +96,53 @@ def download_from_hub(
     """
     repository, file = split_name(name)
     try:
-        from huggingface_hub import hf_hub_download, snapshot_download
-        from tqdm import tqdm
+        from huggingface_hub import snapshot_download
     except ImportError as error:
         raise DownloadError(
             f'{SCHEME}{repository} needs the package huggingface_hub: pip install huggingface_hub'
         ) from error
+    wanted = [file] if file else ['*.safetensors', INDEX, 'config.json']
+    stopped: list[BaseException] = []
+
+    def stop() -> None:
+        try:
+            check_stop()
+        except BaseException as error:
+            stopped.append(error)
+            raise
+
+    stop()
+    try:
+        snapshot = snapshot_download(
+            repository, allow_patterns=wanted, tqdm_class=_bar(progress, stop)
+        )
+    except Exception as error:  # of huggingface_hub, and of the clients that it uses
+        if stopped:
+            raise stopped[0] from None
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise DownloadError(f'{SCHEME}{repository}: {reason}') from error
+    paths = (Path(snapshot, file),) if file else weights_in(Path(snapshot))
+    if not paths or not all(path.is_file() for path in paths):
+        lacking = f'no {file}' if file else f'no {SINGLE}, nor what an {INDEX} names: name a file'
+        raise DownloadError(f'{SCHEME}{repository} has {lacking}')
+    return paths
+
+
+def _bar(progress: Progress | None, stop: CheckStop) -> type:
+    """Return the kind of progress bar that says how far it is, and ends it when it has to stop."""
+    from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
-        """Says how far it is, and ends it when it has to stop."""
-
         def __init__(self, *args: object, **options: object):
-            options.pop('name', None)
+            options.pop('name', None)  # of huggingface_hub's own bars
             super().__init__(*args, **{**options, 'disable': progress is not None})
-            self.done = 0
+            self.done, self.bytes = 0, options.get('unit') == 'B'
 
         def update(self, n: float | None = 1) -> bool | None:
-            """Take n more bytes or files as done."""
-            check_stop()
+            stop()
             self.done += int(n or 0)
-            if progress is not None and self.unit == 'B':
+            if progress is not None and self.bytes:
                 progress('download', self.done, int(self.total or 0))
             return super().update(n)
 
-    check_stop()
-    try:
-        if file:
-            return (Path(hf_hub_download(repository, file, tqdm_class=Bar)),)
-        folder = snapshot_download(
-            repository, allow_patterns=['*.safetensors', INDEX, 'config.json'], tqdm_class=Bar
-        )
-    except (OSError, ValueError) as error:  # what huggingface_hub raises is one of them
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise DownloadError(f'{SCHEME}{name.removeprefix(SCHEME)}: {reason}') from error
-    if not (paths := weights_in(Path(folder))):
-        raise DownloadError(
-            f'{SCHEME}{repository} has neither {SINGLE} nor {INDEX}: name its file'
-        )
-    return require_whole(paths)
+    return Bar
