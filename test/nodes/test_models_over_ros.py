@@ -270,6 +270,9 @@ def test_list_says_what_there_is(operator, cache):
     assert (first.licence, models['vit-large'].licence) == ('Apache-2.0', 'MIT')
     assert (second.state, second.device, second.memory) == (ModelInfo.UNLOADED, '', 0)
     assert (second.on_disk, second.path, second.file_size) == (False, '', 0)
+    assert (first.layout, list(first.missing)) == ('meta', [])
+    assert (second.layout, second.missing) == ('', ['http://host.invalid/second.pt'])
+    assert len(models['vit-giant-ac-droid'].missing) == 2
     assert 1.0e9 < models['vit-giant-ac'].parameters < 1.4e9
 
 
