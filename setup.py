@@ -42,6 +42,7 @@ setup(
             'energy = vjepa2_planner_ros.cli.energy:main',
             'web = vjepa2_planner_ros.cli.web:main',
             'doctor = vjepa2_planner_ros.cli.doctor:main',
+            'validate = vjepa2_planner_ros.cli.validate:main',
         ]
     },
 )

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 import textwrap
 
-from vjepa2_planner_ros.nodes import input_settings
+from vjepa2_planner_ros.messages import input_settings
+from vjepa2_planner_ros.messages.input_settings import CameraSettings
 from vjepa2_planner_ros.nodes.controller_settings import ControllerSettings
-from vjepa2_planner_ros.nodes.input_settings import CameraSettings
 from vjepa2_planner_ros.nodes.parameters import MAX_INT
 from vjepa2_planner_ros.nodes.settings import Settings
 from vjepa2_planner_ros.planning.config import described

@@ -14,7 +14,7 @@ import pytest
 import rclpy
 from sensor_msgs.msg import CompressedImage, JointState
 from vjepa2_planner_ros.cli.doctor_streams import listen, problem, skew, Stream
-from vjepa2_planner_ros.nodes.input_settings import GripperSettings
+from vjepa2_planner_ros.messages.input_settings import GripperSettings
 from vjepa2_planner_ros.nodes.process import free_domain
 from vjepa2_planner_ros.nodes.settings import Settings
 

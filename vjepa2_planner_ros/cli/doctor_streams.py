@@ -18,9 +18,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 
 from ..messages.images import check_compressed, check_image
+from ..messages.input_settings import GripperSettings
 from ..messages.states import check_frame, to_closedness, to_state
 from ..messages.times import nanoseconds
-from ..nodes.input_settings import GripperSettings
 from ..nodes.settings import Settings
 from ..nodes.subscription_reader import SubscriptionReader
 

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import common as commands
-from ..learning.datasets import BagFrames, FolderFrames, open_frames
+from ..learning.datasets.pictures import BagFrames, FolderFrames, open_frames
 from ..messages.pictures import read_picture
 from ..planning.search import goal_energy
 from ..world_model import WorldModelError

@@ -1,13 +1,13 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The controller's settings, see input_settings; no ROS."""
+"""The controller's settings, see messages.input_settings; no ROS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .input_settings import GripperSettings, InputSettings
 from ..control.config import Arrival, DeadMan, Ending, Limits
+from ..messages.input_settings import GripperSettings, InputSettings
 from ..planning.config import setting
 
 OUTPUTS = ('pose', 'twist')

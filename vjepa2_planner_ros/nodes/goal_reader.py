@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from .errors import checked, GoalError
-from .input_settings import InputSettings
 from .settings import Settings, with_goal
 from ..messages.error_codes import ErrorCode
 from ..messages.images import compressed_to_rgb, to_rgb
+from ..messages.input_settings import InputSettings
 from ..messages.states import check_frame, to_state
 from ..messages.times import nanoseconds, to_stamp
 from ..planning.config import require

@@ -13,8 +13,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from .controller_settings import ControllerSettings
-from .input_settings import GripperSettings
 from ..control.reasons import Reason, RunEnd
+from ..messages.input_settings import GripperSettings
 from ..messages.states import to_position
 
 

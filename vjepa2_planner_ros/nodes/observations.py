@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GoalError
-from .input_settings import CameraSettings, InputSettings
 from .settings import Settings
 from .stream_buffer import Stamped
-from .streams import FRAME_TOLERANCE, info_of, Streams
+from .streams import info_of, Streams
 from ..messages.error_codes import ErrorCode
 from ..messages.images import picture
+from ..messages.input_settings import CameraSettings, FRAME_TOLERANCE, InputSettings
 from ..messages.states import check_frame, to_closedness, to_state
 from ..messages.transforms import point_of
 

@@ -16,9 +16,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from .input_settings import CameraSettings, HistorySettings, InputSettings, make, rows
 from .params_file import check_known, nearest
 from .settings import Settings
+from ..messages.input_settings import CameraSettings, HistorySettings, InputSettings, make, rows
 from ..planning.config import described, require
 
 MAX_INT = 2**63 - 1  # of a ROS parameter

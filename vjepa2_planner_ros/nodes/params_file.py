@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from math import inf
-import os
 from pathlib import Path
 import re
 from typing import Any
@@ -15,19 +14,14 @@ from typing import Any
 import yaml
 
 from .controller_settings import ControllerSettings
-from .input_settings import CameraSettings, rows
 from .settings import Settings
+from ..messages.input_settings import CameraSettings, rows
+from ..messages.params_yaml import expanded, not_yaml, read_text, sections
 from ..planning.config import described, require
 
 OF_RCLPY = ('use_sim_time', 'start_type_description_service')
 # What ROS reads as true and false, and PyYAML as text; so `ros2 param dump` leaves them bare.
 BARE_BOOLS = ('y', 'Y', 'n', 'N')
-PARAMETERS = 'ros__parameters'
-
-
-def expanded(path: str) -> str:
-    """Return a path with ~ replaced by the folder of a user."""
-    return os.path.expanduser(path)
 
 
 def check_params_file(path: str, *nodes: str) -> str:
@@ -39,7 +33,7 @@ def check_params_file(path: str, *nodes: str) -> str:
     :param nodes: their full names, as /namespace/planner.
     """
     file = expanded(path)
-    for name, values in _sections(file):
+    for name, values in sections(file):
         known = any(_matches(name, node) for node in nodes)
         require(known, 'node', f'{name!r} in {path}', _nodes_allowed(name, nodes))
         check_known(values, f' in {path}')
@@ -101,7 +95,7 @@ def readable_args(args: list[str], folder: str) -> list[str]:
     answer = list(args)
     for index, (flag, value) in enumerate(zip(args, args[1:]), 1):
         if flag == '--params-file':
-            text = _read(value)
+            text = read_text(value)
             quoted = _quoted(text, value)
             answer[index] = _written(quoted, folder, index) if quoted != text else expanded(value)
         elif flag in ('-p', '--param'):
@@ -115,7 +109,7 @@ def _quoted(text: str, name: str) -> str:
     try:
         tree = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ValueError(_not_yaml(name, error)) from error
+        raise ValueError(not_yaml(name, error)) from error
     bare = [
         item
         for sequence in _inner(tree)
@@ -140,53 +134,6 @@ def _written(text: str, folder: str, number: int) -> str:
     path = Path(folder, f'{number}.yaml')
     path.write_text(text)
     return str(path)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(expanded(path)).read_text()
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is not text'
-        message = f'params_file = {path!r}: allowed: a YAML file that can be read: {reason}'
-        raise ValueError(message) from error
-
-
-def _not_yaml(name: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, 'problem_mark', None)
-    line = f', line {mark.line + 1}' if mark else ''
-    problem = getattr(error, 'problem', None) or 'it cannot be read'
-    return f'{name!r} is not YAML{line}: {problem}'
-
-
-def _sections(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (node, {parameter: value}) of a parameter file."""
-    try:
-        tree = yaml.safe_load(_read(path))
-    except yaml.YAMLError as error:
-        raise ValueError(_not_yaml(path, error)) from error
-    allowed = f'nodes, each with {PARAMETERS}'
-    require(isinstance(tree, dict), 'params_file', repr(path), allowed)
-    yield from _nodes(tree, '', path)
-
-
-def _nodes(tree: dict[Any, Any], prefix: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key, value in tree.items():
-        if key == PARAMETERS and prefix:
-            yield prefix, _flat(value or {})
-            continue
-        name = f'{prefix}/{key}'.replace('//', '/')
-        allowed = f"a node with {PARAMETERS}, such as '/**'"
-        require(isinstance(value, dict), str(key), f'{value!r} in {path}', allowed)
-        yield from _nodes(value, name, path)
-
-
-def _flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Return the leaves of a tree as {dotted name: value}."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        inner = _flat(value, f'{prefix}{key}.') if isinstance(value, dict) else None
-        leaves.update({f'{prefix}{key}': value} if inner is None else inner)
-    return leaves
 
 
 def _matches(pattern: str, node: str) -> bool:

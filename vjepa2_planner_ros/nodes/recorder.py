@@ -16,11 +16,11 @@ from diagnostic_msgs.msg import KeyValue
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 
-from .input_settings import HistorySettings, rows, value_of
 from ..history.bag import BagWriter, Item, Topic
 from ..history.schemas import definition
 from ..history.store import PlanStore, size_of
 from ..history.topics import LATCHED, type_name
+from ..messages.input_settings import HistorySettings, rows, value_of
 
 # Most that may wait for the disk [bytes]; beyond it messages are left out of the recording.
 BACKLOG = 128 * 10**6

@@ -1,13 +1,13 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The planner's settings, see input_settings; no ROS."""
+"""The planner's settings, see messages.input_settings; no ROS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .input_settings import InputSettings, make, value_of
+from ..messages.input_settings import InputSettings, make, value_of
 from ..planning.config import (
     CemConfig,
     OPTIMIZERS,

@@ -25,17 +25,15 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from tf2_msgs.msg import TFMessage
 
-from .input_settings import CameraSettings, InputSettings
 from .stream_buffer import Stamped, StreamBuffer
 from .transforms import Transforms
 from ..messages.images import check_compressed, check_image, UNNAMED
+from ..messages.input_settings import CameraSettings, FRAME_TOLERANCE, InputSettings
 from ..messages.times import nanoseconds, to_stamp
 from ..messages.transforms import to_pose
 
-# Of the time between the frames of a context: the least distance of the frames that are kept, and
-# how far one may be from where it should be.
+# Of the time between the frames of a context: the least distance of the frames that are kept.
 FRAME_SPACING = 1 / 5
-FRAME_TOLERANCE = 1 / 3
 # Messages of the gripper's topic, and of /tf, that may queue up: an arm at 1 kHz may share it, and
 # what is wanted must be among those that are kept, also after a second without reading.
 QUEUE = 1000

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..messages.pictures import read_picture
+from ...messages.pictures import read_picture
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
@@ -119,7 +119,7 @@ def _decode(data: bytes, kind: str) -> np.ndarray:
     """Return the picture of a serialised message; ValueError if it holds none."""
     from rosbags.typesys import get_typestore, Stores
 
-    from ..messages.images import picture
+    from ...messages.images import picture
 
     return picture(get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, kind))
 

@@ -3,8 +3,8 @@
 """
 Settings that planner and controller share: cameras, pose, gripper and history; no ROS.
 
-A setting is a dataclass field that describes its parameter; parameters.py declares and reads them
-on a node. One YAML file of a robot's inputs serves both nodes.
+A setting is a dataclass field that describes its parameter; nodes.parameters declares and reads
+them on a node. One YAML file of a robot's inputs serves both nodes, and the readers of recordings.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import os
 from typing import Any
 
 from ..planning.config import check_setting, described, require, SearchConfig, setting
+
+# Of the time between the frames of a context: how far one may be from where it should be.
+FRAME_TOLERANCE = 1 / 3
 
 
 @dataclass(frozen=True)

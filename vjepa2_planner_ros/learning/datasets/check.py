@@ -1,0 +1,398 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a lab gets wrong in its recordings: figures, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from . import Dataset
+from .camera_motion import camera_motion
+from .recording import Array, Recording
+from ..trajectory import Trajectory
+from ...messages.input_settings import FRAME_TOLERANCE
+from ...messages.states import GRIPPER_TOLERANCE, LARGEST_POSITION
+from ...planning.actions import AXES
+
+OK, NOTE, WARNING, ERROR = 'ok', 'note', 'warning', 'error'
+HORIZONS = (1, 2, 4)  # steps of the windows that are counted
+FEW_WINDOWS = 200  # one-step windows; the paper's calibration takes as many
+LITTLE, MUCH = 0.1, 1.5  # of a model's bound, at the 95th percentile
+REACH = (0.1, 1.5)  # m from the base, in which a hand mostly is
+LATE = 0.5  # s from a stamp to when it was recorded
+CHECKED = 12  # recordings whose pictures are looked at
+MOVED = 0.01  # of the picture's width
+NAMED = 5  # of many, that are listed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    severity: str  # ok, note, warning or error: with an error the data cannot be used as it is
+    subject: str
+    text: str  # with figures
+    advice: str = ''  # what to do next
+
+
+def check(dataset: Dataset, bounds: Sequence[float]) -> list[Finding]:
+    """
+    Return what there is to say of a Dataset.
+
+    :param bounds: largest change of a model per axis and step [7]; 0 = it does not move that axis.
+    """
+    recordings, trajectories = dataset.recordings, dataset.trajectories
+    return [
+        *_damage(dataset.problems),
+        *_units(recordings),
+        *_rates(recordings, dataset.period),
+        *_gaps(recordings, trajectories, dataset.period),
+        *_clocks(recordings),
+        *_gripper(recordings),
+        *_pictures(recordings),
+        *_camera(recordings),
+        *_coverage(trajectories, bounds),
+        *_windows(trajectories),
+    ]
+
+
+def lines(findings: Iterable[Finding]) -> list[str]:
+    """Return findings as lines of text, the advice below each."""
+    found = []
+    for item in findings:
+        found.append(f'{item.severity:8}{item.subject:10} {item.text}')
+        found += [f'{"":18} -> {item.advice}'] if item.advice else []
+    return found
+
+
+def _damage(problems: Sequence[str]) -> Iterable[Finding]:
+    for problem in problems:
+        yield Finding(WARNING, 'damage', problem, 'the rest is used')
+
+
+def _units(recordings: Sequence[Recording]) -> Iterable[Finding]:
+    poses = np.concatenate([item.poses for item in recordings])
+    poses = poses[np.isfinite(poses).all(axis=1)]
+    if not len(poses):
+        yield Finding(
+            ERROR,
+            'units',
+            'no pose of the end effector is recorded',
+            'record the topic of pose_topic, or /tf and /tf_static for ee_frame',
+        )
+        return
+    distance = float(np.median(np.linalg.norm(poses[:, :3], axis=1)))
+    far = float(abs(poses[:, :3]).max())
+    unit = next(
+        (
+            name
+            for name, size in (('millimetres', 1e3), ('centimetres', 1e2))
+            if far > LARGEST_POSITION and REACH[0] <= distance / size <= REACH[1]
+        ),
+        '',
+    )
+    if far > LARGEST_POSITION:
+        yield Finding(
+            ERROR,
+            'units',
+            f'positions go up to {far:.4g}: allowed: {LARGEST_POSITION:g} m'
+            + (f'; they look like {unit}' if unit else ''),
+            'write metres in the robot base frame',
+        )
+    angle = float(abs(poses[:, 3:]).max())
+    if angle > 2.0 * math.pi:
+        yield Finding(
+            ERROR,
+            'units',
+            f'angles go up to {angle:.4g}: allowed: 2 pi rad; they look like degrees',
+            'write roll, pitch and yaw in rad',
+        )
+    if far <= LARGEST_POSITION and angle <= 2.0 * math.pi:
+        yield Finding(
+            OK,
+            'units',
+            f'positions up to {far:.2f} m from the base, {distance:.2f} m in the middle; angles '
+            f'up to {angle:.2f} rad',
+        )
+
+
+def _rates(recordings: Sequence[Recording], period: float) -> Iterable[Finding]:
+    longest = (1.0 + FRAME_TOLERANCE) * period
+    for name, stamps_of, limit in (
+        ('frames', lambda item: item.frame_stamps, longest),
+        ('poses', lambda item: item.pose_stamps, longest),
+        ('gripper', lambda item: item.gripper_stamps, math.inf),
+    ):
+        steps = _joined(_steps(stamps_of(item)) for item in recordings)
+        if not len(steps):
+            yield Finding(ERROR, 'rates', f'{name}: fewer than two are recorded', 'record them')
+            continue
+        step = float(np.median(steps))
+        text = f'{name}: {1.0 / max(step, 1e-9):.3g} a second'
+        if step > limit:
+            yield Finding(
+                ERROR,
+                'rates',
+                f'{text}: the model has a frame every {period:g} s',
+                f'record {name} at {1.0 / period:g} Hz or more',
+            )
+        else:
+            yield Finding(OK, 'rates', text)
+
+
+def _gaps(
+    recordings: Sequence[Recording], trajectories: Sequence[Trajectory], period: float
+) -> Iterable[Finding]:
+    if all(item.stepped for item in recordings):
+        return
+    longest = (1.0 + FRAME_TOLERANCE) * period
+    steps = _joined(_steps(item.frame_stamps) for item in recordings)
+    gaps = steps[steps > longest]
+    total = sum(float(np.ptp(item.frame_stamps)) for item in recordings if len(item.frame_stamps))
+    used = sum(float(np.ptp(item.stamps)) for item in trajectories)
+    text = (
+        f'{used:.1f} of {total:.1f} s are usable, in {len(trajectories)} pieces without a gap; '
+        f'{len(gaps)} gaps between frames'
+        + (f', the longest {gaps.max():.2f} s' if len(gaps) else '')
+    )
+    if used < 0.5 * total:
+        yield Finding(
+            WARNING,
+            'gaps',
+            text,
+            'look for a slow disk or network while recording, and for poses or gripper positions '
+            'that are missing beside frames',
+        )
+    else:
+        yield Finding(NOTE if len(gaps) else OK, 'gaps', text)
+
+
+def _clocks(recordings: Sequence[Recording]) -> Iterable[Finding]:
+    clean = True
+    for name, stamps_of in (
+        ('frames', lambda item: item.frame_stamps),
+        ('poses', lambda item: item.pose_stamps),
+        ('gripper', lambda item: item.gripper_stamps),
+    ):
+        back = [(item.source, int((np.diff(stamps_of(item)) < 0).sum())) for item in recordings]
+        count = sum(number for _, number in back)
+        if count:
+            clean = False
+            yield Finding(
+                WARNING,
+                'clocks',
+                f'{name}: stamps go back {count} times, in {_names(s for s, n in back if n)}',
+                'do not set a clock while recording; use one clock for camera and arm',
+            )
+    for item in recordings:
+        if len(item.frame_records):
+            late = item.frame_records - item.frame_stamps
+            middle, drift = float(np.median(late)), float(np.ptp(np.percentile(late, [5, 95])))
+            if abs(middle) > LATE or drift > LATE:
+                clean = False
+                yield Finding(
+                    WARNING,
+                    'clocks',
+                    f'{item.source}: frames are recorded {middle:.3f} s after their stamps, which '
+                    f'varies by {drift:.3f} s',
+                    'with a simulated clock this is as it should be; else synchronise the clocks '
+                    'of camera and recorder (chrony, PTP)',
+                )
+        apart = _apart(item)
+        if apart:
+            clean = False
+            yield Finding(
+                ERROR,
+                'clocks',
+                f'{item.source}: frames and poses were not stamped in the same time: the first '
+                f'frame is {apart:.3f} s after the first pose',
+                'synchronise the clocks of camera and robot, or let both stamp with one clock',
+            )
+    if clean:
+        yield Finding(OK, 'clocks', 'stamps rise, and those of frames and poses belong together')
+
+
+def _apart(item: Recording) -> float:
+    """Return how far frames and poses are apart [s] if they do not overlap in time, else 0."""
+    frames, poses = item.frame_stamps, item.pose_stamps
+    if not len(frames) or not len(poses):
+        return 0.0
+    overlap = min(frames.max(), poses.max()) - max(frames.min(), poses.min())
+    return 0.0 if overlap >= 0.0 else float(frames.min() - poses.min())
+
+
+def _gripper(recordings: Sequence[Recording]) -> Iterable[Finding]:
+    values = _joined(item.closedness for item in recordings)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        yield Finding(
+            ERROR, 'gripper', 'no gripper position is recorded', 'record the topic gripper.topic'
+        )
+        return
+    low, high = float(values.min()), float(values.max())
+    text = f'closedness {low:.2f} to {high:.2f} (0 open, 1 closed)'
+    outside = (values < -GRIPPER_TOLERANCE) | (values > 1.0 + GRIPPER_TOLERANCE)
+    starts = [float(item.closedness[0]) for item in recordings if len(item.closedness)]
+    if outside.any():
+        yield Finding(
+            ERROR,
+            'gripper',
+            f'{text}: {100.0 * outside.mean():.0f} % are out of range',
+            'set gripper.open_position and gripper.closed_position to what your gripper tells at '
+            'its ends',
+        )
+    elif high - low < 0.2:
+        yield Finding(
+            NOTE, 'gripper', f'{text}: it hardly moves', 'nothing is said about grasping'
+        )
+    elif np.mean(np.array(starts) > 0.8) > 0.7 and len(starts) > 1:
+        yield Finding(
+            WARNING,
+            'gripper',
+            f'{text}: closed at the start of most recordings',
+            'if it was open there, open and closed position are swapped',
+        )
+    else:
+        yield Finding(OK, 'gripper', text)
+
+
+def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
+    sizes: dict[str, int] = {}
+    frozen = pairs = 0
+    bright: list[float] = []
+    for item in _some(recordings, CHECKED):
+        last = None
+        for number in np.unique(np.linspace(0, len(item.frames) - 1, 5).astype(int)):
+            try:
+                picture = item.frames[int(number)]
+            except ValueError as error:
+                yield Finding(WARNING, 'pictures', str(error), 'it is left out of windows')
+                continue
+            name = f'{picture.shape[1]} x {picture.shape[0]}'
+            sizes[name] = sizes.get(name, 0) + 1
+            bright.append(float(picture[::4, ::4].mean()))
+            pairs += last is not None
+            frozen += last is not None and np.array_equal(last, picture)
+            last = picture
+    text = f'{", ".join(sizes) or "none"} pixels, mean brightness {_mean(bright):.0f} of 255'
+    if pairs and frozen > 0.5 * pairs:
+        yield Finding(
+            ERROR, 'pictures', f'{text}: {frozen} of {pairs} are those before', 'is it frozen?'
+        )
+    elif bright and not 20.0 < _mean(bright) < 235.0:
+        yield Finding(WARNING, 'pictures', text, 'set the exposure: the model sees little')
+    elif len(sizes) > 1:
+        yield Finding(WARNING, 'pictures', text, 'record one camera with one resolution')
+    else:
+        yield Finding(OK if sizes else ERROR, 'pictures', text)
+
+
+def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
+    moved: dict[str, float] = {}
+    known = 0
+    for item in _some(recordings, CHECKED):
+        motion = _motion(item.frames, 0, len(item.frames) - 1)
+        known += motion is not None
+        if motion is not None and motion > MOVED:
+            moved[item.source] = motion
+    if moved:
+        yield Finding(
+            WARNING,
+            'camera',
+            f'the background moved by {100.0 * max(moved.values()):.1f} % of the width from start '
+            f'to end in {_names(moved)}',
+            'fix the camera and use what was recorded before or after it moved; a camera on the '
+            'hand is not what the model was trained with',
+        )
+    elif known:
+        yield Finding(OK, 'camera', f'the background stands still in {known} recordings')
+    else:
+        yield Finding(NOTE, 'camera', 'the pictures do not tell whether the camera stood still')
+
+
+def _motion(frames: object, first: int, last: int) -> float | None:
+    try:
+        return camera_motion(frames[first], frames[last])  # type: ignore[index]
+    except ValueError:  # damaged, which _pictures tells
+        return None
+
+
+def displacements(states: Array) -> Array:
+    """Return the actions [T - 1, 7] between states [T, 7], see world_model.poses."""
+    turns = Rotation.from_euler('xyz', states[:, 3:6])
+    return np.concatenate(
+        [
+            np.diff(states[:, :3], axis=0),
+            (turns[1:] * turns[:-1].inv()).as_euler('xyz'),
+            np.diff(states[:, 6:], axis=0),
+        ],
+        axis=1,
+    )
+
+
+def _coverage(trajectories: Sequence[Trajectory], bounds: Sequence[float]) -> Iterable[Finding]:
+    if not trajectories or not any(bounds):
+        return
+    steps = abs(np.concatenate([displacements(item.states) for item in trajectories]))
+    for axis, bound, values in zip(AXES, bounds, steps.T):
+        if not bound:
+            continue
+        size, unit = (100.0, ' cm') if axis in 'xyz' else (math.degrees(1.0), ' degrees')
+        size, unit = (1.0, '') if axis == 'gripper' else (size, unit)
+        half, most = np.percentile(values, [50, 95]) * size
+        text = (
+            f'{axis}: {half:.2f} and {most:.2f}{unit} a step (50 and 95 %), the model goes up to '
+            f'{bound * size:.3g}{unit}'
+        )
+        if most < LITTLE * bound * size:
+            yield Finding(
+                NOTE, 'coverage', text, f'record motion along {axis}, or trust nothing said of it'
+            )
+        elif most > MUCH * bound * size:
+            yield Finding(WARNING, 'coverage', text, 'move slower: a step is more than it knows')
+        else:
+            yield Finding(OK, 'coverage', text)
+
+
+def _windows(trajectories: Sequence[Trajectory]) -> Iterable[Finding]:
+    counts = {k: sum(max(0, len(item) - k) for item in trajectories) for k in HORIZONS}
+    text = ', '.join(f'{count} of {k} step{"s"[: k > 1]}' for k, count in counts.items())
+    if not counts[1]:
+        yield Finding(ERROR, 'windows', text, 'nothing can be used; see the errors above')
+    elif counts[1] < FEW_WINDOWS:
+        yield Finding(
+            WARNING, 'windows', text, f'record {FEW_WINDOWS} steps or more for figures to trust'
+        )
+    else:
+        yield Finding(OK, 'windows', text)
+
+
+def _steps(stamps: Array) -> Array:
+    steps = np.diff(stamps)
+    return steps[steps > 0]
+
+
+def _joined(parts: Iterable[Array]) -> Array:
+    return np.concatenate([np.empty(0), *parts])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
+
+
+def _some(items: Sequence[Recording], count: int) -> list[Recording]:
+    """Return some items with frames, evenly spread."""
+    full = [item for item in items if len(item.frames)]
+    numbers = np.unique(np.linspace(0, len(full) - 1, min(count, len(full))).astype(int))
+    return [full[number] for number in numbers]
+
+
+def _names(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f' and {len(found) - NAMED} more' if len(found) > NAMED else ''
+    return ', '.join(found[:NAMED]) + more
