@@ -22,6 +22,8 @@ setup(
         ('share/' + NAME + '/config/security', ['config/security/policy.xml']),
     ],
     python_requires='>=3.10',
+    # Formats of recordings that not everybody has: pip install .[lerobot,hdf5]
+    extras_require={'lerobot': ['pyarrow', 'av'], 'hdf5': ['h5py', 'av']},
     zip_safe=False,
     maintainer='The vjepa2_planner_ros authors',
     maintainer_email='maintainers@vjepa2-planner-ros.example',

@@ -11,7 +11,8 @@ from rosbags.typesys import get_typestore, Stores
 
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 START = 1_700_000_000.0  # s
-SIZE = (48, 64)  # rows, columns
+SIZE = (48, 64)  # rows and columns of squares of 4 x 4 pixels
+BITS = 12  # of a picture's number, each a white or black square in its corner
 
 
 def state_at(time):
@@ -29,14 +30,15 @@ def picture_of(number):
     """Return a picture [H, W, 3] that tells its number and has a background with corners."""
     random = np.random.default_rng(0)
     picture = random.integers(60, 200, (*SIZE, 3), np.uint8).repeat(4, 0).repeat(4, 1)
-    picture[:8, :8] = (number // 256, number % 256, 0)
+    for bit in range(BITS):
+        picture[:16, 16 * bit : 16 * bit + 16] = 255 if number >> bit & 1 else 0
     return picture
 
 
 def number_of(picture):
     """Return the number that a picture tells."""
-    high, low, _ = picture[:8, :8].reshape(-1, 3).mean(axis=0).round().astype(int)
-    return 256 * high + low
+    bits = picture[:16, : 16 * BITS].reshape(16, BITS, -1).mean(axis=(0, 2)) > 128
+    return sum(1 << bit for bit in range(BITS) if bits[bit])
 
 
 def png(picture):
@@ -196,3 +198,24 @@ def drive(seconds=5.0, rate=30.0, picture=image, frames='/image', delay=0.02):
         for t in np.arange(0.0, seconds, 0.05)
     ]
     return [*pictures, *poses, *grippers]
+
+
+def write_video(path, pictures, rate=30):
+    """Write pictures as an mp4 file; its index is at the end, as libx264 leaves it."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), 'w') as container:
+        height, width = pictures[0].shape[:2]
+        stream = container.add_stream('libx264', rate=rate, options={'g': '10', 'crf': '20'})
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path, share=0.6):
+    """Cut a file, as a full disk or a broken copy leaves it."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])

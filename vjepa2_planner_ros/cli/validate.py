@@ -36,7 +36,11 @@ def check_only(options: argparse.Namespace) -> int:
 
     model = model_spec(options.model)
     dataset = open_dataset(
-        options.data, period=model.frame_period, params=options.params, camera=options.camera
+        options.data,
+        period=model.frame_period,
+        params=options.params,
+        camera=options.camera,
+        mapping=options.mapping,
     )
     findings = check(dataset, model.action_bounds)
     print(*lines(findings), sep='\n')
@@ -58,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     summary, _, more = (__doc__ or '').strip().partition('\n\n')
     parser = argparse.ArgumentParser(prog='validate', description=summary, epilog=more)
     parser.add_argument(
-        'data', metavar='DATA', type=Path, help='a bag, an .npz file, or a folder of them'
+        'data',
+        metavar='DATA',
+        type=Path,
+        help='a bag, a LeRobotDataset, an HDF5 file, recorded plans, episodes',
     )
     parser.add_argument(
         '--model',
@@ -73,7 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         help="the planner's parameter file: topics, frames and gripper of a bag",
     )
     parser.add_argument(
-        '--camera', default='', help='a camera of that file, or a topic (default: the first)'
+        '--camera',
+        default='',
+        help='a camera of that file, a topic or a column (default: the first)',
+    )
+    parser.add_argument(
+        '--mapping',
+        type=Path,
+        metavar='FILE',
+        help='YAML file: which columns of a LeRobotDataset or HDF5 file are pose and gripper',
     )
     parser.add_argument(
         '--check-only', action='store_true', help='look at the recording itself, with no model'

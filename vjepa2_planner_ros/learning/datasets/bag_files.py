@@ -4,18 +4,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+import struct
 import tempfile
 from typing import Any, NamedTuple
 
 import yaml
 
+from .libraries import library
+
 SUFFIXES = ('.mcap', '.db3')
 FILES = (*SUFFIXES, *(f'{end}.zstd' for end in SUFFIXES))
 METADATA = 'metadata.yaml'
+OPEN = 8  # files that are kept open
 
 
 class Message(NamedTuple):
@@ -25,6 +30,9 @@ class Message(NamedTuple):
     kind: str  # package/msg/Type
     time: int  # ns, when it was recorded
     data: bytes  # CDR
+
+
+_opened: deque[BagFile] = deque()
 
 
 class BagFile:
@@ -44,6 +52,11 @@ class BagFile:
     def topics(self) -> dict[str, str]:
         """Return the type of each topic that has messages, by its name."""
         return {item.topic: item.msgtype for item in self._open().connections if item.msgcount}
+
+    def definition(self, topic: str) -> str:
+        """Return the definition of a topic's messages, as far as the file has it."""
+        found = (item.msgdef.data for item in self._open().connections if item.topic == topic)
+        return str(next(found, ''))
 
     def messages(
         self, topics: set[str], start: int | None = None, stop: int | None = None
@@ -70,13 +83,16 @@ class BagFile:
 
     def _open(self) -> Any:
         if self._reader is None:
-            reader_of, damages = _reader(), _damages()
+            reader_of = library('rosbags.rosbag2').Reader
             try:
                 reader = reader_of(self._file())
                 reader.open()
-            except (*damages, OSError) as error:
+            except _damages() as error:
                 raise ValueError(f'{self.path}: {error or type(error).__name__}') from error
             self._reader = reader
+            _opened.append(self)
+            if len(_opened) > OPEN:
+                _opened.popleft().close()
         return self._reader
 
     def _file(self) -> Path:
@@ -149,31 +165,18 @@ def _unpack(data: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(data)
 
 
-def _reader() -> Any:
-    try:
-        from rosbags.rosbag2 import Reader
-    except ImportError as error:
-        raise ValueError(f'{error}: bags are read by rosbags: pip install rosbags') from error
-    return Reader
-
-
 def _damages() -> tuple[type[Exception], ...]:
     """Return the exceptions with which a damaged file is read."""
-    import struct
-
     import apsw
     from rosbags.rosbag2 import ReaderError
     import zstandard
 
-    return (
-        *(ReaderError, apsw.Error, zstandard.ZstdError, struct.error, RuntimeError),
-        *(
-            ValueError,
-            LookupError,
-            TypeError,
-            OverflowError,
-            EOFError,
-            AssertionError,
-            MemoryError,
-        ),
-    )
+    found: list[type[Exception]] = [
+        OSError,
+        ReaderError,
+        apsw.Error,
+        zstandard.ZstdError,
+        struct.error,
+    ]
+    found += [RuntimeError, ValueError, LookupError, TypeError, OverflowError, EOFError]
+    return (*found, AssertionError, MemoryError)

@@ -186,7 +186,7 @@ class _Streams:
         if message.kind in IMAGES:
             image = decode(message)
             (check_image if message.kind == IMAGES[0] else check_compressed)(image)
-            self.frames.extend((number, message.time, _stamp(message)))
+            self.frames.extend((number, message.time, stamp_of(message)))
         elif message.kind == TF:
             log = decode(message)
             self.transforms.add(log, message.topic.endswith('tf_static'))
@@ -209,7 +209,7 @@ class _Streams:
         if not abs(norm - 1.0) <= 1e-2:
             raise ValueError(f'orientation = {quaternion}: allowed: a quaternion of norm 1')
         rpy = rpy_of_quaternion(*(value / norm for value in quaternion))
-        self.poses.extend((_stamp(message) * 1e-9, place.x, place.y, place.z, *rpy))
+        self.poses.extend((stamp_of(message) * 1e-9, place.x, place.y, place.z, *rpy))
         return True
 
     def _gripper(self, message: Message) -> bool:
@@ -224,7 +224,7 @@ class _Streams:
         index = names.index(joint)
         if index >= len(state.position):
             raise ValueError(f'joint {joint!r} has no position')
-        self.grippers.extend((_stamp(message) * 1e-9, state.position[index]))
+        self.grippers.extend((stamp_of(message) * 1e-9, state.position[index]))
         return True
 
     def _poses(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -275,7 +275,7 @@ class BagPictures:
         file = self._files[number]
         try:
             for message in file.messages({self._topic}, time, time + 1):
-                if _stamp(message) == stamp:
+                if stamp_of(message) == stamp:
                     return picture(decode(message))
         except ValueError as error:
             raise ValueError(
@@ -294,7 +294,7 @@ def with_offset(poses: NDArray[np.float64], offset: Iterable[float]) -> NDArray[
     return np.concatenate([poses[:, :3] + turn.apply([x, y, z]), angles], axis=1)
 
 
-def _stamp(message: Message) -> int:
+def stamp_of(message: Message) -> int:
     """Return the stamp [ns] of a message that starts with a Header; its record time if it is 0."""
     order = '<' if message.data[1] & 1 else '>'
     sec, nanosec = struct.unpack_from(f'{order}iI', message.data, 4)

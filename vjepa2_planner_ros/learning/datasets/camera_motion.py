@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +33,9 @@ def camera_motion(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float 
     corners = cv2.goodFeaturesToTrack(before, CORNERS, 0.01, 5)
     if corners is None or len(corners) < LEAST:
         return None
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None)  # type: ignore[call-overload]
-    again, found_again, _ = cv2.calcOpticalFlowPyrLK(after, before, moved, None)
+    flow: Any = cv2.calcOpticalFlowPyrLK  # its stubs want the points that it is to find
+    moved, found, _ = flow(before, after, corners, None)
+    again, found_again, _ = flow(after, before, moved, None)
     good = (found & found_again).ravel() == 1
     good &= np.linalg.norm(again - corners, axis=2).ravel() < BACK
     if good.sum() < max(LEAST, 0.2 * len(corners)):

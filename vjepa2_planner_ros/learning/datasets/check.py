@@ -123,12 +123,8 @@ def _units(recordings: Sequence[Recording]) -> Iterable[Finding]:
 
 def _rates(recordings: Sequence[Recording], period: float) -> Iterable[Finding]:
     longest = (1.0 + FRAME_TOLERANCE) * period
-    for name, stamps_of, limit in (
-        ('frames', lambda item: item.frame_stamps, longest),
-        ('poses', lambda item: item.pose_stamps, longest),
-        ('gripper', lambda item: item.gripper_stamps, math.inf),
-    ):
-        steps = _joined(_steps(stamps_of(item)) for item in recordings)
+    for name, limit in (('frames', longest), ('poses', longest), ('gripper', math.inf)):
+        steps = _joined(_steps(_stamps(item, name)) for item in recordings)
         if not len(steps):
             yield Finding(ERROR, 'rates', f'{name}: fewer than two are recorded', 'record them')
             continue
@@ -174,12 +170,10 @@ def _gaps(
 
 def _clocks(recordings: Sequence[Recording]) -> Iterable[Finding]:
     clean = True
-    for name, stamps_of in (
-        ('frames', lambda item: item.frame_stamps),
-        ('poses', lambda item: item.pose_stamps),
-        ('gripper', lambda item: item.gripper_stamps),
-    ):
-        back = [(item.source, int((np.diff(stamps_of(item)) < 0).sum())) for item in recordings]
+    for name in ('frames', 'poses', 'gripper'):
+        back = [
+            (item.source, int((np.diff(_stamps(item, name)) < 0).sum())) for item in recordings
+        ]
         count = sum(number for _, number in back)
         if count:
             clean = False
@@ -370,6 +364,15 @@ def _windows(trajectories: Sequence[Trajectory]) -> Iterable[Finding]:
         )
     else:
         yield Finding(OK, 'windows', text)
+
+
+def _stamps(item: Recording, stream: str) -> Array:
+    stamps = {
+        'frames': item.frame_stamps,
+        'poses': item.pose_stamps,
+        'gripper': item.gripper_stamps,
+    }
+    return stamps[stream]
 
 
 def _steps(stamps: Array) -> Array:

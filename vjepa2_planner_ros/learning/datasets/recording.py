@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ..trajectory import Frames, PinholeCamera, Trajectory
 from ...messages.input_settings import FRAME_TOLERANCE, GripperSettings, InputSettings
 from ...messages.states import GRIPPER_TOLERANCE, LARGEST_POSITION
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ def trajectories_of(recording: Recording, period: float, limits: Limits) -> list
     :param period: time [s] between the frames of a model.
     """
     states = states_at_frames(recording, limits)
-    good = np.isfinite(states).all(axis=1)
+    good = np.asarray(np.isfinite(states).all(axis=1))
     pieces = _steps(good) if recording.stepped else _chains(recording.frame_stamps, good, period)
     return [
         Trajectory(
             frames=Chosen(recording.frames, numbers),
-            states=states[numbers],
-            stamps=recording.frame_stamps[numbers],
+            states=np.asarray(states[numbers], np.float64),
+            stamps=np.asarray(recording.frame_stamps[numbers], np.float64),
             source=recording.source,
             camera=recording.camera,
             first=int(numbers[0]),

@@ -131,7 +131,7 @@ def _is_near(times: NDArray[np.float64], frame: _Frame, limit: float) -> NDArray
 
 def _at(frame: _Frame, times: NDArray[np.float64]) -> tuple[NDArray[np.float64], Rotation]:
     """Return positions [P, 3] and turns of a frame in its parent at some times [P]."""
-    values = np.array(frame.values).reshape(-1, 7)
+    values: NDArray[np.float64] = np.array(frame.values).reshape(-1, 7)
     if frame.fixed or len(values) == 1:
         last = np.repeat(values[-1:], len(times), axis=0)
         return last[:, :3], Rotation.from_quat(last[:, 3:])
