@@ -5,12 +5,14 @@
 import numpy as np
 import pytest
 import recordings
+from scipy.spatial.transform import Rotation
 from vjepa2_planner_ros.learning.datasets import open_dataset
+import yaml
 
 PERIOD = 0.25
 
 
-def assert_follows_the_drive(trajectory, rate=30.0):
+def assert_follows_the_drive(trajectory, rate=30.0, period=PERIOD):
     """Every frame is the one of its stamp, and its state that of the arm at that time."""
     times = trajectory.stamps - recordings.START
     for index, time in enumerate(times):
@@ -19,7 +21,7 @@ def assert_follows_the_drive(trajectory, rate=30.0):
         )
     expected = np.array([recordings.state_at(time) for time in times])
     assert trajectory.states == pytest.approx(expected, abs=0.02)
-    assert np.diff(times) == pytest.approx(PERIOD, abs=2.0 / 3.0 * PERIOD)
+    assert np.diff(times) == pytest.approx(period, abs=2.0 / 3.0 * period)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,155 @@ def test_a_bag_of_each_storage_and_compression(tmp_path, storage, compression, p
     assert len(trajectory) == 21  # the last one is a thirtieth of a second before its place
     assert len(trajectory.frames) == len(trajectory.stamps) == 21
     assert_follows_the_drive(trajectory)
+
+
+def test_names_of_a_robot_by_the_file_that_starts_its_planner(tmp_path):
+    """Topics, camera, gripper, frames and the tool: everything is another than the default."""
+    offset = np.array([0.0, 0.0, 0.12, 0.0, 0.0, 0.5])
+    messages = [
+        item
+        for item in recordings.drive(picture=recordings.compressed_image, frames='/left/jpeg')
+        if item[1] == '/left/jpeg'
+    ]
+    messages += [
+        (time, '/right/image', recordings.image(time, recordings.picture_of(7)))
+        for time in np.arange(0.0, 5.0, 0.1)
+    ]
+    fixed = {('world', 'base'): np.array([0.1, 0.2, 0.3, 0.4, -0.5, 0.6])}
+    messages.append((0.0, '/tf_static', recordings.transforms(0.0, fixed)))
+    fixed = {('base', 'camera'): np.array([1.0, 0.1, 0.6, 0.3, 0.2, 0.1])}
+    messages.append((0.1, '/tf_static', recordings.transforms(0.1, fixed)))
+    messages.append((0.2, '/left/camera_info', recordings.camera_info(0.2, 'camera')))
+    for time in np.arange(0.0, 5.0, 0.02):
+        frames = chain_to(recordings.state_at(time), offset)
+        messages.append((time, '/tf', recordings.transforms(time, frames)))
+        knuckle = 0.8 * recordings.state_at(time)[6]
+        names = ['shoulder', 'knuckle']
+        messages.append((time, '/joint_states', recordings.joints(time, names, [1.0, knuckle])))
+    bag = recordings.write_bag(tmp_path / 'drive', messages)
+    params = tmp_path / 'robot.yaml'
+    params.write_text(
+        '/**:\n  ros__parameters:\n    base_frame: arm_base\n    base_frame_aliases: [base]\n'
+        '    ee_frame: flange\n    tool_offset: [0.0, 0.0, 0.12, 0.0, 0.0, 0.5]\n'
+        '    cameras: [left, right]\n    camera:\n      left:\n        topic: /left/jpeg\n'
+        '        compressed: true\n      right:\n        topic: /right/image\n    gripper:\n'
+        '      topic: /joint_states\n      joint: knuckle\n      open_position: 0.0\n'
+        '      closed_position: 0.8\n'
+    )
+    (trajectory,) = open_dataset(bag, period=PERIOD, params=params).trajectories
+    assert_follows_the_drive(trajectory)
+    camera = trajectory.camera
+    assert camera.intrinsics == (300.0, 310.0, 128.0, 96.0)
+    assert camera.pose == pytest.approx([1.0, 0.1, 0.6, 0.3, 0.2, 0.1])
+    (other,) = open_dataset(bag, period=PERIOD, params=params, camera='right').trajectories
+    assert recordings.number_of(other.frames[3]) == 7
+
+
+def chain_to(state, offset):
+    """Return {(parent, child): pose} of a moving arm whose tool is at a state."""
+    turn = Rotation.from_euler('xyz', state[3:6]) * Rotation.from_euler('xyz', offset[3:]).inv()
+    flange = state[:3] - turn.apply(offset[:3])
+    elbow = np.array([0.2, 0.1, 0.4, 0.3 * state[0], 0.0, state[1]])
+    back = Rotation.from_euler('xyz', elbow[3:]).inv()
+    last = np.concatenate([back.apply(flange - elbow[:3]), (back * turn).as_euler('xyz')])
+    return {('base', 'elbow'): elbow, ('elbow', 'flange'): last}
+
+
+def test_a_topic_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    messages = recordings.drive(1.0, frames='/left/image')
+    messages += [(0.1, '/right/image', recordings.image(0.1, recordings.picture_of(0)))]
+    bag = recordings.write_bag(tmp_path / 'drive', messages)
+    with pytest.raises(
+        ValueError, match="camera.main.topic = '~/image': .*/left/image, /right/image.* --camera"
+    ):
+        open_dataset(bag)
+    assert open_dataset(bag, camera='/left/image').trajectories
+    with pytest.raises(ValueError, match="camera = '/front': allowed: .*/left/image"):
+        open_dataset(bag, camera='/front')
+
+
+def test_a_gap_ends_a_trajectory_and_old_states_are_not_taken(tmp_path):
+    """As the live planner: no frame within a third of the period, no pose within max_skew."""
+    messages = [
+        item
+        for item in recordings.drive(8.0)
+        if not (item[1] == '/image' and 2.0 < item[0] < 3.0)
+        and not (item[1] == '/pose' and 5.0 < item[0] < 6.0)
+    ]
+    assert recordings.state_at(5.0) != pytest.approx(recordings.state_at(5.25), abs=0.02)
+    bag = recordings.write_bag(tmp_path / 'drive', messages)
+    found = open_dataset(bag, period=PERIOD).trajectories
+    for trajectory in found:
+        assert_follows_the_drive(trajectory)
+    spans = [item.stamps[[0, -1]] - recordings.START for item in found]
+    assert np.array(spans) == pytest.approx(
+        np.array([[0.0, 2.0], [3.0, 5.25], [5.75, 8.0]]), abs=0.1
+    )
+    assert found[1].first == pytest.approx(61, abs=1)
+
+
+def test_a_camera_whose_clock_differs_loses_nothing(tmp_path):
+    """At 3.9 frames a second the grid of the model's 4 is left behind, not the recording cut."""
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(30.0, rate=3.9))
+    (trajectory,) = open_dataset(bag, period=PERIOD).trajectories
+    assert len(trajectory) == 117
+    assert np.diff(trajectory.stamps) == pytest.approx(1.0 / 3.9, abs=1e-6)
+
+
+def test_a_model_of_another_period(tmp_path):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive())
+    (trajectory,) = open_dataset(bag, period=0.1).trajectories
+    assert len(trajectory) == 51
+    assert_follows_the_drive(trajectory, period=0.1)
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_a_damaged_file_is_named_and_the_others_are_used(tmp_path, storage):
+    for name in ('one', 'three', 'two'):
+        recordings.write_bag(tmp_path / name, recordings.drive(3.0), storage)
+    (damaged,) = (tmp_path / 'two').glob('*.mcap' if storage == 'mcap' else '*.db3')
+    recordings.cut(damaged, 0.3)
+    found = open_dataset(tmp_path, period=PERIOD)
+    assert [item.source for item in found.trajectories] == [
+        f'{tmp_path / name}:/image' for name in ('one', 'three')
+    ]
+    assert any(str(damaged) in text for text in found.problems)
+    with pytest.raises(ValueError, match=str(damaged)):
+        open_dataset(tmp_path / 'two')
+
+
+def test_a_damaged_file_of_a_recording_in_several(tmp_path):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(3.0))
+    other = recordings.write_bag(tmp_path / 'other', recordings.drive(3.0))
+    (part,) = other.glob('*.mcap')
+    recordings.cut(part)
+    part.rename(bag / 'drive_1.mcap')
+    metadata = bag / 'metadata.yaml'
+    content = yaml.safe_load(metadata.read_text())
+    content['rosbag2_bagfile_information']['relative_file_paths'].append('drive_1.mcap')
+    metadata.write_text(yaml.safe_dump(content))
+    found = open_dataset(bag, period=PERIOD)
+    assert len(found.trajectories) == 1
+    (problem,) = found.problems
+    assert str(bag / 'drive_1.mcap') in problem
+
+
+def test_damaged_messages_and_pictures_are_left_out(tmp_path):
+    messages = recordings.drive(3.0, picture=recordings.compressed_image)
+    kind, broken = recordings.compressed_image(1.01, recordings.picture_of(0))
+    broken.data = np.frombuffer(b'no picture at all', np.uint8)
+    messages.append((1.01, '/image', (kind, broken)))
+    found = open_dataset(recordings.write_bag(tmp_path / 'drive', messages), period=PERIOD)
+    (trajectory,) = found.trajectories
+    assert_follows_the_drive(trajectory)
+    (problem,) = found.problems
+    assert 'at 1700000001.010 s: image.data starts with' in problem
+
+
+def test_a_bag_without_its_metadata(tmp_path):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(2.0))
+    (bag / 'metadata.yaml').unlink()
+    found = open_dataset(bag, period=PERIOD)
+    assert len(found.trajectories) == 1
+    (problem,) = found.problems
+    assert 'ros2 bag reindex' in problem
