@@ -19,20 +19,21 @@ class ToyWorldModel:
     action_dim = 7
     action_bounds = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
     search_axes = ('x', 'y', 'z', 'gripper')
+    cost = 'l1'
     frame_period = 0.25
     device = torch.device('cpu')
     dtype = torch.float32
     memory = 0
     memory_shortages = 0
 
-    def encode(self, frames):
-        """Return the states [T, 1, 7] that frames [T, H, W, 3] encode."""
+    def encode(self, frames, crop=''):
+        """Return the states [T, 1, 7] that frames [T, H, W, 3] encode, whatever the crop."""
         pixels = torch.as_tensor(np.asarray(frames)).reshape(len(frames), -1)[:, :7].float()
         return ((pixels - 100.0) / 100.0)[:, None]
 
-    def observe(self, frames):
+    def observe(self, frames, crop=''):
         """Return the same."""
-        return self.encode(frames)
+        return self.encode(frames, crop)
 
     def rollout(self, context, states, actions):
         """Return the states [S, 1, 7] after actions [S, H, 7]."""
@@ -42,7 +43,7 @@ class ToyWorldModel:
             state = poses.compose(state, action)
         return state[:, None]
 
-    def model_input(self, frame):
+    def model_input(self, frame, crop=''):
         """Return the frame itself."""
         return np.asarray(frame)
 

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The closed-loop evaluation: its controls have known results."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 import torch
 from vjepa2_planner_ros.control.stop_rule import StopRule
 from vjepa2_planner_ros.learning.recipes import evaluate
+from vjepa2_planner_ros.learning.recipes.cases import CASES
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
 
 SEEDS = range(evaluate.FIRST_SEED, evaluate.FIRST_SEED + 4)
@@ -69,3 +73,56 @@ def test_random_policy_moves_every_axis():
     policy = evaluate.random_policy(0)
     actions = np.stack([policy(None, None).actions[0] for _ in range(100)])
     assert (actions.std(0) > 0.0).all()
+
+
+def test_a_turned_goal_is_the_plain_one_turned_about_the_vertical():
+    for seed in SEEDS:
+        plain, turned = sample_episode(seed), CASES['turned'].sample(seed)
+        turn = Rotation.from_euler('xyz', turned.goal[3:6]) * (
+            Rotation.from_euler('xyz', plain.goal[3:6]).inv()
+        )
+        np.testing.assert_allclose(abs(turn.as_rotvec()), [0.0, 0.0, 0.4], atol=1e-9)
+        np.testing.assert_array_equal(turned.goal[[0, 1, 2, 6]], plain.goal[[0, 1, 2, 6]])
+        np.testing.assert_array_equal(turned.start, plain.start)
+
+
+def test_a_lifted_goal_is_above_the_start():
+    for seed in SEEDS:
+        episode = CASES['lifted'].sample(seed)
+        rise = episode.goal - episode.start
+        assert 0.1 <= rise[2] and (np.delete(rise, 2) == 0.0).all() and episode.goal[2] <= 0.4
+
+
+def test_hung_objects_hide_some_of_the_arm_and_a_turned_camera_sees_it_elsewhere(sim):
+    def seen(case):
+        sim.reset(SEEDS[0])
+        CASES[case].arrange(sim, SEEDS[0])
+        return sim.render().astype(int), sim.finger_tips()
+
+    (plain, tips), (hidden, same) = seen('plain'), seen('objects')
+    assert (abs(hidden - plain).max(axis=2) > 30).mean() > 0.03 and (same == tips).all()
+    _, moved = seen('camera')
+    assert 0.001 < np.linalg.norm(moved - tips, axis=1).max() < 0.1
+    sim.place_camera()
+
+
+@pytest.mark.slow
+def test_an_evaluation_goes_on_from_its_file(tmp_path, capsys):
+    arguments = ['--methods', 'nothing', 'oracle', '--modes', 'kinematic', '--cases', 'lifted']
+    arguments += ['--costs', 'l1', 'l2', '--json', str(tmp_path / 'run.json')]
+    evaluate.main([*arguments, '--episodes', '1'])
+    report = json.loads((tmp_path / 'run.json').read_text())
+    report['kinematic lifted l2 nothing'][0]['distances'] = [0.0]
+    (tmp_path / 'run.json').write_text(json.dumps(report))
+    capsys.readouterr()
+    evaluate.main([*arguments, '--episodes', '2'])
+    report = json.loads((tmp_path / 'run.json').read_text())
+    assert {row: len(found) for row, found in report.items()} == {
+        f'kinematic lifted {cost} {name}': 2
+        for cost in ('l1', 'l2')
+        for name in ('nothing', 'oracle')
+    }
+    rows = capsys.readouterr().out.splitlines()
+    first, *_ = (float(o['distances'][-1]) for o in report['kinematic lifted l1 nothing'])
+    (changed,) = (row for row in rows if 'l2 nothing' in row)
+    assert f'nearer_cm={100 * first / 2:6.3f}' in changed  # its other episode ended alike

@@ -141,10 +141,10 @@ class Toy(ToyWorldModel):
         self.fault = None  # called in every rollout with its result
         self.context = None  # of the last rollout: latents [T, 1, 7] and states [T, 7]
 
-    def encode(self, frames):
+    def encode(self, frames, crop=''):
         """Note the thread."""
         self.threads.add(threading.get_ident())
-        return super().encode(frames)
+        return super().encode(frames, crop)
 
     def rollout(self, context, states, actions):
         """Take time and go wrong as told."""

@@ -152,8 +152,8 @@ def test_a_plan_waits_for_one_picture_at_most(make_robot, ask, send, monkeypatch
         for state, name in ((START, 'live'), (GOAL, 'goal'), (NEARER, 'other goal'))
     }
 
-    def held(frames):
-        latents = encode(frames)
+    def held(frames, crop):
+        latents = encode(frames, crop)
         seen.append(names[tuple(np.round(latents[0, 0].double().numpy(), 2))])
         entered.set()
         assert release.wait(60.0)
@@ -172,7 +172,7 @@ def test_a_plan_waits_for_one_picture_at_most(make_robot, ask, send, monkeypatch
 
 
 def test_a_model_that_fails_is_answered(robot, ask, monkeypatch):
-    def broken(frames):
+    def broken(frames, crop):
         raise ArithmeticError('the encoder broke')
 
     monkeypatch.setattr(robot.model, 'encode', broken)

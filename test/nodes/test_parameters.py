@@ -139,6 +139,9 @@ def test_an_optimizer_plans_with_what_both_share_and_its_own():
         ('cem.elite_fraction', float('nan')),
         ('search.horizon', 17),
         ('cem.momentum_mean', 1.0),
+        ('cem.initial_std', [-0.5] * 7),
+        ('search.cost', 'l3'),
+        ('search.preset', 'mine'),
         ('search.bounds', [0.05] * 6),
         ('search.bounds', [0.2] + [0.0] * 6),
         ('search.bounds', [-0.1] + [0.0] * 6),
@@ -195,6 +198,12 @@ def test_start_only_parameters_are_read_only(robot):
         ('max_image_age', 0.0),
         ('cem.samples', 1.5),
         ('autostart', 'yes'),
+        ('camera.main.crop', 'middle'),
+        ('camera.main.crop', '0 0 1'),
+        ('camera.main.crop', '0.5 0 0.6 1'),
+        ('camera.main.crop', '0 0 1 0.01'),
+        ('camera.main.crop', '0 nan 1 1'),
+        ('camera.main.crop', '0 0 640 480'),
     ],
 )
 def test_wrong_override_fails_at_start_with_its_name(make_node, name, value):

@@ -35,10 +35,11 @@ def reference_cem(noise, config, goal, bounds, deadband):
     """
     Transcribe the reference planner in NumPy for a model that adds actions to its state.
 
-    :param noise: [iterations, S, H, 4] standard normal numbers for x, y, z and gripper.
+    :param noise: [iterations, H, S, 4] standard normal numbers for x, y, z and gripper.
     """
-    m, own = bounds[0], np.array([config.momentum_mean[i] for i in (0, 1, 2, 6)])
-    own_std = np.array([config.momentum_std[i] for i in (0, 1, 2, 6)])
+    m = bounds[0]
+    own = np.array([config.momentum_mean] * 3 + [config.momentum_mean_gripper])
+    own_std = np.array([config.momentum_std] * 3 + [config.momentum_std_gripper])
     mean = np.zeros((config.horizon, 4))
     std = np.tile([m, m, m, 1.0], (config.horizon, 1))
     history = []
@@ -46,7 +47,7 @@ def reference_cem(noise, config, goal, bounds, deadband):
         actions = np.empty((config.samples, config.horizon, 4))
         state = np.tile(START[[0, 1, 2, 6]], (config.samples, 1))
         for h in range(config.horizon):
-            a = noise[iteration][:, h] * std[h] + mean[h]
+            a = noise[iteration][h] * std[h] + mean[h]
             a[:, :3] = np.clip(a[:, :3], -m, m)
             a[:, 3] = np.clip(a[:, 3], -0.75, 0.75)
             actions[:, h] = a
@@ -65,9 +66,9 @@ def reference_cem(noise, config, goal, bounds, deadband):
 @pytest.mark.parametrize(
     'horizon, momenta',
     [
-        (1, ((0.25,) * 6 + (0.15,), (0.95,) * 6 + (0.15,))),
-        (2, ((0.15,) * 7, (0.15,) * 7)),
-        (3, ((0.15,) * 7, (0.75,) * 6 + (0.15,))),
+        (1, (0.25, 0.95, 0.15, 0.15)),
+        (2, (0.15, 0.15, 0.15, 0.15)),
+        (3, (0.15, 0.75, 0.25, 0.05)),
     ],
 )
 def test_equals_reference_algorithm(horizon, momenta):
@@ -79,6 +80,8 @@ def test_equals_reference_algorithm(horizon, momenta):
         horizon=horizon,
         momentum_mean=momenta[0],
         momentum_std=momenta[1],
+        momentum_mean_gripper=momenta[2],
+        momentum_std_gripper=momenta[3],
         bounds=bounds,
         initial_std=(0.05,) * 3 + (0.0,) * 3 + (1.0,),
         include_mean=False,
@@ -87,7 +90,10 @@ def test_equals_reference_algorithm(horizon, momenta):
         seed=5,
     )
     generator = torch.Generator().manual_seed(5)
-    noise = [torch.randn(100, horizon, 4, generator=generator).numpy() for _ in range(8)]
+    noise = [
+        [torch.randn(100, 4, generator=generator).numpy() for _ in range(horizon)]
+        for _ in range(8)
+    ]
     goal = START + STEP
     history, final = reference_cem(noise, config, goal, bounds, deadband=0.25)
     found = []
@@ -237,7 +243,11 @@ def test_nothing_to_gain_is_no_confidence():
         ({'elite_fraction': 1.5}, 'elite_fraction = 1.5: allowed: 0.0001 to 1'),
         ({'elite_fraction': 0.0001}, 'at least one elite of 500 samples'),
         ({'momentum_mean': 1.0}, 'momentum_mean = 1.0: allowed: 0 to 0.999'),
-        ({'momentum_std': (0.1, 0.2)}, 'momentum_std = .* allowed: 1 or 7'),
+        ({'momentum_std_gripper': -0.5}, 'momentum_std_gripper = -0.5: allowed: 0 or more, or -1'),
+        ({'initial_std': (-0.1,) * 7}, 'initial_std = -0.1: allowed: 0 or more, or -1'),
+        ({'cost': 'l3'}, "cost = 'l3': allowed: '', l1, l2"),
+        ({'fixed_gripper': 2.0}, 'fixed_gripper = 2.0: allowed: -1 to 1 closedness'),
+        ({'preset': 'mine'}, "preset = 'mine': allowed: '', meta"),
         ({'bounds': (0.1,) * 6}, 'bounds = .* allowed: 7 numbers'),
         ({'bounds': (float('nan'),) * 7}, 'bounds = nan'),
         ({'bounds': (-0.5,) + (0.1,) * 6}, 'bounds .x. = -0.5: allowed: 0 to 0.1, or -1'),

@@ -35,6 +35,7 @@ def evaluate(commands, batch=64, model=None):
                 latents(START + MOTION),
                 commands,
                 batch,
+                'l1',
             )
         )
     )

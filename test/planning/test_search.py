@@ -21,6 +21,7 @@ class Network:
 
     action_bounds = tuple(BOUNDS)
     search_axes = ('x', 'y', 'z', 'gripper')
+    cost = 'l1'
 
     def __init__(self, seed, effects=(1.0,) * 7):
         generator = torch.Generator().manual_seed(seed)
@@ -79,6 +80,7 @@ class Noise:
 
     action_bounds = tuple(BOUNDS)
     search_axes = ('x', 'y', 'z', 'gripper')
+    cost = 'l1'
 
     def __init__(self, seed, deviation):
         self.generator = torch.Generator().manual_seed(seed)

@@ -27,10 +27,10 @@ OBLIQUE = HandCamera((90.0, 95.0, 52.0, 41.5), (0.06, -0.02, -0.05, 0.3, -0.2, 0
 STATE = np.array([0.5, 0.1, 0.3, np.pi - 0.1, 0.05, 0.3, 0.5])
 
 
-def geometric(camera, seed=0):
+def geometric(camera, seed=0, crop=''):
     torch.manual_seed(seed)
     return GeometricWorldModel(
-        VJepa2WorldModel(TINY, VisionTransformer(TINY.encoder), None), camera
+        VJepa2WorldModel(TINY, VisionTransformer(TINY.encoder), None), camera, crop
     )
 
 
@@ -59,17 +59,29 @@ def seen_before(camera, state, move, pixel):
     return fx * x / depth + cx, fy * y / depth + cy
 
 
+# Left, top, width and height in pixels of what is seen of 104 x 80.
+CROPS = {
+    '': (12, 0, 80, 80),
+    'droid': (0, 0, 104, 80),
+    (0.125, 0.1, 0.75, 0.9): (13, 8, 78, 72),
+}
+
+
+@pytest.mark.parametrize('crop', CROPS)
 @pytest.mark.parametrize(
     'move',
     [(0.0, 0.0, 0.0), (0.05, 0.0, 0.0), (0.0, -0.05, 0.0), (0.0, 0.0, 0.05), (-0.02, 0.03, -0.04)],
 )
-def test_every_pixel_comes_from_where_its_point_on_the_plane_was_seen(move):
-    model, rows, columns = geometric(OBLIQUE), 80, 104
+def test_every_pixel_comes_from_where_its_point_on_the_plane_was_seen(move, crop):
+    model, rows, columns = geometric(OBLIQUE, crop=crop), 80, 104
+    left, top, width, height = CROPS[crop]
     points = model.points((rows, columns), torch.tensor(STATE), torch.tensor([move]).double())
     points = points[0].unflatten(0, (64, 64))
     for row, column in ((0, 0), (0, 63), (63, 0), (20, 41), (63, 63)):
-        # The centred square of 80 pixels, resized to 64.
-        pixel = 12 + (column + 0.5) * 80 / 64 - 0.5, (row + 0.5) * 80 / 64 - 0.5
+        pixel = (
+            left + (column + 0.5) * width / 64 - 0.5,
+            top + (row + 0.5) * height / 64 - 0.5,
+        )
         expected = seen_before(OBLIQUE, STATE, np.array(move), pixel)
         np.testing.assert_allclose(points[row, column], expected, atol=2e-3)
 
@@ -96,12 +108,13 @@ def test_what_is_far_away_stays_where_it_is():
     assert (points[1, 40:] - points[0, 40:]).abs().amin(dim=(0, 1)).max() > 0.5
 
 
-def test_staying_is_what_the_encoder_sees():
-    model, pictures = geometric(OBLIQUE), frames(2)
+@pytest.mark.parametrize('crop', CROPS)
+def test_staying_is_what_the_encoder_sees(crop):
+    model, pictures = geometric(OBLIQUE, crop=crop), frames(2)
     latents = model.rollout(
         model.observe(pictures), np.stack([STATE - 0.01, STATE]), torch.zeros(1, 3, 7)
     )
-    torch.testing.assert_close(latents, model.encode(pictures[1:]), rtol=0, atol=2e-3)
+    torch.testing.assert_close(latents, model.encode(pictures[1:], crop), rtol=0, atol=2e-3)
 
 
 def test_translations_add_up_and_nothing_else_matters():

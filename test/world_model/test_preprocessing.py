@@ -80,6 +80,29 @@ def test_droid_golden(height, width, box):
     assert preprocessing.crop_box(height, width, 'droid') == box
 
 
+@pytest.mark.parametrize(
+    'height, width, crop, box',
+    [
+        (480, 640, (0.25, 0.5, 0.5, 0.25), (240, 160, 120, 320)),
+        (480, 640, (0.0, 0.0, 1.0, 1.0), (0, 0, 480, 640)),
+        (97, 131, (0.7, 0.3, 0.3, 0.7), (29, 92, 68, 39)),  # to the corner, not beyond
+    ],
+)
+def test_a_rectangle_is_that_share_of_the_picture(height, width, crop, box):
+    assert preprocessing.crop_box(height, width, crop) == box
+    picture = random_picture(height, width)
+    top, left, rows, columns = box
+    part = picture[top : top + rows, left : left + columns]
+    seen = preprocessing.model_input(picture, 64, crop)
+    assert np.abs(seen - bilinear(part, 64)).max() < 0.51
+
+
+@pytest.mark.parametrize('crop', [(0.5, 0.0, 0.6, 1.0), (0.0, 0.0, 0.01, 1.0), (-0.1, 0, 1, 1)])
+def test_a_rectangle_outside_the_picture_is_refused(crop):
+    with pytest.raises(ValueError, match='of 32 x 24 pixels; allowed: left, top'):
+        preprocessing.crop_box(24, 32, crop)
+
+
 def test_input_is_left_alone():
     picture = random_picture(64, 64)
     before = picture.copy()

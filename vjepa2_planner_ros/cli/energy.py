@@ -24,7 +24,7 @@ from tqdm import tqdm
 from . import common as commands
 from ..learning.datasets.pictures import BagFrames, FolderFrames, open_frames
 from ..messages.pictures import read_picture
-from ..planning.search import goal_energy
+from ..planning.cost import goal_energy
 from ..world_model import WorldModelError
 
 
@@ -53,7 +53,7 @@ def energy_of_pair(options: argparse.Namespace) -> None:
     pictures = [read_picture(file) for file in options.pictures]
     model = commands.load(options.model, options)
     latents, goal = (model.encode(picture[None]) for picture in pictures)
-    print(f'{goal_energy(latents, goal[0]).item():.6f}')
+    print(f'{goal_energy(latents, goal[0], model.cost).item():.6f}')
 
 
 def energy_over(options: argparse.Namespace) -> None:
@@ -92,7 +92,7 @@ def measure(
     points: list[tuple[float, float]] = []
     moments: dict[str, Moment] = {}
     for (position, picture), latent in zip(frames_of_latents, latents):
-        now = Moment(position, goal_energy(latent[None], target).item(), picture)
+        now = Moment(position, goal_energy(latent[None], target, model.cost).item(), picture)
         points.append((position, now.energy))
         lowest = min(moments.get('lowest', now), now, key=lambda moment: moment.energy)
         moments = {'first': moments.get('first', now), 'lowest': lowest, 'last': now}

@@ -29,7 +29,7 @@ from ..planning.config import require
 # Options that are fields of the goal.
 FIELDS = (
     *('camera', 'model', 'optimizer', 'samples', 'iterations', 'horizon', 'seed'),
-    *('elite_fraction', 'time_allowance', 'best_effort'),
+    *('elite_fraction', 'cost', 'preset', 'time_allowance', 'best_effort'),
 )
 LONGEST_LATENCY = 3600.0  # s
 STATE_RANGES = (
@@ -193,6 +193,8 @@ def _parser():
     parser.add_argument('--camera', default='', help='a configured camera (default: the first)')
     parser.add_argument('--model', default='', help="a model to plan with (default: the server's)")
     parser.add_argument('--optimizer', default='', help='cem or trust_region')
+    parser.add_argument('--cost', default='', help='l1 or l2')
+    parser.add_argument('--preset', default='', help="meta = as Meta's released planner")
     for name, text in (
         ('samples', 'candidates an iteration'),
         ('iterations', 'iterations'),

@@ -43,6 +43,8 @@ def plan_goal(
     iterations: int = 0,
     elite_fraction: float = 0.0,
     horizon: int = 0,
+    cost: str = '',
+    preset: str = '',
     seed: int | None = None,
     time_allowance: float = 0.0,
     best_effort: bool = False,
@@ -56,6 +58,7 @@ def plan_goal(
     :param camera, model: '' = the first camera, the server's model.
     :param optimizer: 'cem' or 'trust_region'; '' = the server's parameter.
     :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
+    :param cost, preset: '' = the server's parameter; preset 'meta' = Meta's released planner.
     :param seed: None = the server's parameter.
     :param time_allowance: s, 0 = none.
     :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
@@ -66,7 +69,9 @@ def plan_goal(
         model=model,
         use_seed=seed is not None,
         seed=seed or 0,
-        search=search_settings(optimizer, samples, iterations, elite_fraction, horizon),
+        search=search_settings(
+            optimizer, samples, iterations, elite_fraction, horizon, cost, preset
+        ),
         time_allowance=_allowance(time_allowance),
         best_effort=best_effort,
     )
@@ -88,11 +93,19 @@ def search_settings(
     iterations: int = 0,
     elite_fraction: float = 0.0,
     horizon: int = 0,
+    cost: str = '',
+    preset: str = '',
 ) -> SearchSettings:
     """Return SearchSettings, see plan_goal; ValueError for a number that it cannot have."""
     counts = {'samples': samples, 'iterations': iterations, 'horizon': horizon}
     _check_counts(**{name: (value, MAX_UINT32) for name, value in counts.items()})
-    return SearchSettings(optimizer=optimizer, elite_fraction=float(elite_fraction), **counts)
+    return SearchSettings(
+        optimizer=optimizer,
+        elite_fraction=float(elite_fraction),
+        cost=cost,
+        preset=preset,
+        **counts,
+    )
 
 
 def sub_goal(picture: Picture, max_steps: int = 0, gripper: float | None = None) -> SubGoal:

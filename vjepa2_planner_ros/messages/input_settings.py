@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, Field, field, fields, is_dataclass
 import math
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..planning.config import check_setting, described, require, SearchConfig, setting
 
@@ -63,6 +63,31 @@ class GripperSettings:
         )
 
 
+CROPS = ('', 'center_square', 'droid')  # of world_model.preprocessing, which needs torch
+SMALLEST_CROP = 0.05  # share of a picture's width or height
+Crop: TypeAlias = str | tuple[float, float, float, float]
+
+
+def read_crop(text: str) -> Crop:
+    """Return a camera's crop as world models take it; ValueError if there is no such crop."""
+    if text in CROPS:
+        return text
+    try:
+        left, top, width, height = map(float, text.split())
+    except ValueError:
+        left = top = width = height = math.nan
+    good = all(
+        start >= 0.0 and size >= SMALLEST_CROP and start + size <= 1.0 + 1e-9
+        for start, size in ((left, width), (top, height))
+    )
+    allowed = (
+        f"{', '.join(filter(None, CROPS))}, '', or 'left top width height' in shares of the "
+        f'picture, 0 to 1 in all, width and height {SMALLEST_CROP} or more'
+    )
+    require(good, 'crop', repr(text), allowed)
+    return left, top, width, height
+
+
 @dataclass(frozen=True)
 class CameraSettings:
     """The parameters of one camera, under camera.NAME."""
@@ -75,6 +100,15 @@ class CameraSettings:
     compressed: bool = setting(
         False,
         'The topic carries sensor_msgs/CompressedImage (jpeg or png), not Image.',
+        read_only=True,
+    )
+    crop: str = setting(
+        '',
+        "Part of the frames, and of goal pictures, that the model sees: '' = as it was made, "
+        "'center_square' = the largest square in the middle, 'droid' = as it was trained on DROID: "
+        'in the middle, at most 1.35 times as wide as high, or a rectangle as '
+        "'left top width height' in shares of the picture's width and height, '0.2 0.1 0.6 0.8' "
+        "say. All but a square is squashed to the model's square.",
         read_only=True,
     )
     mount: tuple[float, ...] = setting(
@@ -117,6 +151,7 @@ class CameraSettings:
         good = (fx > 0.0 and fy > 0.0) or not any(self.intrinsics)
         allowed = 'fx and fy above 0, or four zeros'
         require(good, 'intrinsics', list(self.intrinsics), allowed)
+        read_crop(self.crop)
 
 
 @dataclass(frozen=True)

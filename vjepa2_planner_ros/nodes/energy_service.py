@@ -16,7 +16,7 @@ from .errors import checked, GoalError
 from .goal_reader import either_picture, read_camera
 from .observations import Observations
 from .services import serve
-from .settings import Settings
+from .settings import Settings, with_preset
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.times import to_stamp
@@ -41,10 +41,13 @@ class EnergyService:
         return response
 
     def _compute(self, request: ComputeEnergy.Request, response: ComputeEnergy.Response) -> None:
-        settings = parameters.read(self._node, Settings)
+        settings = with_preset(parameters.read(self._node, Settings))
+        crop = self._observations.crop(read_camera(request, settings))
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
-        response.energy, response.model = self._worker.energy(goal, picture)
+        response.energy, response.model = self._worker.energy(
+            goal, picture, settings.search, crop
+        )
 
     def _picture(
         self, request: ComputeEnergy.Request, settings: Settings

@@ -21,7 +21,7 @@ from .errors import checked, GoalError
 from .settings import Settings, with_goal
 from ..messages.error_codes import ErrorCode
 from ..messages.images import compressed_to_rgb, to_rgb
-from ..messages.input_settings import InputSettings
+from ..messages.input_settings import Crop, InputSettings
 from ..messages.states import check_frame, to_state
 from ..messages.times import nanoseconds, to_stamp
 from ..planning.config import require
@@ -43,6 +43,7 @@ class PlanRequest:
     # [T, 7] at the frames; [0, 7] = live
     states: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 7)))
     stamp: int = 0  # of the current frame [ns]; 0 = live, or not known
+    crop: Crop = ''  # of the pictures; '' = the model's own
     hand_camera: tuple[Any, ...] | None = None  # of a HandCamera, for models without a predictor
 
     @property
@@ -99,7 +100,7 @@ def complete(
     request: PlanRequest, observations: Observations, model: Any, check: Callable[[], object]
 ) -> PlanRequest:
     """
-    Return a request with frames, states and camera of the live streams where it has none.
+    Return a request with frames and states of the live streams where it has none, and its crop.
 
     GoalError if a stream does not have it in time.
 
@@ -124,7 +125,14 @@ def complete(
     hand_camera = None
     if model.action_dim == 3:
         hand_camera = observations.hand_camera(camera, frames[-1].shape[:2], settings, check)
-    return replace(request, frames=frames, states=states, stamp=stamp, hand_camera=hand_camera)
+    return replace(
+        request,
+        frames=frames,
+        states=states,
+        stamp=stamp,
+        crop=observations.crop(camera),
+        hand_camera=hand_camera,
+    )
 
 
 def either_picture(request: Any, field: str) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from .goal_reader import complete, PlanRequest, read_request
 from .landscape_topics import LandscapeTopics
 from .observations import Observations
 from .reporting import InputReport, Topics
-from .settings import Settings
+from .settings import Settings, with_preset
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.landscapes import to_landscape_result
@@ -93,7 +93,8 @@ class LandscapeServer:
     def _request(self, goal: Goal, model: Any, last: LastPlan | None) -> PlanRequest:
         """Return the PlanRequest that a goal starts from."""
         if not goal.request.use_last_plan:
-            request = read_request(goal.request, parameters.read(self._node, Settings))
+            settings = with_preset(parameters.read(self._node, Settings))
+            request = read_request(goal.request, settings)
             return complete(request, self._observations, model, goal.check_stop)
         if last is None:
             raise GoalError(

@@ -18,10 +18,12 @@ from torch import Tensor
 from .errors import checked, GoalError
 from .goal_reader import PlanRequest
 from ..messages.error_codes import ErrorCode
+from ..messages.input_settings import Crop
 from ..planning.actions import AXES, to_command
-from ..planning.config import TrustRegionConfig
+from ..planning.config import SearchConfig, TrustRegionConfig
+from ..planning.cost import goal_energy
 from ..planning.errors import PlanTimeout
-from ..planning.search import energies_in_batches, goal_energy, Plan, plan, SearchIteration
+from ..planning.search import energies_in_batches, Plan, plan, SearchIteration
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose
 
@@ -45,7 +47,7 @@ class LoadedModel:
     def __init__(self, world_model: Any):
         self.world_model = world_model
         # Closed loops send the same goal again and again.
-        self._last_goal: tuple[Any, ...] = (None, None, None)  # picture, latents, what was seen
+        self._last_goal: tuple[Any, ...] = (None,) * 4  # picture, crop, latents, what was seen
 
     def warm_up(self, check_stop: Callable[[], None]) -> None:
         """Use the model once: its first calls, which compile and allocate, are slower."""
@@ -55,14 +57,15 @@ class LoadedModel:
             states = np.zeros((1, 7))
             plan(self.world_model, latents[None], states, latents, config, check_stop=check_stop)
 
-    def encode(self, picture: NDArray[np.uint8]) -> Tensor:
+    def encode(self, picture: NDArray[np.uint8], crop: Crop = '') -> Tensor:
         """Return the latents [N, D] of a picture."""
-        latents: Tensor = self.world_model.encode(picture[None])[0]
+        latents: Tensor = self.world_model.encode(picture[None], crop)[0]
         return latents
 
-    def energy(self, picture: NDArray[np.uint8], goal: Tensor) -> float:
-        """Return the energy between a picture and the latents [N, D] of a goal; GoalError."""
-        energy = goal_energy(self.encode(picture)[None], goal).item()
+    def energy(self, latents: Tensor, goal: Tensor, search: SearchConfig) -> float:
+        """Return the energy between the latents [N, D] of a picture and of a goal; GoalError."""
+        cost = search.cost_for(self.world_model)
+        energy = goal_energy(latents[None], goal, cost).item()
         if not math.isfinite(energy):
             raise GoalError(ErrorCode.NON_FINITE_ENERGY, f'the energy is {energy}')
         return energy
@@ -94,8 +97,9 @@ class LoadedModel:
         model = self._with_dynamics(request)
         commands = checked(ErrorCode.INVALID_SETTINGS, commands_within, model.action_bounds)
         context, goal = self._encode(model, request, report)
+        cost = request.settings.search.cost_for(model)
         return len(commands), energies_in_batches(
-            model, context, request.states, goal, commands, batch
+            model, context, request.states, goal, commands, batch, cost
         )
 
     def _with_dynamics(self, request: PlanRequest) -> Any:
@@ -115,29 +119,33 @@ class LoadedModel:
                 f'the camera is {height:.3f} m above plane_height = {camera.plane_height:g} m: '
                 f'allowed: {CLEARANCE:g} m or more',
             )
-        return GeometricWorldModel(self.world_model, camera)
+        return GeometricWorldModel(self.world_model, camera, request.crop)
 
     def _encode(self, model: Any, request: PlanRequest, report: Any) -> tuple[Tensor, Tensor]:
         """Return the context [T, ...] and the goal's latents [N, D]."""
         report.goal.check('encoding')
         report.encoding(0.0)
-        goal, seen = self._encode_goal(request.picture)
+        goal, seen = self._encode_goal(request.picture, request.crop)
         report.goal_input(seen)
         observed = []
         for index, frame in enumerate(request.frames):
             report.encoding(0.5 + 0.5 * index / len(request.frames))
             report.goal.check('encoding')
-            observed.append(model.observe(frame[None]))
-        report.model_input(self.world_model.model_input(request.frames[-1]))
+            observed.append(model.observe(frame[None], request.crop))
+        seen = self.world_model.model_input(request.frames[-1], request.crop)
+        report.model_input(seen)
         report.encoding(1.0)
         return torch.cat(observed), goal
 
-    def _encode_goal(self, picture: NDArray[np.uint8]) -> tuple[Tensor, NDArray[np.uint8]]:
+    def _encode_goal(
+        self, picture: NDArray[np.uint8], crop: Crop
+    ) -> tuple[Tensor, NDArray[np.uint8]]:
         """Return the latents [N, D] of a goal picture and what the encoder saw of it."""
-        known, latents, seen = self._last_goal
-        if known is None or not np.array_equal(known, picture):
-            latents, seen = self.encode(picture), self.world_model.model_input(picture)
-            self._last_goal = picture, latents, seen
+        known, known_crop, latents, seen = self._last_goal
+        if known is None or crop != known_crop or not np.array_equal(known, picture):
+            latents = self.encode(picture, crop)
+            seen = self.world_model.model_input(picture, crop)
+            self._last_goal = picture, crop, latents, seen
         return latents, seen
 
     def _search(
@@ -152,7 +160,7 @@ class LoadedModel:
             time_limit=None if left is None else max(left, 1e-9), best_effort=request.best_effort
         )
         try:
-            bounds = np.array(config.bounds_for(model.action_bounds))
+            limits = np.array(config.limits_for(model.action_bounds))
             config.axes_for(model)
         except ValueError as error:
             raise GoalError(ErrorCode.INVALID_SETTINGS, f'search.{error}') from error
@@ -168,11 +176,11 @@ class LoadedModel:
             )
         except PlanTimeout as error:
             report.goal.time_out(error.progress)
-        good = np.isfinite(found.actions) & (abs(found.actions) <= bounds + BOUNDS_TOLERANCE)
+        good = np.isfinite(found.actions) & (abs(found.actions) <= limits + BOUNDS_TOLERANCE)
         if not good.all():
             raise GoalError(
                 ErrorCode.UNKNOWN,
                 f'plan = {found.actions.tolist()}: allowed: finite numbers up to '
-                f'{bounds.tolist()}',
+                f'{limits.tolist()}',
             )
         return found

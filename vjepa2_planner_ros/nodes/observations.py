@@ -18,7 +18,13 @@ from .stream_buffer import Stamped
 from .streams import info_of, Streams
 from ..messages.error_codes import ErrorCode
 from ..messages.images import picture
-from ..messages.input_settings import CameraSettings, FRAME_TOLERANCE, InputSettings
+from ..messages.input_settings import (
+    CameraSettings,
+    Crop,
+    FRAME_TOLERANCE,
+    InputSettings,
+    read_crop,
+)
 from ..messages.states import check_frame, to_closedness, to_state
 from ..messages.transforms import point_of
 
@@ -175,6 +181,10 @@ class Observations:
             except (GoalError, ValueError):
                 break  # damaged
         return pairs[::-1]
+
+    def crop(self, camera: str) -> Crop:
+        """Return the part of a camera's pictures that models see; '' = the model's own."""
+        return read_crop(self._cameras[camera].crop)
 
     def hand_camera(
         self,

@@ -10,7 +10,9 @@ from typing import Any
 from ..messages.input_settings import InputSettings, make, value_of
 from ..planning.config import (
     CemConfig,
+    MODEL_BOUND,
     OPTIMIZERS,
+    PRESETS,
     require,
     SearchConfig,
     setting,
@@ -91,13 +93,15 @@ def with_goal(settings: Settings, search: Any, seed: int | None) -> Settings:
     """
     Return settings with a goal's SearchSettings message over them (0 or '' = keep).
 
-    ValueError naming the setting, its value and what is allowed.
+    A preset comes between the two. ValueError naming the setting, its value and what is allowed.
     """
+    settings = with_preset(settings, search.preset)
     optimizer = search.optimizer or settings.optimizer
     require(optimizer in OPTIMIZERS, 'optimizer', repr(optimizer), ', '.join(OPTIMIZERS))
     names = ['samples', 'iterations', *(['elite_fraction'] if optimizer == 'cem' else [])]
     changed = {name: getattr(search, name) for name in names if getattr(search, name)}
-    shared = {'horizon': search.horizon} if search.horizon else {}
+    names = ('horizon', 'cost')
+    shared = {name: getattr(search, name) for name in names if getattr(search, name)}
     if seed is not None:
         shared['seed'] = seed
     groups = {}
@@ -106,6 +110,27 @@ def with_goal(settings: Settings, search: Any, seed: int | None) -> Settings:
         values = {**{row.name: getattr(before, row.name) for row in fields(before)}, **changes}
         groups[group] = make(type(before), f'{group}.', values)
     return replace(settings, optimizer=optimizer, **groups)
+
+
+def with_preset(settings: Settings, name: str = '') -> Settings:
+    """
+    Return settings with a preset over them ('' = that of search.preset, or none).
+
+    Seed, a fixed gripper and narrower bounds stay. ValueError if there is no such preset.
+    """
+    name = name or settings.search.preset
+    if not name:
+        return settings
+    require(name in PRESETS, 'search.preset', repr(name), f"{', '.join(PRESETS)} or ''")
+    preset, before = PRESETS[name], settings.search
+    bounds = tuple(
+        max(pair) if MODEL_BOUND in pair else min(pair)
+        for pair in zip(preset.bounds, before.bounds)
+    )
+    kept = ('seed', 'fixed_gripper', 'fixed_gripper_from')
+    shared = {row.name: getattr(preset, row.name) for row in fields(SearchConfig)}
+    shared.update({name: getattr(before, name) for name in kept}, bounds=bounds)
+    return replace(settings, optimizer='cem', cem=preset, search=SearchConfig(**shared))
 
 
 def with_model(

@@ -18,6 +18,8 @@ from .errors import as_goal_errors, GoalError
 from .goal_reader import PlanRequest
 from .settings import Settings
 from ..messages.error_codes import ErrorCode
+from ..messages.input_settings import Crop
+from ..planning.config import SearchConfig
 
 if TYPE_CHECKING:  # it needs torch, without which the node starts and says what is missing
     from .loaded_model import Answer, LoadedModel
@@ -139,21 +141,30 @@ class Worker:
             report.evaluated(sum(map(len, energies)) / total)
         return np.concatenate(energies)
 
-    def energy(self, goal: NDArray[np.uint8], picture: NDArray[np.uint8]) -> tuple[float, str]:
+    def energy(
+        self,
+        goal: NDArray[np.uint8],
+        picture: NDArray[np.uint8],
+        search: SearchConfig,
+        crop: Crop,
+    ) -> tuple[float, str]:
         """
         Return the energy between a goal and a picture, uint8 [H, W, 3] RGB, and the model's name.
 
         They are encoded in separate calls: a plan that begins meanwhile waits for one of them.
         GoalError if there is no energy.
+
+        :param search: whose cost it is.
+        :param crop: of both pictures.
         """
 
         def encode() -> Any:
             loaded = self.require_model()
-            return loaded, loaded.encode(goal)
+            return loaded, loaded.encode(goal, crop)
 
         def energy() -> float:
             self._require_same(loaded)
-            return loaded.energy(picture, latents)
+            return loaded.energy(loaded.encode(picture, crop), latents, search)
 
         loaded, latents = self._ask(encode)
         return self._ask(energy), loaded.world_model.name

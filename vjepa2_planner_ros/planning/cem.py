@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .config import CemConfig, per_axis
+from .config import CemConfig, MODEL_BOUND
 
 
 class CrossEntropy:
@@ -29,11 +29,10 @@ class CrossEntropy:
         self, config: CemConfig, axes: list[int], bounds: Tensor, generator: torch.Generator
     ):
         self._config, self._bounds, self._generator = config, bounds, generator
-        initial_std = bounds
-        if config.initial_std is not None:
-            initial_std = torch.tensor(config.initial_std)[axes]
-        self._momentum_mean = torch.tensor(per_axis(config.momentum_mean))[axes]
-        self._momentum_std = torch.tensor(per_axis(config.momentum_std))[axes]
+        initial_std = torch.tensor(config.initial_std)[axes]
+        initial_std = initial_std.where(initial_std != MODEL_BOUND, bounds)
+        self._momentum_mean = torch.tensor(config.momenta('momentum_mean'))[axes]
+        self._momentum_std = torch.tensor(config.momenta('momentum_std'))[axes]
         self.mean = torch.zeros(config.horizon, len(axes))  # [H, A], of the Gaussian
         self.std = initial_std.expand(config.horizon, -1)
         self._kept = self.mean[None][:0], torch.zeros(0)
@@ -46,7 +45,11 @@ class CrossEntropy:
     def ask(self) -> Tensor:
         """Return the next candidates [S, H, A]: samples of the Gaussian, clipped to the bounds."""
         count = self._config.samples - len(self._kept[0])
-        noise = torch.randn(count, *self.mean.shape, generator=self._generator)
+        horizon, axes = self.mean.shape
+        # Step by step, as Meta's planner draws them: the same seed gives the same candidates.
+        noise = torch.stack(
+            [torch.randn(count, axes, generator=self._generator) for _ in range(horizon)], dim=1
+        )
         actions = (self.mean + self.std * noise).clamp(-self._bounds, self._bounds)
         if self._config.include_mean:
             actions[0] = self.mean

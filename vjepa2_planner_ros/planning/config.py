@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, Field, field, fields
-from math import isfinite, pi
-from typing import Any, Protocol, TypeAlias
+from math import pi
+from typing import Any, Protocol
 
 from .actions import AXES, LARGEST_BOUNDS, MAX_TRANSLATION
 
-PerAxis: TypeAlias = float | tuple[float, ...]
 MODEL_BOUND = -1.0  # in bounds: the model's own
 MODEL_AXES = ''  # in axes: the model's own
+MODEL_COST = ''  # in cost: the model's own
+COSTS = ('l1', 'l2')  # of cost.py
+SAME = -1.0  # in momentum_*_gripper: as on the other axes
 
 
 class Model(Protocol):
@@ -31,6 +33,10 @@ class Model(Protocol):
     @property
     def search_axes(self) -> tuple[str, ...]:
         """Return the names of the axes that are searched unless settings say otherwise."""
+
+    @property
+    def cost(self) -> str:
+        """Return which of COSTS it is planned with unless settings say otherwise."""
 
 
 def require(condition: object, name: str, value: object, allowed: str) -> None:
@@ -120,12 +126,32 @@ class SearchConfig:
         low=-1.0,
         high=pi,
     )
+    cost: str = setting(
+        MODEL_COST,
+        "How predicted latents are compared with the goal's: l1, the mean absolute difference, or "
+        "l2, the root of the mean square; '' = the model's own.",
+        choices=(MODEL_COST, *COSTS),
+    )
     gripper_deadband: float = setting(
         0.0,
         'Smaller changes of the gripper in a plan become 0.',
         unit='closedness',
         low=0.0,
         high=1.0,
+    )
+    fixed_gripper: float = setting(
+        1.0,
+        'Change of the gripper in the steps in which it is fixed, whatever its bound; 1 = it closes.',
+        unit='closedness',
+        low=-1.0,
+        high=1.0,
+    )
+    fixed_gripper_from: int = setting(
+        -1,
+        'First step of a plan, counted from 0, in which the gripper is not searched but moves by '
+        'fixed_gripper; -1 = none.',
+        low=-1,
+        high=15,
     )
     min_axis_gain: float = setting(
         0.005,
@@ -136,6 +162,12 @@ class SearchConfig:
     )
     seed: int = setting(
         -1, 'Seed of the candidates; -1 = another one for every plan.', low=-1, high=2**64 - 1
+    )
+    preset: str = setting(
+        '',
+        'Settings of another planner in place of optimizer, search and cem, but for seed, '
+        "fixed_gripper and narrower bounds: 'meta' = the one that Meta released.",
+        choices=('', 'meta'),
     )
     time_limit: float | None = None  # s
     best_effort: bool = False  # at the time limit, the plan so far instead of an error
@@ -170,6 +202,16 @@ class SearchConfig:
             limit if bound == MODEL_BOUND else bound for bound, limit in zip(self.bounds, limits)
         )
 
+    def limits_for(self, action_bounds: Sequence[float]) -> list[tuple[float, ...]]:
+        """Return the largest |action| per axis [7] of each step: bounds_for, or what is fixed."""
+        bounds = self.bounds_for(action_bounds)
+        fixed = (*bounds[:6], abs(self.fixed_gripper))
+        return [fixed if self.is_gripper_fixed(step) else bounds for step in range(self.horizon)]
+
+    def is_gripper_fixed(self, step: int) -> bool:
+        """Return whether the gripper moves by fixed_gripper in a step of a plan."""
+        return 0 <= self.fixed_gripper_from <= step
+
     def axes_for(self, model: Model) -> list[int]:
         """
         Return the indices of the axes to search for a model.
@@ -181,44 +223,67 @@ class SearchConfig:
         axes = [i for i, name in enumerate(AXES) if name in names and bounds[i] > 0.0]
         allowed = f'an axis whose bound is above 0, the bounds are {list(bounds)}'
         require(axes, 'axes', ', '.join(names), allowed)
+        free = axes != [6] or not self.is_gripper_fixed(0)
+        require(free, 'axes', 'gripper', 'an axis beside the gripper, which is fixed')
         return axes
+
+    def cost_for(self, model: Model) -> str:
+        """Return the cost to plan with a model by."""
+        return self.cost or model.cost
 
 
 @dataclass(frozen=True)
 class CemConfig(SearchConfig):
-    """Settings of the cross-entropy method; ``momentum_*`` may have one value per axis."""
+    """Settings of the cross-entropy method."""
 
     samples: int = setting(500, 'Candidates drawn in each iteration.', low=1, high=16384)
     iterations: int = setting(5, 'Iterations of drawing, ranking and refitting.', low=1, high=100)
     elite_fraction: float = setting(
         0.2, 'Share of the candidates kept as elites.', low=1e-4, high=1.0
     )
-    momentum_mean: PerAxis = setting(
+    initial_std: tuple[float, ...] = setting(
+        (MODEL_BOUND,) * 7,
+        'Standard deviation of the first candidates on x y z, roll pitch yaw, gripper; -1 = the '
+        'bound of the axis.',
+        unit='m, rad, closedness',
+        low=-1.0,
+        high=pi,
+    )
+    momentum_mean: float = setting(
         0.0, 'Share of the old mean kept when it is refitted.', low=0.0, high=0.999
     )
-    momentum_std: PerAxis = setting(
+    momentum_std: float = setting(
         0.0, 'Share of the old standard deviation kept when it is refitted.', low=0.0, high=0.999
+    )
+    momentum_mean_gripper: float = setting(
+        SAME, 'The same of the gripper; -1 = momentum_mean.', low=-1.0, high=0.999
+    )
+    momentum_std_gripper: float = setting(
+        SAME, 'The same of the gripper; -1 = momentum_std.', low=-1.0, high=0.999
     )
     include_mean: bool = setting(True, 'Make the mean of the distribution one of the candidates.')
     keep_elites: bool = setting(
         False, 'Keep the elites as candidates of the next iteration, not evaluated again.'
     )
-    initial_std: tuple[float, ...] | None = None  # [7]; None = the bounds
 
     def __post_init__(self) -> None:
         super().__post_init__()
         allowed = f'at least one elite of {self.samples} samples'
         require(self.elites >= 1, 'elite_fraction', self.elite_fraction, allowed)
-        for name in ('momentum_mean', 'momentum_std'):
-            require(len(per_axis(getattr(self, name))) == 7, name, getattr(self, name), '1 or 7')
-        std = self.initial_std
-        good = std is None or (len(std) == 7 and all(isfinite(v) and v >= 0.0 for v in std))
-        require(good, 'initial_std', std, 'seven finite numbers, 0 or more')
+        own = (self.momentum_mean_gripper, self.momentum_std_gripper, *self.initial_std)
+        names = ('momentum_mean_gripper', 'momentum_std_gripper', *('initial_std',) * 7)
+        for name, value in zip(names, own):
+            require(value >= 0.0 or value == -1.0, name, value, '0 or more, or -1')
 
     @property
     def elites(self) -> int:
         """Return how many candidates are elites."""
         return round(self.elite_fraction * self.samples)
+
+    def momenta(self, name: str) -> tuple[float, ...]:
+        """Return momentum_mean or momentum_std per axis [7]."""
+        all_axes, gripper = getattr(self, name), getattr(self, f'{name}_gripper')
+        return (all_axes,) * 6 + (all_axes if gripper == SAME else gripper,)
 
 
 @dataclass(frozen=True)
@@ -237,8 +302,22 @@ class TrustRegionConfig(SearchConfig):
 
 
 OPTIMIZERS: dict[str, type[SearchConfig]] = {'cem': CemConfig, 'trust_region': TrustRegionConfig}
-
-
-def per_axis(value: PerAxis) -> tuple[float, ...]:
-    """Return a setting of one number or one per axis as one per axis."""
-    return value if isinstance(value, tuple) else (value,) * len(AXES)
+# What the WorldModel of facebookresearch/vjepa2 (notebooks/utils) plans with; the gripper's bound,
+# there 0.75, is that of its model.
+META = CemConfig(
+    preset='meta',
+    horizon=2,
+    axes=('x', 'y', 'z', 'gripper'),
+    bounds=(0.05,) * 3 + (MODEL_BOUND,) * 4,
+    cost='l1',
+    gripper_deadband=0.25,
+    min_axis_gain=0.0,
+    samples=400,
+    iterations=10,
+    elite_fraction=10 / 400,
+    initial_std=(MODEL_BOUND,) * 6 + (1.0,),
+    momentum_mean=0.15,
+    momentum_std=0.15,
+    include_mean=False,
+)
+PRESETS = {META.preset: META}

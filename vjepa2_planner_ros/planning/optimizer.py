@@ -45,7 +45,7 @@ class Optimizer(Protocol):
 
         :param actions: [S, H, A] that ask() returned.
         :param energies: [S]; inf where the model gave no finite number, but not everywhere.
-        :param misses: [S, N, D] latents minus the goal's, on the device of the world model; None
+        :param misses: [S, N * D] latents minus the goal's, on the device of the world model; None
             unless needs_misses.
         :return: actions and energies, with those kept of earlier iterations, and the indices [K]
             of the elites among them, best first, one at least.

@@ -12,7 +12,7 @@ Shapes: S samples, H horizon, A searched axes, K elites, T frames, N patches, D 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from time import perf_counter
 from typing import TypeAlias
@@ -25,6 +25,7 @@ from torch import Tensor
 from .actions import AXES, to_action
 from .cem import CrossEntropy, lowest
 from .config import CemConfig, TrustRegionConfig
+from .cost import goal_energy, miss_energy
 from .errors import NonFiniteEnergyError, PlanTimeout
 from .optimizer import Optimizer
 from .trust_region import TrustRegion
@@ -34,6 +35,7 @@ OptimizerConfig: TypeAlias = CemConfig | TrustRegionConfig
 # Candidates evaluated between two checks whether to stop: enough to keep a GPU busy, and the
 # latents of all the others need no memory.
 BATCH = 256
+GRIPPER = AXES.index('gripper')
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,11 @@ class Plan:
     """The plan found, evaluated once more."""
 
     actions: NDArray[np.float64]  # [H, 7]
-    energy: float  # mean absolute latent difference to the goal after the plan
+    energy: float  # difference of the latents after the plan to the goal's, see cost
     start_energy: float  # the same after doing nothing
     confidence: float  # 0..1, progress x agreement, see plan
     iteration_energies: tuple[float, ...]  # lowest so far, after each iteration
     planning_time: float  # s
-
-
-def goal_energy(latents: Tensor, goal: Tensor) -> Tensor:
-    """Return the mean absolute difference [S] of latents [S, N, D] to a goal [N, D]."""
-    return _energy(latents - goal)
 
 
 def plan(
@@ -98,21 +95,25 @@ def plan(
     :raise PlanTimeout: config.time_limit has passed before the plan was ready; with
         config.best_effort only if the first iteration was not done then.
     :raise NonFiniteEnergyError: no candidate, or not the plan itself, has a finite energy.
-    :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis.
+    :raise ValueError: the bounds are wider than the model's, or 0 for every searched axis, or
+        only the gripper is searched and it is fixed.
     """
     began = perf_counter()
+    config = replace(config, cost=config.cost_for(world_model))
     axes = config.axes_for(world_model)
     bounds = torch.tensor(config.bounds_for(world_model.action_bounds))[axes]  # [A]
     optimizer = _make_optimizer(config, axes, bounds)
     clock = _Clock(config, check_stop)
-    evaluate = _Evaluator(world_model, context, states, goal, axes, clock.check)
+    evaluate = _Evaluator(world_model, context, states, goal, axes, config, clock.check)
     evaluated: list[tuple[Tensor, Tensor]] = []  # actions and energies of each iteration
     best_so_far: list[float] = []  # energies, after each iteration
 
     while clock.goes_on():
         actions = optimizer.ask()  # [S, H, A]
         try:
-            energies, misses = evaluate(actions, keep_misses=optimizer.needs_misses)
+            energies, misses = evaluate(
+                evaluate.all_axes(actions), keep_misses=optimizer.needs_misses
+            )
         except PlanTimeout:
             if not clock.has_a_plan:
                 raise
@@ -121,7 +122,7 @@ def plan(
             raise NonFiniteEnergyError(
                 f'none of {len(energies)} energies is finite in iteration {clock.done + 1}'
             )
-        evaluated.append((actions, energies))
+        evaluated.append((actions[:, evaluate.searched], energies))
         actions, energies, elites = optimizer.tell(actions, energies, misses)
         clock.done += 1
         best_so_far.append(min([float(energies[elites[0]]), *best_so_far[-1:]]))
@@ -130,25 +131,25 @@ def plan(
                 SearchIteration(
                     iteration=clock.done,
                     iterations=config.iterations,
-                    actions=_all_axes(actions, axes).numpy(),
+                    actions=evaluate.all_axes(actions).numpy(),
                     energies=energies.numpy(),
                     elites=elites.numpy(),
-                    mean=_all_axes(optimizer.mean, axes).double().numpy(),
-                    std=_all_axes(optimizer.std, axes).double().numpy(),
+                    mean=evaluate.all_axes(optimizer.mean).double().numpy(),
+                    std=evaluate.all_axes(optimizer.std, fixed=0.0).double().numpy(),
                     energy_best=best_so_far[-1],
                     elapsed=perf_counter() - began,
                 )
             )
 
     clock.answering = True
-    found, energy, start_energy = _answer(optimizer.answers, evaluate, axes, config)
+    found, energy, start_energy = _answer(optimizer.answers, evaluate, config)
     progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
     agreement = _agreement(evaluated, config.elites / config.samples)
     clock.check()  # the final evaluation takes time too
     # Exactly inside the bounds, which float32 rounds; adding 0 makes -0.0 a 0.
-    limits = np.array(config.bounds_for(world_model.action_bounds))
+    limits = np.array(config.limits_for(world_model.action_bounds))
     return Plan(
-        actions=_all_axes(found, axes).double().numpy().clip(-limits, limits) + 0.0,
+        actions=evaluate.all_axes(found).double().numpy().clip(-limits, limits) + 0.0,
         energy=energy,
         start_energy=start_energy,
         confidence=min(max(progress, 0.0), 1.0) * agreement,
@@ -164,6 +165,7 @@ def energies_in_batches(
     goal: Tensor,
     commands: NDArray[np.float64],
     batch: int,
+    cost: str,
 ) -> Iterator[NDArray[np.float32]]:
     """
     Yield the energies [batch or fewer] of single steps in their order.
@@ -175,7 +177,7 @@ def energies_in_batches(
     """
     actions = torch.as_tensor(to_action(commands), dtype=torch.float32)
     for candidates in actions[:, None].split(batch):
-        energies = goal_energy(world_model.rollout(context, states, candidates), goal).cpu()
+        energies = goal_energy(world_model.rollout(context, states, candidates), goal, cost).cpu()
         yield energies.where(energies.isfinite(), torch.nan).numpy()
 
 
@@ -191,7 +193,11 @@ def _make_optimizer(config: OptimizerConfig, axes: list[int], bounds: Tensor) ->
 
 
 class _Evaluator:
-    """Evaluates candidates in batches of BATCH; check() may end it before each."""
+    """
+    Evaluates candidates in batches of BATCH; check() may end it before each.
+
+    It also knows what a candidate is on the axes that are not searched.
+    """
 
     def __init__(
         self,
@@ -200,23 +206,43 @@ class _Evaluator:
         states: NDArray[np.float64],
         goal: Tensor,
         axes: list[int],
+        config: OptimizerConfig,
         check: Callable[[], None],
     ):
-        self._world_model, self._axes = world_model, axes
+        self._world_model, self.axes, self._config = world_model, axes, config
         self._context, self._states, self._goal = context, states, goal
         self._check = check
+        gripper = torch.tensor(axes) == GRIPPER
+        fixed = torch.tensor([config.is_gripper_fixed(h) for h in range(config.horizon)])
+        self.searched = ~(fixed[:, None] & gripper)  # [H, A]
+
+    def all_axes(self, actions: Tensor, fixed: float | None = None) -> Tensor:
+        """
+        Return actions [..., H, 7] of actions [..., H, A]: the other axes are 0.
+
+        :param fixed: the gripper's where it is fixed; None = as settings say.
+        """
+        complete = actions.new_zeros(*actions.shape[:-1], len(AXES))
+        complete[..., self.axes] = actions
+        for h in range(self._config.horizon):
+            if self._config.is_gripper_fixed(h):
+                complete[..., h, GRIPPER] = self._config.fixed_gripper if fixed is None else fixed
+        return complete
 
     def energies(self, actions: Tensor) -> Tensor:
         """Return the energies [S] of actions [S, H, A]; inf where they are not finite."""
-        return self(actions, keep_misses=False)[0]
+        return self(self.all_axes(actions))[0]
 
-    def __call__(self, actions: Tensor, *, keep_misses: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the energies [S] of actions [S, H, A] and their misses of the goal [S, N, D]."""
-        energies, kept = [], []
-        for batch in _all_axes(actions, self._axes).split(BATCH):
+    def __call__(
+        self, actions: Tensor, *, keep_misses: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the energies [S] of actions [S, H, 7] and their misses of the goal [S, N * D]."""
+        energies, kept, cost = [], [], self._config.cost
+        for batch in actions.split(BATCH):
             self._check()
-            misses = self._world_model.rollout(self._context, self._states, batch) - self._goal
-            energies.append(_energy(misses).cpu())
+            latents = self._world_model.rollout(self._context, self._states, batch)
+            misses = (latents - self._goal).flatten(1)
+            energies.append(miss_energy(misses, cost).cpu())
             if keep_misses:
                 kept.append(misses)
         found = torch.cat(energies)
@@ -260,18 +286,19 @@ class _Clock:
 
 
 def _answer(
-    answers: Tensor, evaluate: _Evaluator, axes: list[int], config: OptimizerConfig
+    answers: Tensor, evaluate: _Evaluator, config: OptimizerConfig
 ) -> tuple[Tensor, float, float]:
     """
     Return the best of answers [K, H, A], its energy and that of doing nothing.
 
     Axes that hardly matter are set to 0.
     """
-    if 6 in axes:
-        gripper = answers[..., axes.index(6)]
+    if GRIPPER in evaluate.axes:
+        gripper = answers[..., evaluate.axes.index(GRIPPER)]
         gripper *= gripper.abs() >= config.gripper_deadband
-    nothing = torch.zeros_like(answers[:1])
-    *energies, start_energy = evaluate.energies(torch.cat([answers, nothing])).tolist()
+    commands = evaluate.all_axes(answers)
+    nothing = torch.zeros_like(commands[:1])
+    *energies, start_energy = evaluate(torch.cat([commands, nothing]))[0].tolist()
     energy = min(energies)
     for name, value in (('the plan', energy), ('doing nothing', start_energy)):
         if not isfinite(value):
@@ -305,17 +332,6 @@ def _with_still(actions: Tensor, still: list[int]) -> Tensor:
     """Return a copy of actions [H, A] with the axes in still at 0."""
     actions = actions.clone()
     actions[:, still] = 0.0
-    return actions
-
-
-def _energy(misses: Tensor) -> Tensor:
-    return misses.abs().mean(dim=(1, 2), dtype=torch.float32)
-
-
-def _all_axes(searched: Tensor, axes: list[int]) -> Tensor:
-    """Return actions [..., 7] with the searched axes [..., A] filled in."""
-    actions = searched.new_zeros(*searched.shape[:-1], len(AXES))
-    actions[..., axes] = searched
     return actions
 
 

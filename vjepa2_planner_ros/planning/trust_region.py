@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .cem import lowest
 from .config import TrustRegionConfig
+from .cost import miss_energy, steepness
 
 # Variances of the model's constant, linear and quadratic part over the trust region, in units of
 # what it cannot explain there.
@@ -91,14 +92,14 @@ class TrustRegion:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Move to where the latents' model comes nearest to the goal."""
         assert misses is not None
-        self._move(actions.flatten(1) / self._scale, energies, misses.flatten(1))
+        self._move(actions.flatten(1) / self._scale, energies, misses)
         return actions, energies, lowest(energies, self._config.elites)
 
     def _move(self, points: Tensor, energies: Tensor, misses: Tensor) -> None:
         refuted = len(self._energies) > 0 and bool(energies[0] >= self._energies.min())
         misses = self._keep(points, energies, misses)
         best = self._points[self._energies.argmin()]
-        model = LatentModel((self._points - best) / self._radius, misses)
+        model = LatentModel((self._points - best) / self._radius, misses, self._config.cost)
         low, high = ((limit - best) / self._radius for limit in (-1.0, 1.0))
         step = model.minimise(low.clamp(min=-1.0), high.clamp(max=1.0))
         self._center = (best + self._radius * step).clamp(-1.0, 1.0)
@@ -137,8 +138,8 @@ class LatentModel:
     :param misses: [n, M] latents minus the goal's, on any device.
     """
 
-    def __init__(self, points: Tensor, misses: Tensor):
-        self._points, self._misses = points.double(), misses
+    def __init__(self, points: Tensor, misses: Tensor, cost: str):
+        self._points, self._misses, self._cost = points.double(), misses, cost
         distrust = (1.5 * self._points.square().mean(1)).clamp(max=12.0).exp()
         self._precision = torch.linalg.inv(self._kernel(self._points) + distrust.diag())
 
@@ -169,12 +170,12 @@ class LatentModel:
         """
         low, high = low.double(), high.double()
         point, miss = torch.zeros_like(low), self.predict(torch.zeros_like(low)[None])[0]
-        energy = float(miss.abs().mean())
+        energy = float(miss_energy(miss[None], self._cost))
         lengths = torch.tensor(STEP_LENGTHS, dtype=low.dtype)[:, None]
         for _ in range(NEWTON_STEPS):
             tries = (point + lengths * self._newton_step(point, miss, low, high)).clamp(low, high)
             misses = self.predict(tries)
-            energies = misses.abs().mean(1)
+            energies = miss_energy(misses, self._cost)
             chosen = int(energies.argmin())
             if not float(energies[chosen]) < (1.0 - SETTLED) * energy:
                 break
@@ -183,7 +184,7 @@ class LatentModel:
 
     def _newton_step(self, point: Tensor, miss: Tensor, low: Tensor, high: Tensor) -> Tensor:
         slopes = self.slopes(point)
-        weighted = slopes / miss.abs().clamp(min=1e-3)
+        weighted = slopes * steepness(miss, self._cost)
         gradient = (weighted @ miss).double().cpu()
         curvature = (weighted @ slopes.T).double().cpu()
         curvature += (1e-6 * curvature.diagonal().mean() + 1e-12) * torch.eye(len(point))

@@ -15,7 +15,7 @@ from .joint_targets import JointTargets
 from .kinematics import ARM_JOINTS, ArmKinematics, euler_to_matrix, limit_tilt, matrix_to_euler
 from .rendering import make_renderer
 from .scene import build_model, CAMERA_FOV, camera_placement, WORKSPACE, WRIST_FOV
-from .variation import vary_scene
+from .variation import hang_objects, vary_scene
 
 Pose = tuple[np.ndarray, np.ndarray]  # position [3] (m) and rotation [3, 3]
 SLEEP = int(mujoco.mjtEnableBit.mjENBL_SLEEP)  # objects at rest cost no time
@@ -118,9 +118,20 @@ class PandaSim:
     def reset(self, seed: int) -> None:
         """Make the scene of a seed, 0 to LARGEST_SEED, and put the arm at its home state."""
         check_seed(seed)
+        self._seed = seed
         vary_scene(self._model, self._data, seed)
         self._set_force(MAX_FORCE)
         self.set_state(HOME_STATE)
+
+    def hang_objects(self) -> None:
+        """
+        Hang the objects between arm and fixed camera, until the next reset.
+
+        ValueError: in mode 'physics' they would fall.
+        """
+        _require(self.mode == 'kinematic', 'mode', self.mode, 'kinematic, in which nothing falls')
+        hang_objects(self._model, self._data, self._seed)
+        mujoco.mj_kinematics(self._model, self._data)
 
     def place_camera(self, turn: float = 0.0, rise: float = 0.0) -> None:
         """

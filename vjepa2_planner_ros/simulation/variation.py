@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 from numpy.random import Generator
 
-from .scene import CUBES, CUP_HEIGHT, CUP_RADIUS, WORKSPACE
+from .scene import CAMERA_POSITION, CUBES, CUP_HEIGHT, CUP_RADIUS, WORKSPACE
 from .textures import TEXTURES
 
 Range = tuple[float, float]
@@ -18,6 +18,7 @@ CUBE_HALF_SIZE = (0.015, 0.025)
 CUBE_DENSITY = 300.0
 CUP_CLEARANCE = 0.13  # m, of the cup's axis from the workspace, so that the hand passes it
 BASE_CLEARANCE = 0.16
+BETWEEN = (0.3, 0.6)  # where objects hide the arm, as a share of the way from it to the camera
 
 
 def vary_scene(model: mujoco.MjModel, data: mujoco.MjData, seed: int) -> None:
@@ -28,6 +29,15 @@ def vary_scene(model: mujoco.MjModel, data: mujoco.MjData, seed: int) -> None:
     _place_objects(model, data, rng)
     _vary_surfaces(model, rng)
     _vary_light(model, rng)
+
+
+def hang_objects(model: mujoco.MjModel, data: mujoco.MjData, seed: int) -> None:
+    """Hang the cup and the cubes between the workspace and the fixed camera."""
+    rng = np.random.default_rng([seed, 3])
+    for name in ('cup', *(f'cube{i}' for i in range(CUBES))):
+        arm = rng.uniform(*np.transpose(WORKSPACE))
+        place = arm + rng.uniform(*BETWEEN) * (CAMERA_POSITION - arm)
+        data.joint(model.body(name).jntadr[0]).qpos[:3] = place
 
 
 def _colour(rng: Generator, saturation: Range, value: Range) -> tuple[float, float, float]:

@@ -50,6 +50,7 @@ class ModelSpec:
     predictor: None in the encoders that Meta released alone.
     action_bounds: largest change per axis and step that training saw [m, rad, closedness].
     search_axes: axes that plans search by default, of ALL_AXES.
+    cost: what plans minimise by default, of planning.config.COSTS.
     reference_rotation: tool rotation (fixed-axis angles, rad) relative to which the predictor's
     state input is expressed; None is the robot base frame itself, as in Meta's models.
     frame_period: time between frames in training [s], thus of one action.
@@ -57,7 +58,6 @@ class ModelSpec:
     weights: file shipped with this package, None where there is none.
     files: what has to be downloaded, empty where the weights are shipped.
     licence: of the weights, as an SPDX identifier; of several, that which allows least.
-    cost: distance of latents that plans minimise by default: l1, l2 or l1_normalised.
     """
 
     name: str
@@ -67,13 +67,13 @@ class ModelSpec:
     crop: str
     action_bounds: tuple[float, ...]
     search_axes: tuple[str, ...] = ALL_AXES
+    cost: str = 'l1'
     frame_period: float = 0.25
     reference_rotation: tuple[float, float, float] | None = None
     base_frame: str = ''
     weights: Path | None = None
     files: tuple[WeightsFile, ...] = ()
     licence: str = 'Apache-2.0'
-    cost: str = 'l1'
 
     @property
     def action_dim(self) -> int:

@@ -72,24 +72,29 @@ class GeometricWorldModel:
     The encoder of a model with a HandCamera for dynamics; see model.WorldModel.
 
     It plans translations alone: the bounds of rotation and gripper are 0.
+
+    :param crop: the part of its frames that the encoder sees; '' = the model's own.
     """
 
     action_dim = 3
     action_bounds = (TRANSLATION_BOUND,) * 3 + (0.0,) * 4
     search_axes = ('x', 'y', 'z')
 
-    def __init__(self, model: VJepa2WorldModel, camera: HandCamera):
+    def __init__(
+        self, model: VJepa2WorldModel, camera: HandCamera, crop: preprocessing.Crop = ''
+    ):
         self.model, self.camera = model, camera
+        self.crop = crop or model.spec.crop
         self.name, self.frame_period = model.name, model.frame_period
-        self.device, self.dtype = model.device, model.dtype
+        self.device, self.dtype, self.cost = model.device, model.dtype, model.cost
         self.encode, self.model_input = model.encode, model.model_input
 
-    def observe(self, frames: ArrayLike | Tensor) -> Tensor:
+    def observe(self, frames: ArrayLike | Tensor, crop: preprocessing.Crop = '') -> Tensor:
         """
         Return uint8 frames [T, H, W, 3] RGB as float32 pixels [T, 3, H, W], 0..255, whole.
 
         Whole and not as the encoder sees them, so that a frame is sampled only once, and what
-        its crop leaves out can come into view.
+        the crop leaves out can come into view.
         """
         pixels = torch.as_tensor(np.asarray(frames)).to(self.device)
         return pixels.permute(0, 3, 1, 2).float()
@@ -171,9 +176,9 @@ class GeometricWorldModel:
         Their depth along the optical axis is 1. The pixels lie where preprocessing samples a
         frame of that shape (rows, columns).
         """
-        spec = self.model.spec
-        top, left, rows, columns = preprocessing.crop_box(*shape, spec.crop)
-        step = (torch.arange(spec.image_size, dtype=torch.float64) + 0.5) / spec.image_size
+        size = self.model.spec.image_size
+        top, left, rows, columns = preprocessing.crop_box(*shape, self.crop)
+        step = (torch.arange(size, dtype=torch.float64) + 0.5) / size
         y, x = torch.meshgrid(top + rows * step - 0.5, left + columns * step - 0.5, indexing='ij')
         pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1).flatten(0, 1)
         return pixels @ self._matrix().inverse().mT @ rotation.mT

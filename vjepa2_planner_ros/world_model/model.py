@@ -45,6 +45,10 @@ class WorldModel(Protocol):
     def search_axes(self) -> tuple[str, ...]:
         """Return the names of the axes that are searched unless settings say otherwise."""
 
+    @property
+    def cost(self) -> str:
+        """Return how plans compare latents unless settings say otherwise."""
+
     def rollout(self, context: Tensor, states: ArrayLike, actions: Tensor) -> Tensor:
         """
         Return the layer-normed latents [S, N, D] predicted after H actions.
@@ -80,7 +84,7 @@ class VJepa2WorldModel:
             network.eval().requires_grad_(False)
         self.name, self.frame_period = spec.name, spec.frame_period
         self.action_dim, self.action_bounds = spec.action_dim, spec.action_bounds
-        self.search_axes = spec.search_axes
+        self.search_axes, self.cost = spec.search_axes, spec.cost
         self.device, self.dtype = encoder.norm.weight.device, encoder.norm.weight.dtype
         self.memory = sum(p.nbytes for network in networks for p in network.parameters())
         self.memory_shortages = 0  # rollouts that ran out of memory and went on with less at once
@@ -90,31 +94,35 @@ class VJepa2WorldModel:
         """Free the weights, even if the model is still referenced: it cannot be used any more."""
         del self.encoder, self.predictor
 
-    def model_input(self, frame: ArrayLike | Tensor) -> NDArray[np.uint8]:
+    def model_input(
+        self, frame: ArrayLike | Tensor, crop: preprocessing.Crop = ''
+    ) -> NDArray[np.uint8]:
         """Return the uint8 [size, size, 3] RGB picture that the encoder sees of a frame."""
-        return preprocessing.model_input(frame, self.spec.image_size, self.spec.crop)
+        return preprocessing.model_input(frame, self.spec.image_size, crop or self.spec.crop)
 
-    # --- encoding ------------------------------------------------------------------------------
+    # --- encoding: the part of a picture that is seen is crop, '' = that of the spec -------------
 
-    def encode(self, frames: ArrayLike | Tensor) -> Tensor:
+    def encode(self, frames: ArrayLike | Tensor, crop: preprocessing.Crop = '') -> Tensor:
         """Return the layer-normed latents [T, N, D] of uint8 frames [T, H, W, 3] RGB."""
         return self.in_batches(
-            lambda batch: self.encode_pixels(self._pixels(batch)),
+            lambda batch: self.encode_pixels(self._pixels(batch, crop)),
             torch.as_tensor(frames),
             self.picture_batch_size(),
         )
 
-    def observe(self, frames: ArrayLike | Tensor) -> Tensor:
+    def observe(self, frames: ArrayLike | Tensor, crop: preprocessing.Crop = '') -> Tensor:
         """Return what rollout needs to know of frames: here the same as encode."""
-        return self.encode(frames)
+        return self.encode(frames, crop)
 
-    def encode_each(self, pictures: Iterable[ArrayLike | Tensor]) -> Iterator[Tensor]:
+    def encode_each(
+        self, pictures: Iterable[ArrayLike | Tensor], crop: preprocessing.Crop = ''
+    ) -> Iterator[Tensor]:
         """
         Yield the layer-normed latents [N, D] of uint8 pictures [H, W, 3] RGB, of any sizes.
 
         As many go through the encoder at once as working memory has room for, 32 at most.
         """
-        pixels = (self._pixels(torch.as_tensor(picture)[None]) for picture in pictures)
+        pixels = (self._pixels(torch.as_tensor(picture)[None], crop) for picture in pictures)
         batch_size = self.picture_batch_size()
         while batch := list(islice(pixels, min(32, batch_size))):
             yield from self.in_batches(self.encode_pixels, torch.cat(batch), batch_size)
@@ -124,9 +132,9 @@ class VJepa2WorldModel:
         """Return the same of one batch of pixels [T, 3, size, size], 0..255, on this thread."""
         return self._encode(preprocessing.normalise(pixels))
 
-    def _pixels(self, frames: ArrayLike | Tensor) -> Tensor:
-        size, crop = self.spec.image_size, self.spec.crop
-        return preprocessing.crop_and_resize(frames, size, crop, self.device)
+    def _pixels(self, frames: ArrayLike | Tensor, crop: preprocessing.Crop) -> Tensor:
+        crop = crop or self.spec.crop
+        return preprocessing.crop_and_resize(frames, self.spec.image_size, crop, self.device)
 
     def _encode(self, images: Tensor) -> Tensor:
         return layer_norm(self.encoder(images))

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 import torch
@@ -13,16 +15,21 @@ from torch.nn import functional as F  # noqa: N812
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CROPS = ('center_square', 'droid')
+# One of CROPS, or left, top, width and height as shares of the picture's.
+Crop: TypeAlias = str | tuple[float, float, float, float]
 DROID_ASPECT = (0.75, 1.35)  # width / height that Meta's training transform squashes whole
 
 
-def crop_box(height: int, width: int, crop: str) -> tuple[int, int, int, int]:
+def crop_box(height: int, width: int, crop: Crop) -> tuple[int, int, int, int]:
     """
     Return (top, left, height, width) of the part of a picture that the model looks at.
 
     ``center_square`` is the largest centred square (Meta's planner). ``droid`` is the largest
     centred crop whose aspect lies within 0.75..1.35, squashed to a square later (Meta's training).
+    A rectangle is rounded to whole pixels, and squashed too. ValueError: there is no such crop.
     """
+    if not isinstance(crop, str):
+        return _rectangle(height, width, crop)
     if crop == 'center_square':
         rows = columns = min(height, width)
     elif crop == 'droid':
@@ -34,8 +41,21 @@ def crop_box(height: int, width: int, crop: str) -> tuple[int, int, int, int]:
     return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
+def _rectangle(
+    height: int, width: int, crop: tuple[float, float, float, float]
+) -> tuple[int, int, int, int]:
+    left, right = (round(width * share) for share in (crop[0], crop[0] + crop[2]))
+    top, bottom = (round(height * share) for share in (crop[1], crop[1] + crop[3]))
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(
+            f'crop is {list(crop)} of {width} x {height} pixels; allowed: left, top, width and '
+            'height of a part of them, as shares'
+        )
+    return top, left, bottom - top, right - left
+
+
 def crop_and_resize(
-    frames: ArrayLike | Tensor, size: int, crop: str, device: torch.device | None = None
+    frames: ArrayLike | Tensor, size: int, crop: Crop, device: torch.device | None = None
 ) -> Tensor:
     """
     Crop and resize pictures bilinearly (no antialias, as Meta's planner).
@@ -62,13 +82,13 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def preprocess(
-    frames: ArrayLike | Tensor, size: int, crop: str, device: torch.device | None = None
+    frames: ArrayLike | Tensor, size: int, crop: Crop, device: torch.device | None = None
 ) -> Tensor:
     """Return the encoder's input, float32 [T, 3, size, size], of uint8 [T, H, W, 3] RGB."""
     return normalise(crop_and_resize(frames, size, crop, device))
 
 
-def model_input(frame: ArrayLike | Tensor, size: int, crop: str) -> NDArray[np.uint8]:
+def model_input(frame: ArrayLike | Tensor, size: int, crop: Crop) -> NDArray[np.uint8]:
     """Return what the encoder sees of one frame, as a uint8 [size, size, 3] RGB picture."""
     pixels = crop_and_resize(torch.as_tensor(frame)[None], size, crop)[0]
     return pixels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

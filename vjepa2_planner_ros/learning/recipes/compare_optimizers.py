@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from ...planning.actions import AXES
 from ...planning.config import CemConfig, TrustRegionConfig
-from ...planning.search import goal_energy, plan
+from ...planning.cost import goal_energy
+from ...planning.search import plan
 from ...simulation import PandaSim, sample_episode
 from ...world_model import load_world_model
 
@@ -133,7 +134,7 @@ def run(judge, model, problems, pairs, config) -> dict[str, float]:
         seconds.append(perf_counter() - began)
         actions = torch.as_tensor(found.actions, dtype=torch.float32)[None]
         latents = judge.rollout(problem.context, problem.states, actions)
-        energy = float(goal_energy(latents, problem.goal)[0])
+        energy = float(goal_energy(latents, problem.goal, judge.cost)[0])
         excesses.append((energy - reference) / (nothing - reference))
     return {
         'candidates': counted.candidates / len(problems),

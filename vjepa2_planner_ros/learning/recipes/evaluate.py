@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 import json
 from pathlib import Path
 
@@ -20,11 +21,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .cases import Case, CASES
 from ...control.stop_rule import StopRule
 from ...planning.actions import AXES
-from ...planning.config import CemConfig, TrustRegionConfig
+from ...planning.config import CemConfig, COSTS, TrustRegionConfig
 from ...planning.search import Plan, plan
-from ...simulation import ACTION_BOUNDS, Episode, PandaSim, sample_episode
+from ...simulation import ACTION_BOUNDS, PandaSim
 from ...world_model import build_networks, load_world_model, model_spec, poses, VJepa2WorldModel
 
 FIRST_SEED = 1_000_000
@@ -56,6 +58,7 @@ class SimulatorPixels:
     action_dim = 7
     action_bounds = ACTION_BOUNDS
     search_axes = AXES
+    cost = 'l1'
     device = torch.device('cpu')
     dtype = torch.float32
 
@@ -126,16 +129,17 @@ def run_episode(
     seed: int,
     make_policy,
     stop: StopRule | None,
-    sample: Callable[[int], Episode] = sample_episode,
+    case: Case = CASES['plain'],
 ) -> Outcome:
     """
     Run one episode.
 
     :param make_policy: called as make_policy(goal_picture, episode) before the first step.
-    :param sample: gives the episode of a seed.
+    :param case: gives the episode of the seed.
     """
-    episode = sample(seed)
+    episode = case.sample(seed)
     sim.reset(seed)
+    case.arrange(sim, seed)
     sim.set_state(episode.goal)
     goal_picture, goal = sim.render().copy(), sim.state()
     sim.set_state(episode.start)
@@ -182,6 +186,12 @@ def summarise(outcomes: list[Outcome]) -> dict[str, float]:
         if varied
         else float('nan'),
     }
+
+
+def nearer(outcomes: list[Outcome], others: list[Outcome]) -> dict[str, float]:
+    """Return how much nearer [cm] outcomes end than others of the same seeds, on average."""
+    gains = [100 * (b.distances[-1] - a.distances[-1]) for a, b in zip(outcomes, others)]
+    return {'nearer_cm': float(np.mean(gains)), '+-': float(np.std(gains) / len(gains) ** 0.5)}
 
 
 def methods(sim, world_model, config, pixel_samples: int):
@@ -238,7 +248,15 @@ def main(args=None) -> None:
     parser.add_argument('--episodes', type=int, default=50)
     parser.add_argument('--first-seed', type=int, default=FIRST_SEED)
     parser.add_argument('--modes', nargs='+', default=['kinematic', 'physics'])
+    parser.add_argument('--cases', nargs='+', choices=CASES, default=['plain'])
     parser.add_argument('--methods', nargs='+', help='rows of the table (default: all)')
+    parser.add_argument(
+        '--costs',
+        nargs='+',
+        choices=COSTS,
+        default=[''],
+        help="what plans minimise, compared on the same episodes (default: the model's own)",
+    )
     parser.add_argument('--dtype', default='auto')
     add_optimizer(parser, CEM)
     parser.add_argument(
@@ -247,42 +265,51 @@ def main(args=None) -> None:
         default=32,
         help='rendered candidates an iteration of the pixel row',
     )
-    parser.add_argument('--json', type=Path, help='write every episode there')
+    parser.add_argument(
+        '--json', type=Path, help='write every episode there; the same command goes on from it'
+    )
     options = parser.parse_args(args)
     world_model = load_world_model(
         options.model, checkpoint=options.checkpoint, dtype=options.dtype
     )
     config = chosen_optimizer(options, CEM)
-    report = {}
-    for mode in options.modes:
+    known = options.json and options.json.is_file()
+    report = json.loads(options.json.read_text()) if known else {}
+    for mode, case in product(options.modes, options.cases):
         with PandaSim(mode=mode) as sim:
-            table = methods(sim, world_model, config, options.pixel_samples)
-            for name in options.methods or table:
-                make_policy, stops = table[name]
-                outcomes = [
-                    run_episode(sim, seed, make_policy, StopRule() if stops else None)
-                    for seed in tqdm(
-                        range(options.first_seed, options.first_seed + options.episodes),
-                        desc=f'{mode} {name}',
-                        leave=False,
-                    )
-                ]
-                report[f'{mode} {name}'] = {
-                    'summary': summarise(outcomes),
-                    'episodes': [vars(o) for o in outcomes],
-                }
-                print_row(mode, name, report[f'{mode} {name}']['summary'])
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1))
+            first: dict[str, list[Outcome]] = {}  # cost's outcomes by method
+            for cost in options.costs:
+                table = methods(
+                    sim, world_model, replace(config, cost=cost), options.pixel_samples
+                )
+                for name in options.methods or table:
+                    row = ' '.join(filter(None, (mode, case, cost, name)))
+                    outcomes = run_row(sim, row, case, *table[name], report, options)
+                    others = first.setdefault(name, outcomes)
+                    figures = {} if others is outcomes else nearer(outcomes, others)
+                    print_row(row, {**summarise(outcomes), **figures})
 
 
-def print_row(mode: str, name: str, row: dict[str, float]) -> None:
+def run_row(sim, row: str, case: str, make_policy, stops: bool, report, options) -> list[Outcome]:
+    """Return the outcomes of a row; episodes that report has are not run again."""
+    known = {outcome['seed']: outcome for outcome in report.get(row, ())}
+    seeds = range(options.first_seed, options.first_seed + options.episodes)
+    for seed in tqdm([seed for seed in seeds if seed not in known], desc=row, leave=False):
+        stop = StopRule() if stops else None
+        known[seed] = vars(run_episode(sim, seed, make_policy, stop, CASES[case]))
+        report[row] = list(known.values())
+        if options.json:
+            options.json.write_text(json.dumps(report))
+    return [Outcome(**known[seed]) for seed in seeds]
+
+
+def print_row(name: str, row: dict[str, float]) -> None:
     """Print one row as aligned key=value columns."""
     figures = '  '.join(
         f'{key}={value:6.1%}' if key.startswith('below') else f'{key}={value:6.3f}'
         for key, value in row.items()
     )
-    print(f'{mode:9s} {name:12s} {figures}', flush=True)
+    print(f'{name:30s} {figures}', flush=True)
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .cases import Case
 from .evaluate import add_optimizer, chosen_optimizer, fixed, oracle, Outcome, planned, run_episode
 from ...control.stop_rule import StopRule
 from ...planning.config import CemConfig, TrustRegionConfig
@@ -39,6 +40,7 @@ class Pixels:
     frame_period = 0.25
     device = torch.device('cpu')
     dtype = torch.float32
+    cost = 'l1'
 
     def __init__(self, spec):
         self.spec = spec
@@ -125,7 +127,7 @@ def main(args=None) -> None:
     world_model = load_world_model(
         options.model, checkpoint=options.checkpoint, dtype=options.dtype
     )
-    config = chosen_optimizer(options, CEM)
+    config, case = chosen_optimizer(options, CEM), Case(translation_episode)
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     report = {}
     for mode in options.modes:
@@ -135,9 +137,7 @@ def main(args=None) -> None:
             for name in options.methods or table:
                 make_policy, stops = table[name]
                 outcomes = [
-                    run_episode(
-                        sim, seed, make_policy, StopRule() if stops else None, translation_episode
-                    )
+                    run_episode(sim, seed, make_policy, StopRule() if stops else None, case)
                     for seed in tqdm(seeds, desc=f'{mode} {name}', leave=False)
                 ]
                 row = summarise(outcomes)
