@@ -12,18 +12,20 @@ from vjepa2_planner_ros.control.reasons import Reason, RunEnd
 ENDING = Ending(min_confidence=0.03, patience=3, min_drop=0.2, max_energy_rise=0.5)
 
 
-def run(energies, confidences=(), predicted=None):
-    """Return (surprises, the reason that ended it or None) of plans made one after the other."""
-    progress, surprises = Progress(ENDING), []
+def run(energies, confidences=(), predicted=None, calibrated=False, surprise=None):
+    """Return (rises, the reason that ended it or None) of plans made one after the other."""
+    progress, rises = Progress(ENDING), []
     for number, energy in enumerate(energies):
         confidence = confidences[number] if number < len(confidences) else 0.5
         promised = 0.9 * energy if predicted is None else predicted[number]
-        plan = SimpleNamespace(confidence=confidence)
-        surprise, reason = progress.update(energy, promised, plan)
-        surprises.append(surprise)
+        plan = SimpleNamespace(
+            confidence=confidence, confidence_calibrated=calibrated, surprise=surprise
+        )
+        rise, reason = progress.update(energy, promised, plan)
+        rises.append(rise)
         if reason is not None:
-            return surprises, reason
-    return surprises, None
+            return rises, reason
+    return rises, None
 
 
 def test_while_the_energy_falls_it_goes_on():
@@ -42,15 +44,30 @@ def test_an_energy_that_never_falls_is_no_progress():
     assert run([1.0, 1.0, 1.0, 1.0])[1] == Reason.NO_PROGRESS
 
 
-def test_surprise_is_a_share_of_the_energy_at_the_start():
-    surprises, _ = run([1.0, 0.8, 0.5], predicted=[0.6, 0.5, 0.4])
-    assert surprises == pytest.approx([0.0, 0.2, 0.0])
+def test_a_rise_is_a_share_of_the_energy_at_the_start():
+    rises, _ = run([1.0, 0.8, 0.5], predicted=[0.6, 0.5, 0.4])
+    assert rises == pytest.approx([0.0, 0.2, 0.0])
 
 
-def test_a_large_surprise_ends_the_run():
+def test_a_large_rise_ends_the_run():
     with pytest.raises(RunEnd, match='above the predicted one by 0.60') as raised:
         run([1.0, 1.1], predicted=[0.5, 0.5])
     assert raised.value.reason == Reason.SURPRISE
+
+
+def test_a_picture_unlike_the_predicted_one_ends_the_run():
+    assert run([1.0, 0.8], surprise=ENDING.max_surprise)[1] is None
+    with pytest.raises(
+        RunEnd, match='4.5 times as far .* allowed: ending.max_surprise = 4;'
+    ) as raised:
+        run([1.0, 0.8], surprise=4.5)
+    assert raised.value.reason == Reason.SURPRISE
+
+
+def test_a_probability_has_a_limit_of_its_own():
+    assert run([1.0], [0.3])[1] is None
+    assert run([1.0], [0.3], calibrated=True)[1] == Reason.UNSURE
+    assert run([1.0, 0.3], [0.9, 0.3], calibrated=True)[1] == Reason.SETTLED
 
 
 def test_near_the_goal_small_energies_surprise_nobody():

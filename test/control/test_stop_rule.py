@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from vjepa2_planner_ros.control.stop_rule import StopRule
 
 
-def steps(rule, energies, confidences=None):
+def steps(rule, energies, confidences=None, calibrated=False):
     """Return how many steps are executed before the rule stops (all of them = never)."""
     for step, energy in enumerate(energies):
-        plan = SimpleNamespace(confidence=1.0 if confidences is None else confidences[step])
+        confidence = 1.0 if confidences is None else confidences[step]
+        plan = SimpleNamespace(confidence=confidence, confidence_calibrated=calibrated)
         if rule.update(energy, plan):
             return step
     return len(energies)
@@ -47,3 +48,9 @@ def test_does_not_end_just_after_a_bad_step():
     course = [1.0, 0.5, 0.6, 0.9, 0.8, 0.55, 0.5]
     assert steps(StopRule(patience=2, near_lowest=1.2), course) == 5
     assert steps(StopRule(patience=2, near_lowest=2.0), course) == 3
+
+
+def test_a_probability_is_judged_by_its_own_limit():
+    falling, confidences = [0.9**i for i in range(4)], [0.9, 0.6, 0.4, 0.2]
+    assert steps(StopRule(), falling, confidences) == 4
+    assert steps(StopRule(min_probability=0.5), falling, confidences, calibrated=True) == 2

@@ -77,13 +77,7 @@ def test_what_lies_outside_does_not_count_in_energies_and_plans(cropping, camera
     cropping.state = START
     still, other = (
         cropping.client.plan(
-            to,
-            current_image=goal,
-            camera=camera,
-            seed=1,
-            samples=10,
-            iterations=2,
-            timeout=60.0,
+            to, current_image=goal, camera=camera, seed=1, samples=10, iterations=2, timeout=60.0
         )
         for to in (now, goal)
     )

@@ -208,7 +208,7 @@ def test_the_report_of_a_run_in_a_browser(reached, history, tmp_path, page):
     page.wait_for_function("document.querySelectorAll('.plotly-graph-div .point').length > 0")
     assert page.evaluate(
         "[...document.querySelectorAll('.plotly-graph-div')].map(plot => plot.id)"
-    ) == ['energies', 'energy rise', 'commands']
+    ) == ['energies', 'judgements', 'commands']
     # The goal, a frame before each step, and the last one.
     sizes = page.evaluate('[...document.images].map(image => image.naturalWidth)')
     assert sizes == [32] * (len(result.energies) + 2)

@@ -65,11 +65,7 @@ def reference_cem(noise, config, goal, bounds, deadband):
 
 @pytest.mark.parametrize(
     'horizon, momenta',
-    [
-        (1, (0.25, 0.95, 0.15, 0.15)),
-        (2, (0.15, 0.15, 0.15, 0.15)),
-        (3, (0.15, 0.75, 0.25, 0.05)),
-    ],
+    [(1, (0.25, 0.95, 0.15, 0.15)), (2, (0.15, 0.15, 0.15, 0.15)), (3, (0.15, 0.75, 0.25, 0.05))],
 )
 def test_equals_reference_algorithm(horizon, momenta):
     bounds = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)

@@ -60,11 +60,7 @@ def seen_before(camera, state, move, pixel):
 
 
 # Left, top, width and height in pixels of what is seen of 104 x 80.
-CROPS = {
-    '': (12, 0, 80, 80),
-    'droid': (0, 0, 104, 80),
-    (0.125, 0.1, 0.75, 0.9): (13, 8, 78, 72),
-}
+CROPS = {'': (12, 0, 80, 80), 'droid': (0, 0, 104, 80), (0.125, 0.1, 0.75, 0.9): (13, 8, 78, 72)}
 
 
 @pytest.mark.parametrize('crop', CROPS)
@@ -78,10 +74,7 @@ def test_every_pixel_comes_from_where_its_point_on_the_plane_was_seen(move, crop
     points = model.points((rows, columns), torch.tensor(STATE), torch.tensor([move]).double())
     points = points[0].unflatten(0, (64, 64))
     for row, column in ((0, 0), (0, 63), (63, 0), (20, 41), (63, 63)):
-        pixel = (
-            left + (column + 0.5) * width / 64 - 0.5,
-            top + (row + 0.5) * height / 64 - 0.5,
-        )
+        pixel = (left + (column + 0.5) * width / 64 - 0.5, top + (row + 0.5) * height / 64 - 0.5)
         expected = seen_before(OBLIQUE, STATE, np.array(move), pixel)
         np.testing.assert_allclose(points[row, column], expected, atol=2e-3)
 

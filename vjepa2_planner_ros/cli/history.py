@@ -17,6 +17,7 @@ from ..history import bag
 from ..history.recorded import began, load, load_record, outcome_of, short_id
 from ..history.recorded_run import by_run, is_run_folder, load_run, plans_of, RecordedRun
 from ..history.store import History, id_of, PlanNotFound, PlanStore, RunStore, size_of
+from ..messages.results import confidence_text
 from ..messages.texts import one_line
 from ..messages.times import seconds
 
@@ -191,7 +192,7 @@ def _ending(plan):
     if record.outcome == 'succeeded':
         return (
             f'energy {record.start_energy:.5f} -> {record.energy:.5f}, confidence '
-            f'{record.confidence:.2f}, planned in {seconds(record.planning_time):.2f} s'
+            f'{confidence_text(record)}, planned in {seconds(record.planning_time):.2f} s'
         )
     return f'{outcome_of(record, plan.damage)} {record.error_msg}'.strip()
 

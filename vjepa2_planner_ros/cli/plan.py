@@ -21,6 +21,7 @@ from ..client import PlanFailed, PlannerClient, PlanResult
 from ..messages.commands import UNITS
 from ..messages.goals import goal_yaml, plan_goal, to_png
 from ..messages.pictures import write_picture
+from ..messages.results import confidence_text
 from ..messages.searches import to_pose_message
 from ..messages.states import LARGEST_POSITION
 from ..planning.actions import AXES
@@ -62,7 +63,7 @@ def command_table(result: PlanResult) -> str:
             f'Command, relative to {result.frame_id}:',
             *command_lines(result.command),
             f'energy {result.start_energy:.5f} -> {result.energy:.5f}, '
-            f'confidence {result.confidence:.2f}, model {result.model}, '
+            f'confidence {confidence_text(result)}, model {result.model}, '
             f'planned in {result.planning_time:.2f} s',
         ]
     )

@@ -112,7 +112,20 @@ class Ending:
     sub_goal_steps: int = setting(12, 'Most steps toward one sub-goal.', low=1, high=1000)
     max_time: float = setting(300.0, 'Longest run.', unit='s', low=1.0, high=86400.0)
     min_confidence: float = setting(
-        0.03, 'A plan with less confidence is not worth a step.', low=0.0, high=1.0
+        0.03,
+        'A plan with less confidence is not worth a step, if the confidence is not calibrated.',
+        low=0.0,
+        high=1.0,
+    )
+    min_probability: float = setting(
+        0.5, 'The same for a calibrated confidence, which is a probability.', low=0.0, high=1.0
+    )
+    max_surprise: float = setting(
+        4.0,
+        'Largest distance of the picture after a step from the predicted one, in units of what is '
+        'usual for the model, if that is known.',
+        low=0.0,
+        high=1000.0,
     )
     patience: int = setting(
         3,

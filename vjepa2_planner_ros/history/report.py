@@ -19,6 +19,7 @@ from . import figures
 from .recorded import began, outcome_of, RecordedPlan
 from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
 from ..messages.commands import UNITS
+from ..messages.results import confidence_text
 from ..messages.times import seconds
 
 PICTURES = (
@@ -78,7 +79,7 @@ def _summary(plan):
     if record.outcome == 'succeeded':
         rows += [
             ('energy', f'{record.start_energy:.5f} (doing nothing) &rarr; {record.energy:.5f}'),
-            ('confidence', f'{record.confidence:.2f}'),
+            ('confidence', confidence_text(record)),
             (
                 'time',
                 f'{seconds(record.planning_time):.3f} s, of which encoding '

@@ -58,16 +58,18 @@ def energies(run: RecordedRun) -> Figure:
     return figure
 
 
-def rise_and_confidence(run: RecordedRun) -> Figure:
-    """Plot both, with the limits that end a run."""
+def judgements(run: RecordedRun) -> Figure:
+    """Plot energy rise, surprise and confidence, with the limits that end a run."""
     figure = make_subplots(
-        1, 2, horizontal_spacing=0.1, subplot_titles=('energy rise', 'confidence')
+        1, 3, horizontal_spacing=0.08, subplot_titles=('energy rise', 'surprise', 'confidence')
     )
     figure.update_layout(**LAYOUT, height=300, showlegend=False)
     numbers = [*range(1, len(run.steps) + 1)]
     figure.add_bar(
         x=numbers, y=[step.energy_rise for step in run.steps], marker_color=ORANGE, row=1, col=1
     )
+    surprises = [step.surprise if step.has_surprise else None for step in run.steps]
+    figure.add_bar(x=numbers, y=surprises, marker_color=ORANGE, row=1, col=2)
     figure.add_scatter(
         x=numbers,
         y=[step.confidence for step in run.steps],
@@ -75,9 +77,12 @@ def rise_and_confidence(run: RecordedRun) -> Figure:
         line={'color': GREEN, 'width': 2.5},
         marker={'size': 8},
         row=1,
-        col=2,
+        col=3,
     )
-    for column, name in ((1, 'ending.max_energy_rise'), (2, 'ending.min_confidence')):
+    calibrated = any(step.confidence_calibrated for step in run.steps)
+    least = 'ending.min_probability' if calibrated else 'ending.min_confidence'
+    limits = ('ending.max_energy_rise', 'ending.max_surprise', least)
+    for column, name in enumerate(limits, start=1):
         if name in run.settings:
             figure.add_hline(
                 float(run.settings[name]),
@@ -88,7 +93,7 @@ def rise_and_confidence(run: RecordedRun) -> Figure:
                 col=column,
             )
         _steps(figure, run, row=1, col=column)
-    figure.update_yaxes(range=[0.0, 1.05], row=1, col=2)
+    figure.update_yaxes(range=[0.0, 1.05], row=1, col=3)
     return figure
 
 

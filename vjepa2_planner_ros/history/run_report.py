@@ -119,11 +119,12 @@ def _plots(run) -> Iterator[str]:
         'after it.',
     )
     yield section(
-        'Energy above the predicted one, and confidence',
-        figures.rise_and_confidence(run),
-        'energy rise',
-        'How much higher the energy is than predicted, as a share of that at the start of the '
-        'sub-goal.',
+        'Rise, surprise and confidence',
+        figures.judgements(run),
+        'judgements',
+        'Rise: how much higher the energy is than predicted, as a share of that at the start of '
+        'the sub-goal. Surprise: how far the picture is from the predicted one, in units of what '
+        'is usual for the model. Dotted: the limits that end a run.',
     )
     yield section(
         'Commands',

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
@@ -49,7 +50,10 @@ class PlanResult:
     target_gripper_position: float  # the same as a position of the gripper's joint
     energy: float  # predicted after the plan
     start_energy: float  # predicted after doing nothing
-    confidence: float  # 0..1
+    confidence: float  # 0..1, see PlanAction
+    confidence_calibrated: bool  # it is a probability
+    surprise: float | None  # at what the step before led to, see PlanAction; None = not known
+    calibration: str  # of the camera, '' = none
     iteration_energies: tuple[float, ...]  # best so far after each iteration
     iterations: int
     model: str
@@ -57,6 +61,12 @@ class PlanResult:
     planning_time: float  # s
     encoding_time: float  # s
     optimization_time: float  # s
+
+
+def confidence_text(found: Any) -> str:
+    """Return the confidence of a PlanResult, PlanRecord or ReachStep, and what it is."""
+    kind = 'probability' if found.confidence_calibrated else 'not calibrated'
+    return f'{found.confidence:.2f} ({kind})'
 
 
 def known_code(number: int) -> ErrorCode:
@@ -77,6 +87,9 @@ def to_result(result: PlanAction.Result) -> PlanResult:
         energy=result.energy,
         start_energy=result.start_energy,
         confidence=result.confidence,
+        confidence_calibrated=result.confidence_calibrated,
+        surprise=result.surprise if result.has_surprise else None,
+        calibration=result.calibration,
         iteration_energies=tuple(result.iteration_energies),
         iterations=result.iterations,
         model=result.model,

@@ -90,6 +90,8 @@ class Diagnostics:
             'model': getattr(model, 'name', 'none'),
             'device': getattr(model, 'device', settings.device),
             'dtype': getattr(model, 'dtype', settings.dtype),
+            'confidence': 'calibrated' if self._worker.fitted else 'not calibrated: run validate',
+            'calibration of the camera': settings.calibration or 'none',
             'model memory [MB]': f'{getattr(model, "memory", 0) / 1e6:.0f}',
             'memory shortages': getattr(model, 'memory_shortages', 0),
             **{

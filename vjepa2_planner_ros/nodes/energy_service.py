@@ -45,9 +45,7 @@ class EnergyService:
         crop = self._observations.crop(read_camera(request, settings))
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
-        response.energy, response.model = self._worker.energy(
-            goal, picture, settings.search, crop
-        )
+        response.energy, response.model = self._worker.energy(goal, picture, settings.search, crop)
 
     def _picture(
         self, request: ComputeEnergy.Request, settings: Settings

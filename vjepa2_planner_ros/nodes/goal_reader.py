@@ -45,6 +45,7 @@ class PlanRequest:
     stamp: int = 0  # of the current frame [ns]; 0 = live, or not known
     crop: Crop = ''  # of the pictures; '' = the model's own
     hand_camera: tuple[Any, ...] | None = None  # of a HandCamera, for models without a predictor
+    run_id: bytes = b''  # of the run that the plan is a step of; b'' = of none
 
     @property
     def header(self) -> Header:
@@ -68,7 +69,13 @@ def read_plan(message: Any, settings: Settings) -> PlanRequest:
     seed = message.seed if message.use_seed else None
     settings = checked(ErrorCode.INVALID_SETTINGS, with_goal, settings, message.search, seed)
     request = read_request(message, settings)
-    return replace(request, allowance=allowance, best_effort=message.best_effort)
+    run_id = bytes(message.run_id.uuid)
+    return replace(
+        request,
+        allowance=allowance,
+        best_effort=message.best_effort,
+        run_id=run_id if any(run_id) else b'',
+    )
 
 
 def read_request(message: Any, settings: Settings) -> PlanRequest:

@@ -17,17 +17,23 @@ from torch import Tensor
 
 from .errors import checked, GoalError
 from .goal_reader import PlanRequest
+from .settings import Settings
 from ..messages.error_codes import ErrorCode
 from ..messages.input_settings import Crop
 from ..planning.actions import AXES, to_command
-from ..planning.config import SearchConfig, TrustRegionConfig
+from ..planning.confidence import find_fit, Fit, read_fit, step_error
+from ..planning.config import require, SearchConfig, TrustRegionConfig
 from ..planning.cost import goal_energy
 from ..planning.errors import PlanTimeout
 from ..planning.search import energies_in_batches, Plan, plan, SearchIteration
+from ..world_model.cache import find_weights
+from ..world_model.calibration import calibrated, Calibration, read_calibration
+from ..world_model.catalogue import model_spec
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
-from ..world_model.poses import compose
+from ..world_model.poses import compose, difference
 
 BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
+FARTHEST = 1.5  # of a model's bounds: what the arm may have moved between plans to be predicted
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,28 @@ class Answer:
     commands: NDArray[np.float64]  # [H, 7]
     target: NDArray[np.float64]  # state [7] after the first command
     plan: Plan
+    surprise: float | None  # at what the step before led to; None = not known
+    calibration: str  # that was applied, '' = none
     encoding_time: float  # s
     optimization_time: float  # s
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a plan began from, for the next one of its run."""
+
+    run_id: bytes
+    camera: str
+    context: Tensor  # [T, ...]
+    states: NDArray[np.float64]  # [T, 7]
 
 
 class LoadedModel:
     """Answers what goals ask of one world model."""
 
-    def __init__(self, world_model: Any):
-        self.world_model = world_model
+    def __init__(self, world_model: Any, fit: Fit | None = None):
+        self.world_model, self.fit = world_model, fit
+        self._last_start: Start | None = None
         # Closed loops send the same goal again and again.
         self._last_goal: tuple[Any, ...] = (None,) * 4  # picture, crop, latents, what was seen
 
@@ -73,15 +92,19 @@ class LoadedModel:
     def plan(self, request: PlanRequest, report: Any) -> Answer:
         """Return the Answer of a request; see Worker.plan."""
         began = time.perf_counter()
-        model = self._with_dynamics(request)
+        calibration = self._calibration(request)
+        model = self._with_dynamics(request, calibration)
         context, goal = self._encode(model, request, report)
         encoded = time.perf_counter()
-        found = self._search(model, context, goal, request, report)
+        surprise = self._surprise(model, context, request)
+        found = self._search(model, context, goal, request, surprise, report)
         start, action = (torch.as_tensor(v) for v in (request.states[-1], found.actions[0]))
         return Answer(
             commands=to_command(found.actions),
             target=compose(start, action).numpy(),
             plan=found,
+            surprise=surprise,
+            calibration='' if calibration is None else f'{calibration} ({calibration.source})',
             encoding_time=encoded - began,
             optimization_time=time.perf_counter() - encoded,
         )
@@ -94,7 +117,7 @@ class LoadedModel:
         report: Any,
     ) -> tuple[int, Iterator[NDArray[np.float32]]]:
         """Return the number of steps and the iterator over batches; see Worker.energies."""
-        model = self._with_dynamics(request)
+        model = self._with_dynamics(request, self._calibration(request))
         commands = checked(ErrorCode.INVALID_SETTINGS, commands_within, model.action_bounds)
         context, goal = self._encode(model, request, report)
         cost = request.settings.search.cost_for(model)
@@ -102,7 +125,46 @@ class LoadedModel:
             model, context, request.states, goal, commands, batch, cost
         )
 
-    def _with_dynamics(self, request: PlanRequest) -> Any:
+    def _calibration(self, request: PlanRequest) -> Calibration | None:
+        """Return the camera's calibration, read anew each time; GoalError if it is of no use."""
+        path, name, camera = request.settings.calibration, self.world_model.name, request.camera
+        if not path:
+            return None
+        try:
+            found = read_calibration(path)
+        except OSError as error:
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS, f'calibration = {path!r}: {error}'
+            ) from error
+        except ValueError as error:
+            raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
+        if found.model != name or found.camera not in ('', camera):
+            raise GoalError(
+                ErrorCode.INVALID_SETTINGS,
+                f"calibration = {path!r}: it is of model '{found.model}', camera '{found.camera}': "
+                f"allowed: of '{name}' and '{camera}'; run calibrate for these",
+            )
+        return found
+
+    def _surprise(self, model: Any, context: Tensor, request: PlanRequest) -> float | None:
+        """Return how surprising the frame is after the plan before in the same run, if known."""
+        before, now = (
+            self._last_start,
+            Start(request.run_id, request.camera, context, request.states),
+        )
+        self._last_start = now
+        if self.fit is None or before is None or not request.run_id:
+            return None
+        if (before.run_id, before.camera) != (now.run_id, now.camera):
+            return None
+        made = difference(*(torch.as_tensor(start.states[-1]) for start in (before, now)))
+        within = (FARTHEST * np.array(model.action_bounds) >= made.abs().numpy()).all()
+        if not within or request.hand_camera is not None:
+            return None  # not a step that the model could have predicted
+        error = step_error(model, before.context, before.states, context[-1], now.states[-1])
+        return self.fit.surprise(error)
+
+    def _with_dynamics(self, request: PlanRequest, calibration: Calibration | None) -> Any:
         """Return the model that knows where actions lead; GoalError if it is another's request."""
         if (request.hand_camera is None) != (self.world_model.action_dim == len(AXES)):
             raise GoalError(
@@ -110,7 +172,7 @@ class LoadedModel:
                 f"model '{self.world_model.name}' took another one's place meanwhile: ask again",
             )
         if request.hand_camera is None:
-            return self.world_model
+            return calibrated(self.world_model, calibration)
         camera = HandCamera(*request.hand_camera)
         height = camera.height(request.states[-1])
         if not height >= CLEARANCE:
@@ -149,7 +211,13 @@ class LoadedModel:
         return latents, seen
 
     def _search(
-        self, model: Any, context: Tensor, goal: Tensor, request: PlanRequest, report: Any
+        self,
+        model: Any,
+        context: Tensor,
+        goal: Tensor,
+        request: PlanRequest,
+        surprise: float | None,
+        report: Any,
     ) -> Plan:
         def on_iteration(iteration: SearchIteration) -> None:
             actions, mean = to_command(iteration.actions), to_command(iteration.mean)
@@ -171,6 +239,8 @@ class LoadedModel:
                 request.states,
                 goal,
                 config,
+                fit=self.fit,
+                surprise=surprise,
                 on_iteration=on_iteration,
                 check_stop=report.goal.check_stop,
             )
@@ -184,3 +254,19 @@ class LoadedModel:
                 f'{limits.tolist()}',
             )
         return found
+
+
+def fit_for(settings: Settings) -> Fit | None:
+    """Return the Fit of the model that settings name; ValueError or OSError if it is wrong."""
+    if settings.confidence_fit:
+        fit = read_fit(settings.confidence_fit)
+        require(
+            fit.model == settings.model,
+            'confidence_fit',
+            repr(settings.confidence_fit),
+            f"a fit of model '{settings.model}'; this one is of '{fit.model}'",
+        )
+        return fit
+    spec = model_spec(settings.model)
+    *_, source = find_weights(spec, settings.checkpoint, settings.model_cache)
+    return find_fit(source.paths[0], spec.name)  # beside the predictor, which comes last

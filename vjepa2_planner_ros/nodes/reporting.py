@@ -16,7 +16,7 @@ from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
+from std_msgs.msg import Float64, Header
 from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
@@ -43,6 +43,7 @@ class Topics:
         self.iterations = node.create_publisher(SearchIteration, '~/search', 10)
         self.candidates = node.create_publisher(SearchCandidates, '~/search/candidates', 10)
         self.markers = node.create_publisher(MarkerArray, '~/markers', 10)
+        self.surprise = node.create_publisher(Float64, '~/surprise', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
         self.by_role = {
@@ -152,6 +153,8 @@ class PlanReport(InputReport):
 
     def _answer(self, answer: Answer) -> None:
         self._recording.markers(self._markers(command_markers, answer))
+        if answer.surprise is not None:
+            self._topics.surprise.publish(Float64(data=answer.surprise))
 
     def _markers(self, draw: Callable[..., MarkerArray], drawn: Any) -> Callable[[], MarkerArray]:
         """Publish markers if they are subscribed to; return a function that returns them."""

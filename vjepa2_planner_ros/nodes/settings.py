@@ -51,6 +51,14 @@ class Settings(InputSettings):
         '',
         "File with the model's weights, '' = those of the catalogue; read at the next configure.",
     )
+    confidence_fit: str = setting(
+        '',
+        "File that `validate --fit` wrote, by which confidence and surprise are measured; '' = the "
+        "one beside the model's weights, if there is one; read at the next configure.",
+    )
+    calibration: str = setting(
+        '', "File that `calibrate` wrote: how the camera is turned against the model's; '' = none."
+    )
     model_cache: str = setting('', "Folder of downloaded weights; '' = torch.hub's.")
     device: str = setting(
         'auto', 'Torch device: auto, cpu, cuda or cuda:N; used from the next configure.'

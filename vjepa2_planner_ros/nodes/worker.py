@@ -68,6 +68,12 @@ class Worker:
         loaded = self._loaded  # another thread may replace it at any time
         return None if loaded is None else loaded.world_model
 
+    @property
+    def fitted(self) -> bool:
+        """Return whether the confidence of the loaded model is calibrated."""
+        loaded = self._loaded
+        return loaded is not None and loaded.fit is not None
+
     @contextmanager
     def turn(self, check: Callable[[], None]) -> Iterator[None]:
         """Wait until no other caller has the model; meanwhile check() is called, and may raise."""
@@ -142,11 +148,7 @@ class Worker:
         return np.concatenate(energies)
 
     def energy(
-        self,
-        goal: NDArray[np.uint8],
-        picture: NDArray[np.uint8],
-        search: SearchConfig,
-        crop: Crop,
+        self, goal: NDArray[np.uint8], picture: NDArray[np.uint8], search: SearchConfig, crop: Crop
     ) -> tuple[float, str]:
         """
         Return the energy between a goal and a picture, uint8 [H, W, 3] RGB, and the model's name.
@@ -241,7 +243,7 @@ class Worker:
         check_stop: Callable[[], None],
         commit: Callable[[], None],
     ) -> None:
-        from .loaded_model import LoadedModel
+        from .loaded_model import fit_for, LoadedModel
         from ..world_model.devices import release_memory
 
         try:
@@ -254,7 +256,8 @@ class Worker:
                     cache=settings.model_cache or None,
                     progress=progress,
                     check_stop=check_stop,
-                )
+                ),
+                fit_for(settings),
             )
             progress('warm up', 0, 0)
             loaded.warm_up(check_stop)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .actions import AXES, to_action
 from .cem import CrossEntropy, lowest
+from .confidence import Fit
 from .config import CemConfig, TrustRegionConfig
 from .cost import goal_energy, miss_energy
 from .errors import NonFiniteEnergyError, PlanTimeout
@@ -60,9 +61,18 @@ class Plan:
     actions: NDArray[np.float64]  # [H, 7]
     energy: float  # difference of the latents after the plan to the goal's, see cost
     start_energy: float  # the same after doing nothing
-    confidence: float  # 0..1, progress x agreement, see plan
+    confidence: float  # 0..1, see plan
     iteration_energies: tuple[float, ...]  # lowest so far, after each iteration
     planning_time: float  # s
+    agreement: float  # 0..1, of the best candidates, see plan
+    confidence_calibrated: bool = False  # it is a probability
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the start energy that the plan is predicted to remove, 0..1."""
+        if self.start_energy <= 0.0:
+            return 0.0
+        return min(max(1.0 - self.energy / self.start_energy, 0.0), 1.0)
 
 
 def plan(
@@ -72,6 +82,8 @@ def plan(
     goal: Tensor,
     config: OptimizerConfig,
     *,
+    fit: Fit | None = None,
+    surprise: float | None = None,
     on_iteration: Callable[[SearchIteration], None] | None = None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Plan:
@@ -81,15 +93,18 @@ def plan(
     An axis that the prediction hardly depends on stays still: where leaving it at 0 costs at most
     config.min_axis_gain of the energy that the plan removes, it is 0.
 
-    The confidence is progress x agreement, both 0..1. Progress is the share of the start energy
-    that the plan is predicted to remove. Agreement is 1 - the deviation of the best of all
-    candidates / that of all candidates, averaged over the searched axes and the horizon: near 0
-    where the good ones lie anywhere.
+    With a fit of the same cost the confidence is the probability that the first action leads
+    nearer to the goal (confidence.pose_distance). Without, it is progress x agreement, both 0..1.
+    Progress is the share of the start energy that the plan is predicted to remove. Agreement is
+    1 - the deviation of the best of all candidates / that of all candidates, averaged over the
+    searched axes and the horizon: near 0 where the good ones lie anywhere.
 
     :param context: [T, ...] what the world model observed of the frames, the current one last.
     :param states: [T, 7] end-effector states at these frames.
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
+    :param fit: what is usual for this model, see confidence.
+    :param surprise: at what the last step led to, in units of the usual; None = not known.
     :param on_iteration: called with a SearchIteration after each iteration.
     :param check_stop: called before each batch of candidates; what it raises ends the plan.
     :raise PlanTimeout: config.time_limit has passed before the plan was ready; with
@@ -143,19 +158,23 @@ def plan(
 
     clock.answering = True
     found, energy, start_energy = _answer(optimizer.answers, evaluate, config)
-    progress = (start_energy - energy) / start_energy if start_energy > 0.0 else 0.0
     agreement = _agreement(evaluated, config.elites / config.samples)
     clock.check()  # the final evaluation takes time too
     # Exactly inside the bounds, which float32 rounds; adding 0 makes -0.0 a 0.
     limits = np.array(config.limits_for(world_model.action_bounds))
-    return Plan(
+    found_plan = Plan(
         actions=evaluate.all_axes(found).double().numpy().clip(-limits, limits) + 0.0,
         energy=energy,
         start_energy=start_energy,
-        confidence=min(max(progress, 0.0), 1.0) * agreement,
+        confidence=0.0,
         iteration_energies=tuple(best_so_far),
         planning_time=perf_counter() - began,
+        agreement=agreement,
     )
+    if fit is None or fit.cost != config.cost_for(world_model):
+        return replace(found_plan, confidence=found_plan.progress * agreement)
+    probability = fit.probability(found_plan, limits, surprise)
+    return replace(found_plan, confidence=probability, confidence_calibrated=True)
 
 
 def energies_in_batches(

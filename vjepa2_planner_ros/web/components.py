@@ -206,12 +206,3 @@ class CommandTable:
         for index, ((row, label), value) in enumerate(zip(self._rows.values(), values)):
             label.set_text('-' if value is None else f'{value:+.4f}')
             row.set_visibility(index < axes)
-
-
-def confidence_word(confidence: float) -> str:
-    """Return what a confidence of 0..1 means for a step."""
-    if confidence < 0.03:
-        return 'not worth a step'
-    if confidence < 0.15:
-        return 'weak'
-    return 'fair' if confidence < 0.4 else 'clear'

@@ -15,6 +15,7 @@ from .layout import div, View
 from ..history.recorded import began, RecordedPlan
 from ..history.topics import CURRENT_IMAGE, GOAL_IMAGE
 from ..messages.commands import UNITS
+from ..messages.results import confidence_text
 from ..messages.texts import one_line
 from ..messages.times import seconds
 
@@ -115,7 +116,7 @@ def _plan_facts(plan: RecordedPlan) -> dict[str, str]:
         facts |= {
             'start energy': f'{record.start_energy:.5f}',
             'plan energy': f'{record.energy:.5f}',
-            'confidence': f'{record.confidence:.3f}',
+            'confidence': confidence_text(record),
             'planning time': f'{seconds(record.planning_time):.3f} s',
         }
         facts |= {
@@ -132,6 +133,6 @@ def _run_facts(steps: Sequence[Any]) -> dict[str, str]:
         'plans': str(len(steps)),
         'first energy': f'{steps[0].start_energy:.5f}',
         'last energy': f'{steps[-1].start_energy:.5f}',
-        'last confidence': f'{steps[-1].confidence:.3f}',
+        'last confidence': confidence_text(steps[-1]),
         'planning time': f'{sum(seconds(step.planning_time) for step in steps):.2f} s',
     }

@@ -92,6 +92,8 @@ class Completed(BaseModel):
     action: Seven
     plan: list[Seven]
     confidence: float = Field(description='0..1')
+    confidence_calibrated: bool = Field(description='it is the probability to get nearer')
+    calibration: str = Field(description="of the camera, '' = none")
     energy: float
     start_energy: float
     target_position: list[float] | None = Field(description='x y z [m] after it; base frame')

@@ -33,7 +33,7 @@ from .schemas import (
 )
 from ..client import PlanFailed, PlannerClient
 from ..messages.goals import plan_goal
-from ..messages.results import PlanResult
+from ..messages.results import confidence_text, PlanResult
 from ..messages.states import quaternion_of_rpy
 
 ENDED = ('completed', 'failed', 'cancelled')
@@ -164,7 +164,7 @@ class Tasks:
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Completed):
-            text = f'planned in {event.planning_time:.1f} s, confidence {event.confidence:.2f}'
+            text = f'planned in {event.planning_time:.1f} s, confidence {confidence_text(event)}'
             self._news.add('positive', text)
         elif isinstance(event, Failed) and event != CANCELLED:
             self._news.add('negative', f'no plan: {event.code}: {event.text}')
@@ -240,6 +240,8 @@ def _completed(result: PlanResult) -> Completed:
         action=result.command.tolist(),
         plan=result.plan.tolist(),
         confidence=result.confidence,
+        confidence_calibrated=result.confidence_calibrated,
+        calibration=result.calibration,
         energy=result.energy,
         start_energy=result.start_energy,
         target_position=target and [target.x, target.y, target.z],

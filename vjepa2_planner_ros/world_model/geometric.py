@@ -80,9 +80,7 @@ class GeometricWorldModel:
     action_bounds = (TRANSLATION_BOUND,) * 3 + (0.0,) * 4
     search_axes = ('x', 'y', 'z')
 
-    def __init__(
-        self, model: VJepa2WorldModel, camera: HandCamera, crop: preprocessing.Crop = ''
-    ):
+    def __init__(self, model: VJepa2WorldModel, camera: HandCamera, crop: preprocessing.Crop = ''):
         self.model, self.camera = model, camera
         self.crop = crop or model.spec.crop
         self.name, self.frame_period = model.name, model.frame_period

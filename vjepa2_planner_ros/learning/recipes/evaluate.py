@@ -105,7 +105,7 @@ def planned(world_model, goal_picture, config) -> Policy:
 
 def fixed(action: Callable[[np.ndarray], np.ndarray]) -> Policy:
     """Return a policy that computes its action from the state and is always sure of it."""
-    return lambda picture, state: Plan(action(state)[None], 0.0, 1.0, 1.0, (), 0.0)
+    return lambda picture, state: Plan(action(state)[None], 0.0, 1.0, 1.0, (), 0.0, 1.0)
 
 
 def oracle(goal: np.ndarray) -> Policy:
@@ -125,11 +125,7 @@ def random_policy(seed: int) -> Policy:
 
 
 def run_episode(
-    sim: PandaSim,
-    seed: int,
-    make_policy,
-    stop: StopRule | None,
-    case: Case = CASES['plain'],
+    sim: PandaSim, seed: int, make_policy, stop: StopRule | None, case: Case = CASES['plain']
 ) -> Outcome:
     """
     Run one episode.

@@ -11,13 +11,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..charts import EnergyChart
-from ..components import CommandTable, confidence_word, Facts, PictureInput
+from ..components import CommandTable, Facts, PictureInput
 from ..frames import frame_rgb
 from ..geometry import arrow
 from ..layout import div, heading, Page, View
 from ..schemas import Completed, Failed, ModelLoading, Running, StartState
 from ..search_form import SearchForm
 from ..tasks import PlanTask, QueueFull
+from ...messages.results import confidence_text
 
 MEANINGS = (
     "Energy: how far the predicted picture is from the goal in the model's eyes; lower is nearer, "
@@ -108,7 +109,9 @@ class PlanPage:
             self._chart = EnergyChart(view.dark)
         with div('card stack'):
             heading('Result')
-            self._facts = Facts(['confidence', 'energy', 'start energy', 'planning time', 'model'])
+            self._facts = Facts(
+                ['confidence', 'energy', 'start energy', 'planning time', 'model', 'calibration']
+            )
             self._table = CommandTable()
         with div('card'), ui.expansion('What does this mean?').classes('w-full'):
             with div('stack').style('gap: 8px'):
@@ -202,14 +205,14 @@ class PlanPage:
         axes = 3 if not any(result.action[3:]) and result.model.endswith('3dof') else 7
         self._table.show(result.action, axes)
         self._result = result
-        word = confidence_word(result.confidence)
         self._facts.show(
             {
-                'confidence': f'{result.confidence:.2f}, {word}',
+                'confidence': confidence_text(result),
                 'energy': f'{result.energy:.4f}',
                 'start energy': f'{result.start_energy:.4f}',
                 'planning time': f'{result.planning_time:.2f} s',
                 'model': result.model,
+                'calibration': result.calibration or 'none',
             }
         )
 

@@ -253,7 +253,7 @@ class ReachPage:
                     f'{step.energy:.4f}',
                     f'{step.predicted_energy:.4f}',
                     f'{step.confidence:.2f}',
-                    f'{step.energy_rise:+.2f}',
+                    f'{step.surprise:.2f}' if step.has_surprise else '',
                     ', '.join(step.limits),
                 )
                 with ui.element('tr'):

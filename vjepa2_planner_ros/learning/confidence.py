@@ -1,0 +1,103 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From what plans led to on recorded data to the probability that the next one leads nearer.
+
+Logistic regression on planning.confidence.FEATURES; the rows it is judged on are of trajectories
+that it was not fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .measures import calibration_error, reliability
+from .study import Predicted, Reached, usual_error
+from ..planning.confidence import features, Fit
+
+Numbers = NDArray[np.float64]
+FEWEST = 100  # windows for a fit
+RIDGE = 0.01  # of the squared weights, a window; keeps them finite where classes part cleanly
+FOLDS = 5
+
+
+def fit_confidence(
+    model: str, cost: str, bounds: Sequence[float], predicted: Predicted, reached: Reached
+) -> Fit:
+    """
+    Return the Fit of a model, with its calibration error on trajectories left out.
+
+    ValueError: there are too few windows, or all of them ended alike.
+    """
+    count, nearer = len(reached.plans), reached.nearer
+    if count < FEWEST or not 0.05 < nearer.mean() < 0.95:
+        raise ValueError(
+            f'{count} windows, of which {int(nearer.sum())} led nearer: allowed: {FEWEST} or more, '
+            'of which 5 to 95 % lead nearer; record more, with goals near and far'
+        )
+    unit = float(np.median(predicted.error))
+    rows = design(reached, unit, bounds)
+    groups = np.array([window.number for window in reached.windows])
+    held_out = np.full(count, np.nan)
+    for fold in range(FOLDS):
+        test = groups % FOLDS == fold
+        if test.any() and not test.all():
+            held_out[test] = _odds(rows[test], _logistic(rows[~test], nearer[~test]))
+    judged = np.isfinite(held_out)
+    figures = {
+        'windows': count,
+        'trajectories': len(set(groups.tolist())),
+        'calibration_error': round(calibration_error(held_out[judged], nearer[judged]), 4),
+        'reliability': np.round(reliability(held_out[judged], nearer[judged]), 3).tolist(),
+    }
+    weights = tuple(map(float, _logistic(rows, nearer)))
+    return Fit(model, cost, usual_error(predicted), unit, weights, figures)
+
+
+def design(reached: Reached, unit: float, bounds: Sequence[float]) -> Numbers:
+    """Return the features [W, F] of plans."""
+    limits = np.asarray(bounds, dtype=np.float64)
+    return np.array(
+        [
+            features(plan, unit, limits, surprise)
+            for plan, surprise in zip(reached.plans, reached.surprises)
+        ]
+    )
+
+
+def probabilities(fit: Fit, reached: Reached, bounds: Sequence[float]) -> Numbers:
+    """Return what a Fit says of each plan [W]."""
+    return _odds(design(reached, fit.unit, bounds), np.array(fit.weights))
+
+
+def _odds(rows: Numbers, weights: Numbers) -> Numbers:
+    found: Numbers = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -50.0, 50.0)))
+    return found
+
+
+def _logistic(rows: Numbers, happened: Numbers, steps: int = 50) -> Numbers:
+    """Return the weights [F] of a ridge-regularised logistic regression, by Newton's method."""
+    scale = np.where(rows.std(0) > 0.0, rows.std(0), 1.0)
+    scaled = rows / scale
+    weights = np.zeros(rows.shape[1])
+    penalty = RIDGE * len(rows) * np.eye(len(weights))
+    penalty[0, 0] = 1e-6
+    for _ in range(steps):
+        share = _odds(scaled, weights)
+        curvature = (scaled * np.maximum(share * (1.0 - share), 1e-6)[:, None]).T @ scaled
+        gradient = scaled.T @ (happened - share) - penalty @ weights
+        step = np.linalg.solve(curvature + penalty, gradient)
+        weights = weights + step
+        if np.abs(step).max() < 1e-8:
+            break
+    result: Numbers = weights / scale
+    return result
+
+
+def without_surprise(reached: Reached) -> Reached:
+    """Return the same as if every plan were the first of its run."""
+    return replace(reached, surprises=[None] * len(reached.plans))

@@ -1,0 +1,164 @@
+# Copyright 2026 The vjepa2_planner_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What is usual for a model, and so how far a plan of it can be trusted.
+
+A Fit is made by the command validate from recorded data that the model was not trained on, and
+kept beside its weights. With it the confidence of a plan is a probability, and what the camera
+sees after a step can be called surprising or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+import json
+from math import exp, isfinite, log
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from .cost import goal_energy
+from ..world_model import poses, WorldModel
+
+if TYPE_CHECKING:
+    from .search import Plan
+
+SUFFIX = '.fit.json'
+# One radian of turn counts as 10 cm, the length of a finger; a gripper's whole travel as 4 cm.
+METRES = (1.0, 0.1, 0.04)  # of position [m], turn [rad], closedness
+FEATURES = ('constant', 'start', 'end', 'progress', 'agreement', 'step', 'seen', 'surprise')
+SMALLEST = 1e-6  # of what a logarithm is taken
+
+
+def pose_distance(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far states [..., 7] are apart [m]: |xyz| + 0.1 |turn| + 0.04 |closedness|."""
+    step = poses.difference(torch.as_tensor(start).double(), torch.as_tensor(end).double())
+    parts = (step[..., :3].norm(dim=-1), step[..., 3:6].norm(dim=-1), step[..., 6].abs())
+    return (torch.stack(parts, -1) @ torch.tensor(METRES, dtype=torch.float64)).numpy()
+
+
+@dataclass(frozen=True)
+class StepError:
+    """How far the latents seen after a step are from the predicted ones, in the model's cost."""
+
+    error: float  # of the prediction
+    change: float  # that was predicted
+
+
+def step_error(
+    model: WorldModel,
+    context: Tensor,
+    states: NDArray[np.float64],
+    seen: Tensor,
+    state: NDArray[np.float64],
+) -> StepError:
+    """
+    Return the StepError of the motion that was really made.
+
+    :param context, states: what was planned from, see planning.search.plan.
+    :param seen: latents [N, D] of the frame after the step; state [7] at it.
+    """
+    made = poses.difference(torch.as_tensor(states[-1]).double(), torch.as_tensor(state).double())
+    predicted = model.rollout(context, states, made[None, None].float())
+    before = context[-1].to(predicted)
+    return StepError(
+        float(goal_energy(predicted, seen.to(predicted), model.cost)[0]),
+        float(goal_energy(predicted, before, model.cost)[0]),
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """
+    What is usual for a model.
+
+    :param model: its name.
+    :param cost: what its plans minimised, see planning.cost.
+    :param usual_error: a, b of the error that is usual after a step for which a change c of the
+        latents was predicted: a + b c.
+    :param unit: the median error of one step, in which energies are measured.
+    :param weights: of FEATURES, in the logarithm of the odds that a plan leads nearer.
+    :param figures: for people: data, number of windows, calibration error.
+    """
+
+    model: str
+    cost: str
+    usual_error: tuple[float, float]
+    unit: float
+    weights: tuple[float, ...]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, count in (('usual_error', 2), ('weights', len(FEATURES))):
+            numbers = getattr(self, name)
+            if len(numbers) != count or not all(map(isfinite, numbers)):
+                raise ValueError(f'{name} = {list(numbers)}: allowed: {count} finite numbers')
+        if not (isfinite(self.unit) and self.unit > 0.0):
+            raise ValueError(f'unit = {self.unit}: allowed: above 0')
+
+    def surprise(self, found: StepError) -> float:
+        """Return the error of a step in units of the usual one."""
+        constant, slope = self.usual_error
+        return found.error / max(constant + slope * found.change, SMALLEST)
+
+    def probability(
+        self, plan: Plan, bounds: NDArray[np.float64], surprise: float | None = None
+    ) -> float:
+        """Return the probability that a plan's first action leads nearer to the goal."""
+        score = float(np.dot(self.weights, features(plan, self.unit, bounds, surprise)))
+        return 1.0 / (1.0 + exp(-min(max(score, -50.0), 50.0)))
+
+
+def features(
+    plan: Plan, unit: float, bounds: NDArray[np.float64], surprise: float | None
+) -> tuple[float, ...]:
+    """
+    Return the FEATURES of a plan.
+
+    :param unit: see Fit.
+    :param bounds: [7] of an action.
+    :param surprise: of the step before; None = not known.
+    """
+    start, end = (max(value / unit, SMALLEST) for value in (plan.start_energy, plan.energy))
+    step = float(np.linalg.norm(plan.actions[0, :3]) / max(np.linalg.norm(bounds[:3]), SMALLEST))
+    seen = (0.0, 0.0) if surprise is None else (1.0, log(max(surprise, SMALLEST)))
+    return (1.0, log(start), log(end), plan.progress, plan.agreement, step, *seen)
+
+
+def write_fit(path: Path, fit: Fit) -> None:
+    """Write a Fit as JSON, whole or not at all."""
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(json.dumps(asdict(fit), indent=1) + '\n', encoding='utf-8')
+    partial.replace(path)
+
+
+def read_fit(path: str | Path) -> Fit:
+    """Return the Fit of a file; OSError, or ValueError that names the file."""
+    try:
+        values = json.loads(Path(path).expanduser().read_text(encoding='utf-8'))
+        return Fit(
+            str(values['model']),
+            str(values['cost']),
+            tuple(values['usual_error']),
+            float(values['unit']),
+            tuple(values['weights']),
+            values.get('figures', {}),
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f'{path}: allowed: a file that `validate --fit` wrote: {error}'
+        ) from error
+
+
+def find_fit(weights: Path, model: str) -> Fit | None:
+    """Return the Fit beside a file of weights, NAME.fit.json; None if there is none of a model."""
+    path = weights.with_name(weights.name.partition('.')[0] + SUFFIX)
+    if not path.is_file():
+        return None
+    fit = read_fit(path)
+    return fit if fit.model == model else None
