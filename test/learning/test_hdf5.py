@@ -39,7 +39,7 @@ def write_robomimic(path, demos=3, rate=20.0):
 
 
 def write_droid(folder, steps=STEPS, rate=15.0, video=None):
-    """Write an episode as DROID's recorder does: rows of trajectory.h5, a video for each camera."""
+    """Write an episode as DROID's recorder does: trajectory.h5, a video for each camera."""
     folder.mkdir()
     times = 1000.0 * (recordings.START + np.arange(steps) / rate)
     states = np.array([recordings.state_at(row / rate) for row in range(steps)])

@@ -75,7 +75,7 @@ class Progress:
         if reason == Reason.UNSURE:
             return (
                 f'{text}or more before the confidence, {confidence:.3f}, is below '
-                f'ending.{self._unsure} = {getattr(ending, self._unsure):g}; either the picture is '
-                'reached already, or the model does not see a way to it'
+                f'ending.{self._unsure} = {getattr(ending, self._unsure):g}; either the picture '
+                'is reached already, or the model does not see a way to it'
             )
         return f'{text}or more by the time it stops falling; a nearer sub-goal may help'

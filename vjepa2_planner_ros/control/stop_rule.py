@@ -26,8 +26,9 @@ class StopRule:
     Near the goal the energies of different actions hardly differ, and the arm would wander. The
     loop stops when a step would as likely lead away from the goal (its confidence, see
     PlanAction.action, is a probability below min_probability), or when, without a probability, the
-    plan predicts almost no gain (its confidence is below min_confidence), or when the energy of the current frame has not fallen for patience
-    steps and is close to its lowest, so not just after a bad step.
+    plan predicts almost no gain (its confidence is below min_confidence), or when the energy of
+    the current frame has not fallen for patience steps and is close to its lowest, so not just
+    after a bad step.
 
     :param min_confidence: 0..1; a plan below it is not worth a step, unless it has a probability.
     :param min_probability: 0..1, the same for one that has.

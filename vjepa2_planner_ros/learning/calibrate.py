@@ -144,8 +144,8 @@ def check_motion(true: Numbers, axes: int) -> None:
     """Raise NotCalibrated if a recording's displacements [n, 3] m cannot tell an angle."""
     if len(true) < FEWEST:
         raise NotCalibrated(
-            f'{len(true)} steps with motion: allowed: {FEWEST} or more of {100 * LEAST_MOTION:g} cm '
-            "up to the model's bounds; record a few minutes of slow, random motion"
+            f'{len(true)} steps with motion: allowed: {FEWEST} or more of {100 * LEAST_MOTION:g} '
+            "cm up to the model's bounds; record a few minutes of slow, random motion"
         )
     spread = np.sqrt(np.mean(np.square(true[:, :axes]), axis=0))
     least = int(np.argmin(spread))
@@ -172,8 +172,8 @@ def check_view(found: Alignment) -> None:
         )
     if found.condition > LARGEST_CONDITION:
         raise NotCalibrated(
-            f'the condition number of W* is {found.condition:.1f}: allowed: {LARGEST_CONDITION:g}; '
-            f'along one direction the model hardly sees motion: {advice}'
+            f'the condition number of W* is {found.condition:.1f}: allowed: '
+            f'{LARGEST_CONDITION:g}; along one direction the model hardly sees motion: {advice}'
         )
 
 

@@ -36,8 +36,8 @@ def fit_confidence(
     count, nearer = len(reached.plans), reached.nearer
     if count < FEWEST or not 0.05 < nearer.mean() < 0.95:
         raise ValueError(
-            f'{count} windows, of which {int(nearer.sum())} led nearer: allowed: {FEWEST} or more, '
-            'of which 5 to 95 % lead nearer; record more, with goals near and far'
+            f'{count} windows, of which {int(nearer.sum())} led nearer: allowed: {FEWEST} or '
+            'more, of which 5 to 95 % lead nearer; record more, with goals near and far'
         )
     unit = float(np.median(predicted.error))
     rows = design(reached, unit, bounds)

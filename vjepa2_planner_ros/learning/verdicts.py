@@ -239,8 +239,8 @@ def _how_far(reach: Mapping[str, Any] | None) -> Verdict:
         return Verdict(
             question,
             GOOD,
-            f'{answer}; {REACHED:.0%} or more from {100 * from_:.0f} to {100 * to:.0f} cm, which is '
-            'as far as this recording goes',
+            f'{answer}; {REACHED:.0%} or more from {100 * from_:.0f} to {100 * to:.0f} cm, which '
+            'is as far as this recording goes',
         )
     return Verdict(
         question,

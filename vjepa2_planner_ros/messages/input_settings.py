@@ -105,8 +105,8 @@ class CameraSettings:
     crop: str = setting(
         '',
         "Part of the frames, and of goal pictures, that the model sees: '' = as it was made, "
-        "'center_square' = the largest square in the middle, 'droid' = as it was trained on DROID: "
-        'in the middle, at most 1.35 times as wide as high, or a rectangle as '
+        "'center_square' = the largest square in the middle, 'droid' = as it was trained on "
+        'DROID: in the middle, at most 1.35 times as wide as high, or a rectangle as '
         "'left top width height' in shares of the picture's width and height, '0.2 0.1 0.6 0.8' "
         "say. All but a square is squashed to the model's square.",
         read_only=True,

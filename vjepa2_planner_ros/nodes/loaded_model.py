@@ -141,8 +141,8 @@ class LoadedModel:
         if found.model != name or found.camera not in ('', camera):
             raise GoalError(
                 ErrorCode.INVALID_SETTINGS,
-                f"calibration = {path!r}: it is of model '{found.model}', camera '{found.camera}': "
-                f"allowed: of '{name}' and '{camera}'; run calibrate for these",
+                f"calibration = {path!r}: it is of model '{found.model}', camera "
+                f"'{found.camera}': allowed: of '{name}' and '{camera}'; run calibrate for these",
             )
         return found
 

@@ -53,8 +53,8 @@ class Settings(InputSettings):
     )
     confidence_fit: str = setting(
         '',
-        "File that `validate --fit` wrote, by which confidence and surprise are measured; '' = the "
-        "one beside the model's weights, if there is one; read at the next configure.",
+        "File that `validate --fit` wrote, by which confidence and surprise are measured; '' = "
+        "the one beside the model's weights, if there is one; read at the next configure.",
     )
     calibration: str = setting(
         '', "File that `calibrate` wrote: how the camera is turned against the model's; '' = none."

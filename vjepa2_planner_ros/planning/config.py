@@ -141,7 +141,8 @@ class SearchConfig:
     )
     fixed_gripper: float = setting(
         1.0,
-        'Change of the gripper in the steps in which it is fixed, whatever its bound; 1 = it closes.',
+        'Change of the gripper in the steps in which it is fixed, whatever its bound; 1 = it '
+        'closes.',
         unit='closedness',
         low=-1.0,
         high=1.0,

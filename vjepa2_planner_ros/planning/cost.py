@@ -3,9 +3,9 @@
 """
 The energy: how far latents are from a goal's, by one of config.COSTS.
 
-``l1`` is the mean absolute difference, as in Meta's planner. ``l2`` is the root of the mean square,
-which ranks as the mean square of the JEPA-WM paper (arXiv 2512.24497) does but has the scale of
-the others, so that shares of it mean the same.
+``l1`` is the mean absolute difference, as in Meta's planner. ``l2`` is the root of the mean
+square, which ranks as the mean square of the JEPA-WM paper (arXiv 2512.24497) does but has the
+scale of l1, so that shares of it mean the same.
 
 Shapes: S candidates, N patches, D channels.
 """
