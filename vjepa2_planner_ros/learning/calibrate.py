@@ -90,7 +90,8 @@ def _turn(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers]:
     left, _, right = np.linalg.svd(solution)
     flip = np.ones(len(left))
     flip[-1] = np.sign(np.linalg.det(left @ right))
-    return solution, (left * flip) @ right
+    turn: Numbers = (left * flip) @ right
+    return np.asarray(solution, dtype=np.float64), turn
 
 
 def _angles(rotation: Numbers) -> Numbers:
@@ -183,5 +184,5 @@ def to_calibration(
     """Return the Calibration that turns what the planner knows into what the model sees."""
     positions = np.concatenate([trajectory.states[:, :3] for trajectory in trajectories])
     x, y, z = (float(number) for number in np.median(positions, axis=0))
-    rows = tuple(tuple(map(float, row)) for row in found.rotation)
-    return Calibration(rows, (x, y, z), model, camera, source)
+    first, second, third = ((float(r[0]), float(r[1]), float(r[2])) for r in found.rotation)
+    return Calibration((first, second, third), (x, y, z), model, camera, source)

@@ -83,7 +83,7 @@ def _logistic(rows: Numbers, happened: Numbers, steps: int = 50) -> Numbers:
     """Return the weights [F] of a ridge-regularised logistic regression, by Newton's method."""
     scale = np.where(rows.std(0) > 0.0, rows.std(0), 1.0)
     scaled = rows / scale
-    weights = np.zeros(rows.shape[1])
+    weights: Numbers = np.zeros(rows.shape[1])
     penalty = RIDGE * len(rows) * np.eye(len(weights))
     penalty[0, 0] = 1e-6
     for _ in range(steps):
@@ -94,8 +94,7 @@ def _logistic(rows: Numbers, happened: Numbers, steps: int = 50) -> Numbers:
         weights = weights + step
         if np.abs(step).max() < 1e-8:
             break
-    result: Numbers = weights / scale
-    return result
+    return weights / scale
 
 
 def without_surprise(reached: Reached) -> Reached:

@@ -112,9 +112,9 @@ def _untrained(model: Any) -> VJepa2WorldModel:
         raise MemoryError(f'{needed / 1e9:.1f} GB are needed, {device} has {free / 1e9:.1f} GB')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        networks = build_networks(spec, device=device)
-    moved = [None if network is None else network.to(dtype) for network in networks]
-    return VJepa2WorldModel(spec, *moved)
+        encoder, predictor = build_networks(spec, device=device)
+    assert predictor is not None  # whose model it is compared with
+    return VJepa2WorldModel(spec, encoder.to(dtype), predictor.to(dtype))
 
 
 def compare(first: Study, second: Study) -> dict[str, Estimate]:

@@ -108,8 +108,7 @@ def with_goal(settings: Settings, search: Any, seed: int | None) -> Settings:
     require(optimizer in OPTIMIZERS, 'optimizer', repr(optimizer), ', '.join(OPTIMIZERS))
     names = ['samples', 'iterations', *(['elite_fraction'] if optimizer == 'cem' else [])]
     changed = {name: getattr(search, name) for name in names if getattr(search, name)}
-    names = ('horizon', 'cost')
-    shared = {name: getattr(search, name) for name in names if getattr(search, name)}
+    shared = {name: getattr(search, name) for name in ('horizon', 'cost') if getattr(search, name)}
     if seed is not None:
         shared['seed'] = seed
     groups = {}

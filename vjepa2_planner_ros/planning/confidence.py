@@ -125,7 +125,8 @@ def features(
     :param surprise: of the step before; None = not known.
     """
     start, end = (max(value / unit, SMALLEST) for value in (plan.start_energy, plan.energy))
-    step = float(np.linalg.norm(plan.actions[0, :3]) / max(np.linalg.norm(bounds[:3]), SMALLEST))
+    longest = max(float(np.linalg.norm(bounds[:3])), SMALLEST)
+    step = float(np.linalg.norm(plan.actions[0, :3])) / longest
     seen = (0.0, 0.0) if surprise is None else (1.0, log(max(surprise, SMALLEST)))
     return (1.0, log(start), log(end), plan.progress, plan.agreement, step, *seen)
 

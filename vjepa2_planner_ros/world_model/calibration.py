@@ -49,9 +49,9 @@ class Calibration:
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.rotation, dtype=np.float64)
-        good = matrix.shape == (3, 3) and np.isfinite(matrix).all()
-        good = good and np.allclose(matrix @ matrix.T, np.eye(3), atol=TOLERANCE)
-        if not good or np.linalg.det(matrix) < 0.0:
+        finite = matrix.shape == (3, 3) and bool(np.isfinite(matrix).all())
+        turn = finite and np.allclose(matrix @ matrix.T, np.eye(3), atol=TOLERANCE)
+        if not turn or np.linalg.det(matrix) < 0.0:
             raise ValueError(f'rotation = {matrix.tolist()}: allowed: a rotation matrix [3, 3]')
         if len(self.pivot) != 3 or not np.isfinite(self.pivot).all():
             raise ValueError(f'pivot = {list(self.pivot)}: allowed: x y z [m]')
