@@ -12,7 +12,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, NAME + '.*']),  # not vjepa2_interfaces
-    package_data={NAME: ['weights/*.safetensors', 'weights/*.md', 'web/static/*']},
+    package_data={NAME: ['weights/*.*', 'web/static/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + NAME]),
         ('share/' + NAME, ['package.xml', 'NOTICE']),
@@ -45,6 +45,7 @@ setup(
             'web = vjepa2_planner_ros.cli.web:main',
             'doctor = vjepa2_planner_ros.cli.doctor:main',
             'validate = vjepa2_planner_ros.cli.validate:main',
+            'calibrate = vjepa2_planner_ros.cli.calibrate:main',
         ]
     },
 )

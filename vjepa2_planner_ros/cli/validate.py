@@ -4,97 +4,218 @@
 Tell from a recording whether the planner can work with this camera and arm; no robot is needed.
 
 With --check-only the recording itself is looked at: units, rates, gaps, clocks, gripper, camera,
-and how much of what the model can do it shows.
+and how much of what the model can do it shows. Without, a model infers the actions between its
+frames, and what that tells is answered in words: does the model see the arm, does it use the
+actions, is the camera's angle good, which axes can be trusted, how far away may a goal be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 import json
 from pathlib import Path
 import sys
+from typing import Any
+
+from tqdm import tqdm
 
 from . import common as commands
-from ..learning.datasets import open_dataset
-from ..learning.datasets.check import check, ERROR, Finding, lines
+from .recordings import add_recording_options, open_for, open_recording
+from ..learning.datasets.check import check, ERROR, lines
+from ..learning.trajectory import Trajectory
+from ..messages.input_settings import read_crop
+
+WINDOWS = 200
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if the recording can be used."""
     parser = _parser()
     options = parser.parse_args(args)
-    if not options.check_only:
-        parser.error('only --check-only is there yet')
-    return commands.run(check_only, options, (LookupError,))
+    several = bool(options.compare) or len(options.crop) > 1
+    if options.compare and len(options.crop) > 1:
+        parser.error('compare models or crops, not both at once')
+    if several and (options.output or options.fit):
+        parser.error('-o and --fit are of one model and one crop: run it for that one alone')
+    if options.compare and options.checkpoint:
+        parser.error('with --compare name weights as MODEL=FILE')
+    chosen = check_only if options.check_only else compare if several else judge
+    from ..world_model import WorldModelError  # torch takes seconds
+
+    return commands.run(chosen, options, (LookupError, WorldModelError))
 
 
 def check_only(options: argparse.Namespace) -> int:
-    """Print the findings; return 1 if one of them is an error."""
-    from ..world_model.catalogue import model_spec  # torch takes seconds
+    """Print what is wrong with a recording; return 1 if it cannot be used as it is."""
+    from ..world_model.catalogue import model_spec
 
     model = model_spec(options.model)
-    dataset = open_dataset(
-        options.data,
-        period=model.frame_period,
-        params=options.params,
-        camera=options.camera,
-        mapping=options.mapping,
-    )
-    findings = check(dataset, model.action_bounds)
+    findings = check(open_recording(options, model.frame_period), model.action_bounds)
     print(*lines(findings), sep='\n')
-    if options.json:
-        options.json.write_text(_json(options, findings))
+    _write_json(options, findings=[asdict(item) for item in findings])
     return int(any(item.severity == ERROR for item in findings))
 
 
-def _json(options: argparse.Namespace, findings: Sequence[Finding]) -> str:
-    content = {
-        'data': str(options.data),
-        'model': options.model,
-        'findings': [asdict(item) for item in findings],
-    }
-    return json.dumps(content, indent=2) + '\n'
+def judge(options: argparse.Namespace) -> None:
+    """Print the answers about one model; write report, figures and fit where they are asked."""
+    from ..learning.report import page
+    from ..learning.validate import to_json, total_work, validate
+    from ..planning.confidence import write_fit
+
+    model, trajectories = _open(options, options.model, options.checkpoint)
+    (crop,) = options.crop or ['']
+    with _progress(total_work(trajectories, options.windows), 'windows') as advance:
+        found = validate(
+            model,
+            trajectories,
+            options.windows,
+            crop=read_crop(crop),
+            seed=options.seed,
+            advance=advance,
+        )
+    print(*found.verdicts, *(f'left out: {note}' for note in found.notes), sep='\n')
+    facts = [
+        ('data', str(options.data)),
+        ('recorded', f'{len(trajectories)} trajectories, {sum(map(len, trajectories))} frames'),
+        ('model', f'{model.name}, {options.checkpoint or "its own weights"}'),
+        ('crop', crop or "the model's own"),
+        ('precision', f'{found.study.dtype} on {model.device}'),
+        ('windows', f'{options.windows} of each kind, seed {options.seed}'),
+    ]
+    if options.output:
+        name = options.data.resolve().name
+        options.output.write_text(page(f'{model.name} on {name}', facts, found), 'utf-8')
+    _write_json(
+        options,
+        facts=dict(facts),
+        verdicts=to_json(found.verdicts),
+        figures=to_json(found.figures),
+        baselines=to_json(found.baselines),
+        notes=found.notes,
+    )
+    if options.fit:
+        if found.fit is None:
+            raise ValueError(f'--fit {options.fit}: nothing is written: {found.notes[-1]}')
+        write_fit(options.fit, found.fit)
+        error = found.fit.figures['calibration_error']
+        print(f'{options.fit}: expected calibration error {error:.3f} on trajectories left out')
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print how models, or crops of one, differ on the same windows."""
+    from ..learning.study import study, work
+    from ..learning.validate import compare as differences, to_json
+    from ..learning.verdicts import figures
+
+    first, rows = None, {}
+    for name, model_name, checkpoint, crop in _variants(options):
+        model, trajectories = _open(options, model_name, checkpoint)
+        with _progress(work(trajectories, options.windows), name) as advance:
+            found = study(
+                model,
+                trajectories,
+                options.windows,
+                crop=read_crop(crop),
+                seed=options.seed,
+                advance=advance,
+            )
+        first = first or (name, found)
+        rows[name] = {'figures': to_json(figures(found))}
+        if found is first[1]:
+            continue
+        better = differences(first[1], found)
+        rows[name]['better'] = to_json(better)
+        print(f'{name} instead of {first[0]}, better where above 0:')
+        print(*(f'  {text}: {value}' for text, value in better.items()), sep='\n')
+    _write_json(options, compared=rows)
+
+
+def _variants(options: argparse.Namespace) -> Iterator[tuple[str, str, Any, str]]:
+    """Yield name, model, checkpoint or None, and crop of all that are compared."""
+    if not options.compare:
+        for crop in options.crop:
+            yield f"crop '{crop}'", options.model, options.checkpoint, crop
+        return
+    (crop,) = options.crop or ['']
+    for text in options.compare:
+        model, _, checkpoint = text.partition('=')
+        yield text, model, checkpoint or None, crop
+
+
+def _open(
+    options: argparse.Namespace, name: str, checkpoint: Any
+) -> tuple[Any, list[Trajectory]]:
+    """Return a model, loaded, and the trajectories for it; nothing is loaded for bad data."""
+    from ..world_model.catalogue import model_spec
+
+    dataset = open_for(options, model_spec(name))
+    model = commands.load(name, argparse.Namespace(**{**vars(options), 'checkpoint': checkpoint}))
+    return model, dataset.trajectories
+
+
+@contextmanager
+def _progress(total: int, text: str) -> Iterator[Any]:
+    with tqdm(total=total, desc=text, unit='', disable=None) as bar:
+        yield bar.update
+
+
+def _write_json(options: argparse.Namespace, **content: Any) -> None:
+    if options.json:
+        content = {'data': str(options.data), 'model': options.model, **content}
+        options.json.write_text(json.dumps(content, indent=2) + '\n', 'utf-8')
 
 
 def _parser() -> argparse.ArgumentParser:
     summary, _, more = (__doc__ or '').strip().partition('\n\n')
     parser = argparse.ArgumentParser(prog='validate', description=summary, epilog=more)
+    add_recording_options(parser)
+    commands.add_model_options(parser)
     parser.add_argument(
-        'data',
-        metavar='DATA',
-        type=Path,
-        help='a bag, a LeRobotDataset, an HDF5 file, recorded plans, episodes',
+        '--crop',
+        action='append',
+        default=[],
+        metavar='CROP',
+        help="what the model sees of a picture, as parameter camera.NAME.crop (default: the "
+        "model's own); several are compared",
     )
     parser.add_argument(
-        '--model',
-        default='vit-giant-ac',
-        metavar='NAME',
-        help='a name of `models list` (default: %(default)s)',
+        '--compare',
+        nargs='+',
+        metavar='MODEL[=FILE]',
+        help='models, or weights of them, to compare on the same windows',
     )
     parser.add_argument(
-        '--params',
+        '--windows',
+        type=_count,
+        default=WINDOWS,
+        metavar='N',
+        help='pairs of frames for each kind of figure (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of windows and candidates (default: %(default)s)'
+    )
+    parser.add_argument('-o', '--output', type=Path, metavar='HTML', help='write a report there')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures there')
+    parser.add_argument(
+        '--fit',
         type=Path,
         metavar='FILE',
-        help="the planner's parameter file: topics, frames and gripper of a bag",
-    )
-    parser.add_argument(
-        '--camera',
-        default='',
-        help='a camera of that file, a topic or a column (default: the first)',
-    )
-    parser.add_argument(
-        '--mapping',
-        type=Path,
-        metavar='FILE',
-        help='YAML file: which columns of a LeRobotDataset or HDF5 file are pose and gripper',
+        help='write what makes the confidence a probability: parameter confidence_fit',
     )
     parser.add_argument(
         '--check-only', action='store_true', help='look at the recording itself, with no model'
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the findings there')
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text}: allowed: 1 or more')
+    return number
 
 
 if __name__ == '__main__':

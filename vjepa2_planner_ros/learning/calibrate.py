@@ -186,3 +186,37 @@ def to_calibration(
     x, y, z = (float(number) for number in np.median(positions, axis=0))
     first, second, third = ((float(r[0]), float(r[1]), float(r[2])) for r in found.rotation)
     return Calibration((first, second, third), (x, y, z), model, camera, source)
+
+
+def figures(found: Alignment) -> dict[str, Any]:
+    """Return the figures of an Alignment as plain numbers, for the file."""
+    low, high = found.interval
+    return {
+        'steps': found.count,
+        'axes': found.axes,
+        'roll_pitch_yaw_degrees': [round(float(angle), 2) for angle in found.angles],
+        'yaw_interval_degrees': [round(low, 2), round(high, 2)],
+        'residual': round(found.residual, 4),
+        'residual_before': round(found.before, 4),
+        'condition': round(found.condition, 3),
+        'error_cm': round(100.0 * found.error_after, 3),
+        'error_before_cm': round(100.0 * found.error_before, 3),
+    }
+
+
+def summary(found: Alignment) -> list[str]:
+    """Return an Alignment as lines for people."""
+    roll, pitch, yaw = found.angles
+    low, high = found.interval
+    turn = f'yaw {yaw:+.1f} degrees ({low:+.1f} to {high:+.1f})'
+    if found.axes == 3:
+        turn = f'roll {roll:+.1f}, pitch {pitch:+.1f}, {turn}'
+    small = ', which is no more than a recording can tell: no calibration is needed'
+    return [
+        f'{found.count} steps: the model takes motions for ones turned by {turn}'
+        + (small if max(abs(found.angles)) < SMALL_ANGLE else ''),
+        f'motion left unexplained: {found.residual:.0%} once turned, {found.before:.0%} before; '
+        f'condition number {found.condition:.2f}',
+        f'median error of a step: {100.0 * found.error_after:.2f} cm once turned, '
+        f'{100.0 * found.error_before:.2f} cm before',
+    ]

@@ -10,7 +10,6 @@ that it was not fitted on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from ..planning.confidence import features, Fit
 
 Numbers = NDArray[np.float64]
 FEWEST = 100  # windows for a fit
-RIDGE = 0.01  # of the squared weights, a window; keeps them finite where classes part cleanly
+RIDGE = 0.001  # of the squared weights, a window; keeps them finite where classes part cleanly
 FOLDS = 5
 
 
@@ -63,8 +62,8 @@ def design(reached: Reached, unit: float, bounds: Sequence[float]) -> Numbers:
     limits = np.asarray(bounds, dtype=np.float64)
     return np.array(
         [
-            features(plan, unit, limits, surprise)
-            for plan, surprise in zip(reached.plans, reached.surprises)
+            features(plan, unit, limits, surprises)
+            for plan, surprises in zip(reached.plans, reached.surprises)
         ]
     )
 
@@ -95,8 +94,3 @@ def _logistic(rows: Numbers, happened: Numbers, steps: int = 50) -> Numbers:
         if np.abs(step).max() < 1e-8:
             break
     return weights / scale
-
-
-def without_surprise(reached: Reached) -> Reached:
-    """Return the same as if every plan were the first of its run."""
-    return replace(reached, surprises=[None] * len(reached.plans))

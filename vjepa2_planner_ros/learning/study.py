@@ -19,7 +19,8 @@ import torch
 
 from .trajectory import Trajectory
 from .windows import draw_windows, Latents, Window
-from ..planning.confidence import FEATURES, Fit, pose_distance, step_error
+from ..messages.input_settings import Crop
+from ..planning.confidence import FEATURES, Fit, pose_distance, RECENT, SMALLEST, step_error
 from ..planning.config import TrustRegionConfig
 from ..planning.cost import goal_energy
 from ..planning.search import OptimizerConfig, Plan, plan
@@ -75,7 +76,7 @@ class Reached:
 
     windows: list[Window]
     plans: list[Plan]
-    surprises: list[float | None]  # at the step before
+    surprises: list[list[float]]  # at steps before, the newest last
     before: Numbers  # [W] m to the goal, see pose_distance
     after: Numbers  # [W] the same once the first action is done
 
@@ -121,6 +122,7 @@ def study(
     trajectories: Sequence[Trajectory],
     count: int,
     *,
+    crop: Crop = '',
     config: OptimizerConfig | None = None,
     fit: Fit | None = None,
     seed: int = 0,
@@ -130,12 +132,13 @@ def study(
     Return what a model with a predictor does on windows of trajectories.
 
     :param count: windows for each kind of figure; of k steps, which take longer, a k-th of them.
+    :param crop: what the model sees of a frame, see CameraSettings.crop; '' = the model's own.
     :param config: of the search; None = the planner's default. Longer plans get more candidates.
     :param seed: of windows and candidates: the same for models that are compared.
     """
     config = replace(config or TrustRegionConfig(), seed=seed)
     found = Study(model.name, str(model.dtype).removeprefix('torch.'), tuple(model.action_bounds))
-    latents = Latents(model)
+    latents = Latents(model, crop)
     for steps in STEPS:
         windows = draw_windows(trajectories, [steps], count // steps, seed + steps)
         longer = replace(config, horizon=steps, samples=config.samples * steps)
@@ -212,8 +215,10 @@ def reach(
 ) -> Reached:
     """Return plans toward goals near and far, and whether their first actions lead nearer."""
     plans, surprises, before, after = [], [], [], []
+    rng = np.random.default_rng(config.seed)
     for number, window in enumerate(windows):
-        surprise = _surprise(latents, window, fit)
+        known = int(rng.integers(min(window.start, RECENT) + 1))  # as in a run, first to last
+        surprise = _surprises(latents, window, known, fit)
         found = plan(
             latents.model,
             latents(window, window.start)[None],
@@ -221,7 +226,7 @@ def reach(
             latents(window, window.goal),
             replace(config, seed=number),
             fit=fit,
-            surprise=surprise,
+            surprises=surprise,
         )
         state, action = torch.as_tensor(window.state).double(), torch.tensor(found.actions[0])
         plans.append(found)
@@ -233,19 +238,20 @@ def reach(
     return Reached(windows, plans, surprises, np.array(before), np.array(after))
 
 
-def _surprise(latents: Latents, window: Window, fit: Fit) -> float | None:
-    """Return how surprising the start of a window is after the frame before; None = the first."""
-    if window.start == 0:
-        return None
-    before = window.start - 1
-    error = step_error(
-        latents.model,
-        latents(window, before)[None],
-        window.trajectory.states[before][None],
-        latents(window, window.start),
-        window.state,
-    )
-    return fit.surprise(error)
+def _surprises(latents: Latents, window: Window, count: int, fit: Fit) -> list[float]:
+    """Return how surprising the last frames up to the start of a window are."""
+    states = window.trajectory.states
+    errors = [
+        step_error(
+            latents.model,
+            latents(window, frame - 1)[None],
+            states[frame - 1][None],
+            latents(window, frame),
+            states[frame],
+        )
+        for frame in range(window.start - count + 1, window.start + 1)
+    ]
+    return [fit.surprise(error) for error in errors]
 
 
 def _usual(model: Any, predicted: Predicted) -> Fit:
@@ -256,12 +262,13 @@ def _usual(model: Any, predicted: Predicted) -> Fit:
 
 def usual_error(predicted: Predicted) -> tuple[float, float]:
     """Return a, b such that a + b change is the median error; see planning.confidence.Fit."""
-    change, error = predicted.change, predicted.error
+    change, error = predicted.change, np.maximum(predicted.error, SMALLEST)
     design = np.stack([np.ones_like(change), change], 1)
-    constant, slope = np.linalg.lstsq(design, error, rcond=None)[0]
-    slope = max(float(slope), 0.0)
-    ratio = np.median(error / np.maximum(design @ [max(constant, 1e-6), slope], 1e-6))
-    return float(ratio * max(constant, 1e-6)), float(ratio * slope)
+    # Least squares of relative errors: small motions count as much as large ones.
+    found = np.linalg.lstsq(design / error[:, None], np.ones_like(error), rcond=None)[0]
+    constant, slope = np.maximum(found, (SMALLEST, 0.0))
+    ratio = np.median(error / (constant + slope * change))
+    return float(ratio * constant), float(ratio * slope)
 
 
 def _drives(

@@ -16,6 +16,7 @@ from .measures import Estimate, estimate
 from .study import Advance, Inferred, Study, study, work
 from .trajectory import Trajectory
 from .verdicts import figures, inferred_figures, Verdict, verdicts
+from ..messages.input_settings import Crop
 from ..planning.confidence import Fit
 from ..planning.search import OptimizerConfig
 from ..world_model import build_networks, VJepa2WorldModel
@@ -52,6 +53,7 @@ def validate(
     trajectories: Sequence[Trajectory],
     count: int,
     *,
+    crop: Crop = '',
     config: OptimizerConfig | None = None,
     seed: int = 0,
     advance: Advance = lambda done: None,
@@ -65,7 +67,8 @@ def validate(
         raise ValueError(
             'no trajectory has two frames a step apart: look at what --check-only says'
         )
-    found = study(model, trajectories, count, config=config, seed=seed, advance=advance)
+    shared: dict[str, Any] = {'crop': crop, 'config': config, 'seed': seed, 'advance': advance}
+    found = study(model, trajectories, count, **shared)
     values = figures(found)
     result = Validation(found, values, verdicts(found, values))
     for name, inferred in _without_a_model(found, seed).items():
@@ -76,8 +79,7 @@ def validate(
         result.notes.append(f'{UNTRAINED}: {error}')
         advance(work(trajectories, _few(count)))
     else:
-        few = _few(count)
-        other = study(untrained, trajectories, few, config=config, seed=seed, advance=advance)
+        other = study(untrained, trajectories, _few(count), **shared)
         result.baselines[UNTRAINED] = figures(other)
         untrained.drop_weights()
     try:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .trajectory import Trajectory
+from ..messages.input_settings import Crop
 from ..world_model import poses
 
 GROUP = 40  # frames: longer trajectories count as several where intervals are drawn
@@ -81,10 +82,10 @@ def draw_windows(
 
 
 class Latents:
-    """What a model makes of frames; the last ones are kept."""
+    """What a model makes of frames, cropped as parameter camera.NAME.crop; the last are kept."""
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, crop: Crop = ''):
+        self.model, self.crop = model, crop
         self._kept: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
 
     def __call__(self, window: Window, frame: int) -> Tensor:
@@ -92,7 +93,7 @@ class Latents:
         key = window.number, frame
         if key not in self._kept:
             picture = np.asarray(window.trajectory.frames[frame])
-            self._kept[key] = self.model.encode(picture[None])[0]
+            self._kept[key] = self.model.encode(picture[None], self.crop)[0]
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

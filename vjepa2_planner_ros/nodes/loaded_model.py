@@ -57,6 +57,7 @@ class Start:
     camera: str
     context: Tensor  # [T, ...]
     states: NDArray[np.float64]  # [T, 7]
+    surprises: tuple[float, ...] = ()  # at the steps of the run that led here
 
 
 class LoadedModel:
@@ -97,7 +98,7 @@ class LoadedModel:
         context, goal = self._encode(model, request, report)
         encoded = time.perf_counter()
         surprise = self._surprise(model, context, request)
-        found = self._search(model, context, goal, request, surprise, report)
+        found = self._search(model, context, goal, request, report)
         start, action = (torch.as_tensor(v) for v in (request.states[-1], found.actions[0]))
         return Answer(
             commands=to_command(found.actions),
@@ -148,21 +149,22 @@ class LoadedModel:
 
     def _surprise(self, model: Any, context: Tensor, request: PlanRequest) -> float | None:
         """Return how surprising the frame is after the plan before in the same run, if known."""
-        before, now = (
-            self._last_start,
-            Start(request.run_id, request.camera, context, request.states),
-        )
+        before = self._last_start
+        now = Start(request.run_id, request.camera, context, request.states)
         self._last_start = now
         if self.fit is None or before is None or not request.run_id:
             return None
         if (before.run_id, before.camera) != (now.run_id, now.camera):
             return None
+        self._last_start = replace(now, surprises=before.surprises)
         made = difference(*(torch.as_tensor(start.states[-1]) for start in (before, now)))
         within = (FARTHEST * np.array(model.action_bounds) >= made.abs().numpy()).all()
         if not within or request.hand_camera is not None:
             return None  # not a step that the model could have predicted
         error = step_error(model, before.context, before.states, context[-1], now.states[-1])
-        return self.fit.surprise(error)
+        surprise = self.fit.surprise(error)
+        self._last_start = replace(now, surprises=(*before.surprises, surprise))
+        return surprise
 
     def _with_dynamics(self, request: PlanRequest, calibration: Calibration | None) -> Any:
         """Return the model that knows where actions lead; GoalError if it is another's request."""
@@ -216,7 +218,6 @@ class LoadedModel:
         context: Tensor,
         goal: Tensor,
         request: PlanRequest,
-        surprise: float | None,
         report: Any,
     ) -> Plan:
         def on_iteration(iteration: SearchIteration) -> None:
@@ -240,7 +241,7 @@ class LoadedModel:
                 goal,
                 config,
                 fit=self.fit,
-                surprise=surprise,
+                surprises=() if self._last_start is None else self._last_start.surprises,
                 on_iteration=on_iteration,
                 check_stop=report.goal.check_stop,
             )

@@ -10,7 +10,7 @@ sees after a step can be called surprising or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 import json
 from math import exp, isfinite, log
@@ -32,6 +32,8 @@ SUFFIX = '.fit.json'
 # One radian of turn counts as 10 cm, the length of a finger; a gripper's whole travel as 4 cm.
 METRES = (1.0, 0.1, 0.04)  # of position [m], turn [rad], closedness
 FEATURES = ('constant', 'start', 'end', 'progress', 'agreement', 'step', 'seen', 'surprise')
+RECENT = 6  # steps whose surprise counts
+DOUBT = 2.0  # steps without any surprise that are taken to have gone before
 SMALLEST = 1e-6  # of what a logarithm is taken
 
 
@@ -107,27 +109,32 @@ class Fit:
         return found.error / max(constant + slope * found.change, SMALLEST)
 
     def probability(
-        self, plan: Plan, bounds: NDArray[np.float64], surprise: float | None = None
+        self, plan: Plan, bounds: NDArray[np.float64], surprises: Sequence[float] = ()
     ) -> float:
-        """Return the probability that a plan's first action leads nearer to the goal."""
-        score = float(np.dot(self.weights, features(plan, self.unit, bounds, surprise)))
+        """
+        Return the probability that a plan's first action leads nearer to the goal.
+
+        :param bounds: [7] of an action.
+        :param surprises: at the steps of the run so far, the newest last.
+        """
+        score = float(np.dot(self.weights, features(plan, self.unit, bounds, surprises)))
         return 1.0 / (1.0 + exp(-min(max(score, -50.0), 50.0)))
 
 
 def features(
-    plan: Plan, unit: float, bounds: NDArray[np.float64], surprise: float | None
+    plan: Plan, unit: float, bounds: NDArray[np.float64], surprises: Sequence[float]
 ) -> tuple[float, ...]:
     """
-    Return the FEATURES of a plan.
+    Return the FEATURES of a plan; parameters as in Fit.
 
-    :param unit: see Fit.
-    :param bounds: [7] of an action.
-    :param surprise: of the step before; None = not known.
+    The last two tell of a camera that is not where it was in training: there every step is a bit
+    more surprising. One step says little, so the mean of their logarithms begins at 0 (DOUBT).
     """
     start, end = (max(value / unit, SMALLEST) for value in (plan.start_energy, plan.energy))
     longest = max(float(np.linalg.norm(bounds[:3])), SMALLEST)
     step = float(np.linalg.norm(plan.actions[0, :3])) / longest
-    seen = (0.0, 0.0) if surprise is None else (1.0, log(max(surprise, SMALLEST)))
+    recent = [log(max(surprise, SMALLEST)) for surprise in surprises[-RECENT:]]
+    seen = (len(recent) / (DOUBT + len(recent)), sum(recent) / (DOUBT + len(recent)))
     return (1.0, log(start), log(end), plan.progress, plan.agreement, step, *seen)
 
 

@@ -11,7 +11,7 @@ Shapes: S samples, H horizon, A searched axes, K elites, T frames, N patches, D 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from time import perf_counter
@@ -83,7 +83,7 @@ def plan(
     config: OptimizerConfig,
     *,
     fit: Fit | None = None,
-    surprise: float | None = None,
+    surprises: Sequence[float] = (),
     on_iteration: Callable[[SearchIteration], None] | None = None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Plan:
@@ -104,7 +104,7 @@ def plan(
     :param goal: [N, D] latents of the goal picture.
     :param config: its type chooses the optimizer.
     :param fit: what is usual for this model, see confidence.
-    :param surprise: at what the last step led to, in units of the usual; None = not known.
+    :param surprises: at what the steps of the run so far led to, see Fit.
     :param on_iteration: called with a SearchIteration after each iteration.
     :param check_stop: called before each batch of candidates; what it raises ends the plan.
     :raise PlanTimeout: config.time_limit has passed before the plan was ready; with
@@ -173,7 +173,7 @@ def plan(
     )
     if fit is None or fit.cost != config.cost_for(world_model):
         return replace(found_plan, confidence=found_plan.progress * agreement)
-    probability = fit.probability(found_plan, limits, surprise)
+    probability = fit.probability(found_plan, limits, surprises)
     return replace(found_plan, confidence=probability, confidence_calibrated=True)
 
 
