@@ -163,7 +163,7 @@ ROOMS = {
     'control': {'planning'},
     'learning': {'planning', 'world_model', 'control', 'simulation', 'messages'},
     'messages': {'control', 'planning', 'world_model'},
-    'history': {'messages', 'planning'},
+    'history': {'messages', 'planning', 'learning', 'world_model'},
     'client': {'control', 'messages', 'planning'},
     'nodes': MIDDLE | {'client'},
     'web': MIDDLE | {'client'},

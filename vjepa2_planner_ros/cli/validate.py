@@ -61,7 +61,7 @@ def check_only(options: argparse.Namespace) -> int:
 
 def judge(options: argparse.Namespace) -> None:
     """Print the answers about one model; write report, figures and fit where they are asked."""
-    from ..learning.report import page
+    from ..history.validation_report import page
     from ..learning.validate import to_json, total_work, validate
     from ..planning.confidence import write_fit
 
@@ -145,9 +145,7 @@ def _variants(options: argparse.Namespace) -> Iterator[tuple[str, str, Any, str]
         yield text, model, checkpoint or None, crop
 
 
-def _open(
-    options: argparse.Namespace, name: str, checkpoint: Any
-) -> tuple[Any, list[Trajectory]]:
+def _open(options: argparse.Namespace, name: str, checkpoint: Any) -> tuple[Any, list[Trajectory]]:
     """Return a model, loaded, and the trajectories for it; nothing is loaded for bad data."""
     from ..world_model.catalogue import model_spec
 
@@ -178,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         action='append',
         default=[],
         metavar='CROP',
-        help="what the model sees of a picture, as parameter camera.NAME.crop (default: the "
+        help='what the model sees of a picture, as parameter camera.NAME.crop (default: the '
         "model's own); several are compared",
     )
     parser.add_argument(

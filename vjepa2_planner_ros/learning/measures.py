@@ -47,7 +47,7 @@ def estimate(
         windows of one are alike.
     """
     values = np.asarray(values, dtype=np.float64)
-    good = np.isfinite(values).reshape(len(values), -1).all(1)
+    good = np.isfinite(values).all(tuple(range(1, values.ndim)))
     values, names = values[good], np.asarray(groups)[good]
     if not len(values):
         return Estimate(np.nan, np.nan, np.nan)

@@ -64,7 +64,8 @@ class LoadedModel:
     """Answers what goals ask of one world model."""
 
     def __init__(self, world_model: Any, fit: Fit | None = None):
-        self.world_model, self.fit = world_model, fit
+        self.world_model = world_model
+        self.fit = fit if fit is not None and fit.model == world_model.name else None
         self._last_start: Start | None = None
         # Closed loops send the same goal again and again.
         self._last_goal: tuple[Any, ...] = (None,) * 4  # picture, crop, latents, what was seen
@@ -213,12 +214,7 @@ class LoadedModel:
         return latents, seen
 
     def _search(
-        self,
-        model: Any,
-        context: Tensor,
-        goal: Tensor,
-        request: PlanRequest,
-        report: Any,
+        self, model: Any, context: Tensor, goal: Tensor, request: PlanRequest, report: Any
     ) -> Plan:
         def on_iteration(iteration: SearchIteration) -> None:
             actions, mean = to_command(iteration.actions), to_command(iteration.mean)

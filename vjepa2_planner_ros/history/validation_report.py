@@ -16,15 +16,15 @@ from PIL import Image, ImageDraw
 from plotly.graph_objects import Bar, Figure, Scatter
 import torch
 
-from .confidence import probabilities
-from .measures import Estimate, reliability
-from .study import Inferred
-from .trajectory import PinholeCamera
-from .validate import Validation
-from .verdicts import BAD, GOOD, UNKNOWN, WEAK
-from .windows import Window
-from ..history.figures import BLUE, GREEN, LAYOUT, ORANGE, RED
-from ..history.report import document, section, table
+from .figures import BLUE, GREEN, LAYOUT, ORANGE, RED
+from .report import document, section, table
+from ..learning.confidence import probabilities
+from ..learning.measures import Estimate, reliability
+from ..learning.study import Inferred
+from ..learning.trajectory import PinholeCamera
+from ..learning.validate import Validation
+from ..learning.verdicts import BAD, GOOD, UNKNOWN, WEAK
+from ..learning.windows import Window
 from ..planning.actions import AXES
 from ..planning.confidence import Fit
 from ..world_model.poses import euler_to_matrix
