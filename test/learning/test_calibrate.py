@@ -33,7 +33,7 @@ class TurnedModel:
     """A model that believes that the world is turned: its latents are states in its own frame."""
 
     name, cost, action_bounds = 'turned', 'l1', BOUNDS
-    search_axes = ('x', 'y', 'z', 'gripper')
+    search_axes, dtype = ('x', 'y', 'z', 'gripper'), torch.float64
 
     def __init__(self, turn, noise=0.0):
         self.turn, self.noise = torch.tensor(turn.as_matrix()), noise
@@ -156,9 +156,7 @@ def test_a_damaged_file_is_named(tmp_path, text, said):
 
 def test_states_turn_about_the_pivot_and_the_tool_with_them():
     turn = Rotation.from_euler('z', 90.0, degrees=True)
-    calibration = Calibration(
-        tuple(map(tuple, turn.as_matrix().tolist())), (0.5, 0.0, 0.3), 'any'
-    )
+    calibration = Calibration(tuple(map(tuple, turn.as_matrix().tolist())), (0.5, 0.0, 0.3), 'any')
     state = np.array([0.6, 0.0, 0.4, 0.1, -0.2, 0.3, 0.7])
     found = calibration.states(state)
     np.testing.assert_allclose(found[:3], [0.5, 0.1, 0.4], atol=1e-12)

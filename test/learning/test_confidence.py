@@ -54,7 +54,6 @@ def reached(count, seed, weights=WEIGHTS):
     return Reached(windows, plans, surprises, np.ones(count), 1.0 - 0.5 * led_nearer), odds
 
 
-
 def test_the_odds_are_found():
     found, odds = reached(3000, 1)
     made = fit_confidence('any', 'l1', BOUNDS, predicted(), found)
@@ -97,7 +96,8 @@ def test_the_distance_of_poses_in_metres():
     assert pose_distance(zero, zero + [0.03, 0.04, 0, 0, 0, 0, 0]) == pytest.approx(0.05)
     assert pose_distance(zero, zero + [0, 0, 0, 0, 0, 0.5, 0]) == pytest.approx(0.05)
     assert pose_distance(zero, zero + [0, 0, 0, 0, 0, 0, 0.5]) == pytest.approx(0.02)
-    assert pose_distance(zero, zero + [0, 0, 0, 2 * np.pi, 0, 0, 0]) == pytest.approx(0.0, abs=1e-9)
+    whole = zero + [0, 0, 0, 2 * np.pi, 0, 0, 0]
+    assert pose_distance(zero, whole) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_fit_is_found_beside_the_weights_of_its_model_alone(tmp_path):
@@ -125,5 +125,7 @@ def test_a_damaged_fit_is_named(tmp_path, changes):
     write_fit(tmp_path / 'w.fit.json', Fit('any', 'l1', (0.03, 0.2), UNIT, tuple(WEIGHTS)))
     values = {**json.loads((tmp_path / 'w.fit.json').read_text()), **changes}
     (tmp_path / 'w.fit.json').write_text(json.dumps(values))
-    with pytest.raises(ValueError, match='w.fit.json: allowed: a file that `validate --fit` wrote'):
+    with pytest.raises(
+        ValueError, match='w.fit.json: allowed: a file that `validate --fit` wrote'
+    ):
         read_fit(tmp_path / 'w.fit.json')
