@@ -16,7 +16,7 @@ def to_older(folder):
 
 
 def to_without_run(folder):
-    """Write a recording anew with a PlanRecord that has no run_id, as the first versions had."""
+    """Write a recording anew with a PlanRecord as the first versions had, without run_id."""
     _rewrite(folder, RECORD, _without_run)
 
 
@@ -38,8 +38,17 @@ def _without_dropped(item):
 
 
 def _without_run(item):
-    older = item.topic.definition.replace('unique_identifier_msgs/UUID run_id\n', '')
-    assert older != item.topic.definition
+    older = item.topic.definition
+    for field in (
+        'unique_identifier_msgs/UUID run_id',
+        'bool confidence_calibrated',
+        'bool has_surprise',
+        'float64 surprise',
+        'string calibration',
+        'float64 imagined_error',
+    ):
+        assert f'{field}\n' in older
+        older = older.replace(f'{field}\n', '')
     types = get_typestore(Stores.EMPTY)
     types.register(get_types_from_msg(older, item.topic.kind))
     data = bytes(types.serialize_cdr(item.decode(), item.topic.kind))

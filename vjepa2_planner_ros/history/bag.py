@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from . import mcap_file
+from .schemas import ADDED
 
 # mcap and rosbags are imported where they are used: a planner that records nothing does not need
 # them, and starts sooner.
@@ -58,18 +59,25 @@ class Item:
     data: bytes  # CDR
 
     def decode(self) -> Any:
-        """Return the message, with the fields that it had when it was recorded."""
-        types = _types(self.topic.kind, self.topic.definition)
-        return types.deserialize_cdr(self.data, self.topic.kind)
+        """Return the message; fields that were ADDED since have the values that stand there."""
+        message = self._decode()
+        for name, value in ADDED.get(self.topic.kind, {}).items():
+            if not hasattr(message, name):
+                setattr(message, name, value)
+        return message
 
     def encode(self, definition: str, defaults: dict[str, Any]) -> bytes:
         """Return the message in CDR as another definition has it, with defaults it may lack."""
-        message = self.decode()
+        message = self._decode()
         for name, value in defaults.items():
             if not hasattr(message, name):
                 setattr(message, name, value)
         types = _types(self.topic.kind, definition)
         return bytes(types.serialize_cdr(message, self.topic.kind))
+
+    def _decode(self) -> Any:
+        types = _types(self.topic.kind, self.topic.definition)
+        return types.deserialize_cdr(self.data, self.topic.kind)
 
 
 class BagWriter:

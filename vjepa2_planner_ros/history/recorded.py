@@ -111,7 +111,7 @@ def outcome_of(record: Any, damage: Sequence[str]) -> str:
 
 def run_of(record: Any) -> str:
     """Return the hexadecimal id of the run that a PlanRecord names, '' = none."""
-    run_id = bytes(record.run_id.uuid) if hasattr(record, 'run_id') else b''
+    run_id = bytes(record.run_id.uuid) if record.run_id else b''
     return run_id.hex() if any(run_id) else ''
 
 

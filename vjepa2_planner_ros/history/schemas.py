@@ -5,12 +5,22 @@
 from functools import cache, lru_cache
 from pathlib import Path
 import re
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 
 NUMBERS = (f'{kind}{bits}' for kind in ('int', 'uint', 'float') for bits in (8, 16, 32, 64))
-# Fields that messages got since there are recordings: who reads them does without.
-ADDED = {('vjepa2_interfaces/msg/PlanRecord', 'run_id')}
+# Fields that messages got since there are recordings, and what they are in those without.
+JUDGED = {'confidence_calibrated': False, 'has_surprise': False, 'surprise': 0.0}
+ADDED: dict[str, dict[str, Any]] = {
+    'vjepa2_interfaces/msg/PlanRecord': {
+        'run_id': None,
+        'calibration': '',
+        'imagined_error': 0.0,
+        **JUDGED,
+    },
+    'vjepa2_interfaces/msg/ReachStep': {'energy_rise': 0.0, **JUDGED},
+}
 BUILT_IN = {'bool', 'byte', 'char', 'string', 'wstring', *NUMBERS}
 
 
@@ -51,7 +61,7 @@ def require_fields(topic, exact: bool = False) -> None:
     missing = {
         (message, *field)
         for message, *field in _members(installed) - _members(topic.definition)
-        if (message or topic.kind, field[-1]) not in ADDED
+        if field[-1] not in ADDED.get(message or topic.kind, {})
     }
     if missing:
         raise ValueError(f'{text}: it has no {", ".join(sorted(name for *_, name in missing))}')

@@ -29,9 +29,8 @@ from ..world_model import poses
 Numbers = NDArray[np.float64]
 STEPS = (1, 2, 4)  # frames from start to goal where actions are inferred
 CANDIDATES = 64  # random actions beside the true one
-# Frames from start to goal where it is asked whether the first action leads nearer; 0 = the goal
-# is reached already.
-REACHES = (-12, -8, -5, -3, -2, -1, 0, 1, 2, 3, 5, 8, 12)
+# Frames from start to goal where it is asked whether the first action leads nearer.
+REACHES = (-12, -8, -5, -3, -2, -1, 1, 2, 3, 5, 8, 12)
 DRIVES = 60  # trajectories along which energies are compared with distances
 
 

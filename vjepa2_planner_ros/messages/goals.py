@@ -46,6 +46,7 @@ def plan_goal(
     cost: str = '',
     preset: str = '',
     seed: int | None = None,
+    run_id: bytes = b'',
     time_allowance: float = 0.0,
     best_effort: bool = False,
 ) -> PlanAction.Goal:
@@ -60,6 +61,7 @@ def plan_goal(
     :param samples, iterations, elite_fraction, horizon: 0 = the server's parameter.
     :param cost, preset: '' = the server's parameter; preset 'meta' = Meta's released planner.
     :param seed: None = the server's parameter.
+    :param run_id: 16 bytes, the same for every step of a run; b'' = of none.
     :param time_allowance: s, 0 = none.
     :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
     """
@@ -82,6 +84,8 @@ def plan_goal(
         goal.goal_image = picture
     if current_image is not None:
         goal.use_current_image, goal.current_image = True, picture_message(current_image)
+    if run_id:
+        goal.run_id.uuid = np.frombuffer(run_id, np.uint8)
     if start_state is not None:
         goal.use_start_state, goal.start_state = True, start_state
     return goal

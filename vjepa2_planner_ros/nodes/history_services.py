@@ -210,7 +210,7 @@ def _message(item: bag.Item) -> Any:
     try:
         require_fields(item.topic, exact=True)
     except ValueError:
-        defaults = {name: getattr(kind(), name) for _, name in ADDED if hasattr(kind, name)}
+        defaults = {name: getattr(kind(), name) for name in ADDED.get(item.topic.kind, {})}
         data = item.encode(definition(item.topic.kind), defaults)
     return deserialize_message(data, kind)
 

@@ -264,6 +264,9 @@ def fit_for(settings: Settings) -> Fit | None:
             f"a fit of model '{settings.model}'; this one is of '{fit.model}'",
         )
         return fit
-    spec = model_spec(settings.model)
-    *_, source = find_weights(spec, settings.checkpoint, settings.model_cache)
+    try:
+        spec = model_spec(settings.model)
+        *_, source = find_weights(spec, settings.checkpoint, settings.model_cache)
+    except WorldModelError:  # it came from somewhere else
+        return None
     return find_fit(source.paths[0], spec.name)  # beside the predictor, which comes last
