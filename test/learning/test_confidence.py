@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from vjepa2_planner_ros.learning.confidence import design, fit_confidence, probabilities
 from vjepa2_planner_ros.learning.measures import calibration_error
-from vjepa2_planner_ros.learning.study import Predicted, Reached, usual_error
-from vjepa2_planner_ros.learning.trajectory import Trajectory
-from vjepa2_planner_ros.learning.windows import Window
+from vjepa2_planner_ros.learning.study import Reached, usual_error
 from vjepa2_planner_ros.planning.confidence import (
     find_fit,
     Fit,
@@ -26,19 +24,17 @@ UNIT = 0.1
 WEIGHTS = np.array([-2.0, 1.5, 0.5, 2.0, 1.0, 0.5, 0.0, -3.0])
 
 
-def predicted(count=500, seed=0):
-    """Return errors that are 0.03 + 0.2 x the change, give or take a quarter."""
+def errors(count=500, seed=0):
+    """Return errors, 0.03 + 0.2 x the change give or take a quarter, and the changes."""
     rng = np.random.default_rng(seed)
     change = rng.uniform(0.0, 1.0, count)
     error = (0.03 + 0.2 * change) * np.exp(0.25 * rng.normal(size=count))
-    same = np.ones(count)
-    return Predicted(list(range(count)), error, same, same, change, same, same)
+    return error, change
 
 
 def reached(count, seed, weights=WEIGHTS):
     """Return plans of all sorts, and outcomes drawn with the odds of weights."""
     rng = np.random.default_rng(seed)
-    trajectory = Trajectory(np.zeros((9, 1, 1, 3), np.uint8), np.zeros((9, 7)), np.arange(9.0), '')
     plans, surprises = [], []
     for _ in range(count):
         start = UNIT * np.exp(rng.normal())
@@ -46,17 +42,17 @@ def reached(count, seed, weights=WEIGHTS):
         action = rng.uniform(-1.0, 1.0, (1, 7)) * BOUNDS
         plans.append(Plan(action, energy, start, 0.0, (), 0.0, agreement=rng.uniform()))
         surprises.append(list(np.exp(rng.normal(0.3, 0.5, rng.integers(7)))))
-    windows = [Window(trajectory, number // 5, 0, 1) for number in range(count)]
-    found = Reached(windows, plans, surprises, np.zeros(count), np.zeros(count))
+    groups = [number // 5 for number in range(count)]
+    found = Reached(groups, plans, surprises, np.zeros(count), np.zeros(count))
     rows = design(found, UNIT, BOUNDS)
     odds = 1.0 / (1.0 + np.exp(-rows @ weights))
     led_nearer = rng.uniform(size=count) < odds
-    return Reached(windows, plans, surprises, np.ones(count), 1.0 - 0.5 * led_nearer), odds
+    return Reached(groups, plans, surprises, np.ones(count), 1.0 - 0.5 * led_nearer), odds
 
 
 def test_the_odds_are_found():
     found, odds = reached(3000, 1)
-    made = fit_confidence('any', 'l1', BOUNDS, predicted(), found)
+    made = fit_confidence('any', 'l1', BOUNDS, *errors(), found)
     fresh, odds = reached(3000, 2)
     said = probabilities(made, fresh, BOUNDS)
     assert abs(said - odds).mean() < 0.03
@@ -67,19 +63,18 @@ def test_the_odds_are_found():
 def test_nothing_is_fitted_to_too_little():
     found, _ = reached(50, 1)
     with pytest.raises(ValueError, match='50 windows.*allowed: 100 or more'):
-        fit_confidence('any', 'l1', BOUNDS, predicted(), found)
+        fit_confidence('any', 'l1', BOUNDS, *errors(), found)
     always = np.array([50.0, *WEIGHTS[1:]])
     found, _ = reached(300, 1, always)
     with pytest.raises(ValueError, match='of which 300 led nearer'):
-        fit_confidence('any', 'l1', BOUNDS, predicted(), found)
+        fit_confidence('any', 'l1', BOUNDS, *errors(), found)
 
 
 def test_the_usual_error_is_that_of_the_data():
-    constant, slope = usual_error(predicted(5000))
+    constant, slope = usual_error(*errors(5000))
     assert constant == pytest.approx(0.03, rel=0.1) and slope == pytest.approx(0.2, rel=0.1)
     made = Fit('any', 'l1', (constant, slope), UNIT, tuple(WEIGHTS))
-    rows = predicted(5000, seed=1)
-    surprise = [made.surprise(StepError(*row)) for row in zip(rows.error, rows.change)]
+    surprise = [made.surprise(StepError(*row)) for row in zip(*errors(5000, seed=1))]
     assert np.median(surprise) == pytest.approx(1.0, abs=0.03)
     assert made.surprise(StepError(3.0 * (0.03 + 0.2 * 0.5), 0.5)) == pytest.approx(3.0, rel=0.1)
 

@@ -98,7 +98,7 @@ def test_a_frame_that_was_not_predicted_is_a_surprise(make_robot, tmp_path):
     third = robot.plan(run_id=run, **there)
     # Of seven numbers one is 0.3 off, in units of 0.01.
     assert third.surprise == pytest.approx(0.3 / 7.0 / 0.01, rel=0.1)
-    assert third.confidence < first.confidence
+    assert third.confidence < second.confidence
     other = robot.plan(run_id=uuid.uuid4().bytes)
     assert other.surprise is None
     assert other.confidence == pytest.approx(first.confidence)

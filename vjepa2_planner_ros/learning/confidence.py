@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .measures import calibration_error, reliability
-from .study import Predicted, Reached, usual_error
+from .study import Reached, usual_error
 from ..planning.confidence import features, Fit
 
 Numbers = NDArray[np.float64]
@@ -25,11 +25,17 @@ FOLDS = 5
 
 
 def fit_confidence(
-    model: str, cost: str, bounds: Sequence[float], predicted: Predicted, reached: Reached
+    model: str,
+    cost: str,
+    bounds: Sequence[float],
+    error: Numbers,
+    change: Numbers,
+    reached: Reached,
 ) -> Fit:
     """
     Return the Fit of a model, with its calibration error on trajectories left out.
 
+    :param error, change: [n] of single steps, see planning.confidence.StepError.
     ValueError: there are too few windows, or all of them ended alike.
     """
     count, nearer = len(reached.plans), reached.nearer
@@ -38,9 +44,9 @@ def fit_confidence(
             f'{count} windows, of which {int(nearer.sum())} led nearer: allowed: {FEWEST} or '
             'more, of which 5 to 95 % lead nearer; record more, with goals near and far'
         )
-    unit = float(np.median(predicted.error))
+    unit = float(np.median(error))
     rows = design(reached, unit, bounds)
-    groups = np.array([window.number for window in reached.windows])
+    _, groups = np.unique(reached.groups, return_inverse=True)
     held_out = np.full(count, np.nan)
     for fold in range(FOLDS):
         test = groups % FOLDS == fold
@@ -49,12 +55,12 @@ def fit_confidence(
     judged = np.isfinite(held_out)
     figures = {
         'windows': count,
-        'trajectories': len(set(groups.tolist())),
+        'stretches': int(groups.max()) + 1,
         'calibration_error': round(calibration_error(held_out[judged], nearer[judged]), 4),
         'reliability': np.round(reliability(held_out[judged], nearer[judged]), 3).tolist(),
     }
     weights = tuple(map(float, _logistic(rows, nearer)))
-    return Fit(model, cost, usual_error(predicted), unit, weights, figures)
+    return Fit(model, cost, usual_error(error, change), unit, weights, figures)
 
 
 def design(reached: Reached, unit: float, bounds: Sequence[float]) -> Numbers:

@@ -73,7 +73,7 @@ class Predicted:
 class Reached:
     """First actions of plans toward goals near and far."""
 
-    windows: list[Window]
+    groups: list[int]  # of each plan, see measures.estimate
     plans: list[Plan]
     surprises: list[list[float]]  # at steps before, the newest last
     before: Numbers  # [W] m to the goal, see pose_distance
@@ -234,7 +234,8 @@ def reach(
         reached = poses.compose(state, action).numpy()
         after.append(float(pose_distance(reached, window.goal_state)))
         advance(1)
-    return Reached(windows, plans, surprises, np.array(before), np.array(after))
+    groups = [window.group for window in windows]
+    return Reached(groups, plans, surprises, np.array(before), np.array(after))
 
 
 def _surprises(latents: Latents, window: Window, count: int, fit: Fit) -> list[float]:
@@ -256,12 +257,13 @@ def _surprises(latents: Latents, window: Window, count: int, fit: Fit) -> list[f
 def _usual(model: Any, predicted: Predicted) -> Fit:
     """Return a Fit that knows the usual errors alone: its probabilities mean nothing."""
     unit = float(np.median(predicted.error))
-    return Fit(model.name, model.cost, usual_error(predicted), unit, (0.0,) * len(FEATURES))
+    usual = usual_error(predicted.error, predicted.change)
+    return Fit(model.name, model.cost, usual, unit, (0.0,) * len(FEATURES))
 
 
-def usual_error(predicted: Predicted) -> tuple[float, float]:
+def usual_error(error: Numbers, change: Numbers) -> tuple[float, float]:
     """Return a, b such that a + b change is the median error; see planning.confidence.Fit."""
-    change, error = predicted.change, np.maximum(predicted.error, SMALLEST)
+    error = np.maximum(error, SMALLEST)
     design = np.stack([np.ones_like(change), change], 1)
     # Least squares of relative errors: small motions count as much as large ones.
     found = np.linalg.lstsq(design / error[:, None], np.ones_like(error), rcond=None)[0]

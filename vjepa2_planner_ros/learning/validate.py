@@ -85,7 +85,12 @@ def validate(
     try:
         assert found.predicted is not None and found.reached is not None
         result.fit = fit_confidence(
-            found.model, model.cost, found.bounds, found.predicted, found.reached
+            found.model,
+            model.cost,
+            found.bounds,
+            found.predicted.error,
+            found.predicted.change,
+            found.reached,
         )
     except ValueError as error:
         result.notes.append(f'no fit of the confidence: {error}')
@@ -136,8 +141,7 @@ def compare(first: Study, second: Study) -> dict[str, Estimate]:
         table[f'error_cm, {steps} steps'] = estimate(errors[0] - errors[1], inferred.groups)
     assert first.reached is not None and second.reached is not None
     gained = second.reached.nearer - first.reached.nearer
-    groups = [window.group for window in first.reached.windows]
-    table['share that leads nearer'] = estimate(gained, groups)
+    table['share that leads nearer'] = estimate(gained, first.reached.groups)
     return table
 
 

@@ -94,7 +94,7 @@ def reach_figures(study: Study) -> dict[str, Any]:
     """Return the share of plans that lead nearer, by the distance of the goal."""
     reached = study.reached
     assert reached is not None
-    groups = np.array([window.group for window in reached.windows])
+    groups = np.array(reached.groups)
     bins = []
     for low, high in zip(DISTANCES, DISTANCES[1:]):
         chosen = (reached.before > low) & (reached.before <= high)

@@ -29,6 +29,7 @@ from ..planning.search import energies_in_batches, Plan, plan, SearchIteration
 from ..world_model.cache import find_weights
 from ..world_model.calibration import calibrated, Calibration, read_calibration
 from ..world_model.catalogue import model_spec
+from ..world_model.errors import WorldModelError
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose, difference
 

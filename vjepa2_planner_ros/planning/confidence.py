@@ -133,7 +133,7 @@ def features(
     start, end = (max(value / unit, SMALLEST) for value in (plan.start_energy, plan.energy))
     longest = max(float(np.linalg.norm(bounds[:3])), SMALLEST)
     step = float(np.linalg.norm(plan.actions[0, :3])) / longest
-    recent = [log(max(surprise, SMALLEST)) for surprise in surprises[-RECENT:]]
+    recent = [log(min(max(surprise, 0.1), 10.0)) for surprise in surprises[-RECENT:]]
     seen = (len(recent) / (DOUBT + len(recent)), sum(recent) / (DOUBT + len(recent)))
     return (1.0, log(start), log(end), plan.progress, plan.agreement, step, *seen)
 
