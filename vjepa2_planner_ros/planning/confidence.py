@@ -58,16 +58,18 @@ def step_error(
     states: NDArray[np.float64],
     seen: Tensor,
     state: NDArray[np.float64],
+    before: Tensor | None = None,
 ) -> StepError:
     """
     Return the StepError of the motion that was really made.
 
     :param context, states: what was planned from, see planning.search.plan.
     :param seen: latents [N, D] of the frame after the step; state [7] at it.
+    :param before: latents [N, D] of the frame before, where the context holds something else.
     """
     made = poses.difference(torch.as_tensor(states[-1]).double(), torch.as_tensor(state).double())
     predicted = model.rollout(context, states, made[None, None].float())
-    before = context[-1].to(predicted)
+    before = (context[-1] if before is None else before).to(predicted)
     return StepError(
         float(goal_energy(predicted, seen.to(predicted), model.cost)[0]),
         float(goal_energy(predicted, before, model.cost)[0]),

@@ -13,12 +13,14 @@ the others. With --fit FILE nothing is fitted: the file is judged, by mode and c
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from .evaluate_3dof import hand_camera, translation_episode
 from ..confidence import fit_confidence, probabilities
 from ..measures import calibration_error, reliability
 from ..study import Reached, usual_error
@@ -35,6 +37,7 @@ from ...planning.config import TrustRegionConfig
 from ...planning.search import plan
 from ...simulation import PandaSim, sample_episode
 from ...world_model import load_world_model
+from ...world_model.geometric import GeometricWorldModel
 
 STEPS = 8
 FIRST_SEED = 5_100_000  # of the fit; those of the evaluation are below 5,000,000
@@ -63,9 +66,17 @@ class Runs:
         return np.array([step.error for step in last]), np.array([step.change for step in last])
 
 
+@contextmanager
+def scene(model, mode: str):
+    """Yield the simulator and the WorldModel, which looks from the hand if it is an encoder."""
+    alone = model.spec.predictor is None
+    with PandaSim(mode=mode, camera='wrist' if alone else 'fixed') as sim:
+        yield sim, GeometricWorldModel(model, hand_camera(sim)) if alone else model
+
+
 def run(sim: PandaSim, model, seed: int, runs: Runs) -> None:
     """Run the loop of an episode for STEPS steps, whatever the stop rule would say."""
-    episode = sample_episode(seed)
+    episode = (translation_episode if model.action_dim == 3 else sample_episode)(seed)
     sim.reset(seed)
     sim.set_state(episode.goal)
     goal, goal_state = model.encode(sim.render()[None])[0], sim.state()
@@ -73,9 +84,11 @@ def run(sim: PandaSim, model, seed: int, runs: Runs) -> None:
     errors: list[StepError] = []
     before = None
     for number in range(STEPS):
-        state, context = sim.state(), model.observe(sim.render()[None])
+        state, picture = sim.state(), sim.render()[None]
+        context, latents = model.observe(picture), model.encode(picture)[0]
         if before is not None:
-            errors.append(step_error(model, *before, context[-1], state))
+            *start, latents_before = before
+            errors.append(step_error(model, *start, latents, state, latents_before))
         config = TrustRegionConfig(seed=number)
         found = plan(model, context, state[None], goal, config)
         sim.step(found.actions[0])
@@ -84,7 +97,7 @@ def run(sim: PandaSim, model, seed: int, runs: Runs) -> None:
         runs.errors.append(list(errors))
         runs.before.append(float(pose_distance(state, goal_state)))
         runs.after.append(float(pose_distance(sim.state(), goal_state)))
-        before = context, state[None]
+        before = context, state[None], latents
 
 
 def fit(model, options) -> Fit:
@@ -92,13 +105,13 @@ def fit(model, options) -> Fit:
     runs = Runs()
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     for mode in options.modes:
-        with PandaSim(mode=mode) as sim:
+        with scene(model, mode) as (sim, world):
             for seed in tqdm(seeds, desc=mode, disable=None):
                 turn = np.random.default_rng([seed, 4]).uniform(-1.0, 1.0) * options.camera_turn
                 sim.place_camera(np.deg2rad(turn) * (seed % 2))
-                run(sim, model, seed, runs)
+                run(sim, world, seed, runs)
     error, change = runs.step_errors()
-    bounds, cost = model.action_bounds, model.cost
+    bounds, cost = world.action_bounds, model.cost
     usual = Fit(model.name, cost, usual_error(error, change), 1.0, (0.0,) * len(FEATURES))
     return fit_confidence(model.name, cost, bounds, error, change, runs.reached(usual))
 
@@ -108,12 +121,12 @@ def judge(model, made: Fit, options) -> None:
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     for mode, turn in product(options.modes, options.turns):
         runs = Runs()
-        with PandaSim(mode=mode) as sim:
+        with scene(model, mode) as (sim, world):
             for seed in tqdm(seeds, desc=f'{mode} {turn:g}', disable=None, leave=False):
                 sim.place_camera(np.deg2rad(turn) * (-1.0) ** seed)
-                run(sim, model, seed, runs)
+                run(sim, world, seed, runs)
         reached = runs.reached(made)
-        said = probabilities(made, reached, model.action_bounds)
+        said = probabilities(made, reached, world.action_bounds)
         error = calibration_error(said, reached.nearer)
         rows = ' '.join(
             f'{p:.2f}:{share:.2f}' for p, share, _ in reliability(said, reached.nearer)
