@@ -114,7 +114,7 @@ def test_a_report_says_what_was_found(robot, plans_folder):
     html = report(plan)
     for name, text in (
         ('energy', f'{result.start_energy:.5f} (doing nothing) &rarr; {result.energy:.5f}'),
-        ('confidence', f'{result.confidence:.2f}'),
+        ('confidence', f'{result.confidence:.2f} (not calibrated)'),
         (
             'time',
             f'{result.planning_time:.3f} s, of which encoding {result.encoding_time:.3f} s, '

@@ -160,12 +160,7 @@ def check_motion(true: Numbers, axes: int) -> None:
 
 def check_view(found: Alignment) -> None:
     """Raise NotCalibrated if no rotation makes what the model sees a good view."""
-    side = 'clockwise' if found.angles[2] > 0.0 else 'against the clock'
-    advice = (
-        f'move the camera {side} round the workspace, seen from above, by about '
-        f'{abs(found.angles[2]):.0f} degrees, lower or higher as in the data of the model, and '
-        'record again'
-    )
+    advice = _where_to(found.angles[2])
     if found.residual > LARGEST_RESIDUAL:
         raise NotCalibrated(
             f'turned by {found.angles[2]:+.0f} degrees, {found.residual:.0%} of the motion stays '
@@ -176,6 +171,21 @@ def check_view(found: Alignment) -> None:
             f'the condition number of W* is {found.condition:.1f}: allowed: '
             f'{LARGEST_CONDITION:g}; along one direction the model hardly sees motion: {advice}'
         )
+
+
+def _where_to(yaw: float) -> str:
+    """Return what to do about a view that is turned by yaw [degrees] and cannot be rescued."""
+    if abs(yaw) < SMALL_ANGLE:
+        return (
+            'round the workspace the camera stands about right; try another height or distance, '
+            'let the arm fill more of the picture, and record again'
+        )
+    # A camera that went round by -yaw sees the world turned by yaw.
+    side = 'against the clock' if yaw > 0.0 else 'clockwise'
+    return (
+        f'move the camera {side} round the workspace, seen from above, by about {abs(yaw):.0f} '
+        'degrees, lower or higher as in the data of the model, and record again'
+    )
 
 
 def to_calibration(
