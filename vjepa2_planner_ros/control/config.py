@@ -118,7 +118,7 @@ class Ending:
         high=1.0,
     )
     min_probability: float = setting(
-        0.5, 'The same for a calibrated confidence, which is a probability.', low=0.0, high=1.0
+        0.6, 'The same for a calibrated confidence, which is a probability.', low=0.0, high=1.0
     )
     max_surprise: float = setting(
         4.0,

@@ -24,7 +24,7 @@ class StopRule:
     Decides from energies alone when another step would not bring the arm nearer to the goal.
 
     Near the goal the energies of different actions hardly differ, and the arm would wander. The
-    loop stops when a step would as likely lead away from the goal (its confidence, see
+    loop stops when a step is hardly more likely to lead nearer than away (its confidence, see
     PlanAction.action, is a probability below min_probability), or when, without a probability, the
     plan predicts almost no gain (its confidence is below min_confidence), or when the energy of
     the current frame has not fallen for patience steps and is close to its lowest, so not just
@@ -42,7 +42,7 @@ class StopRule:
     def __init__(
         self,
         min_confidence: float = 0.03,
-        min_probability: float = 0.5,
+        min_probability: float = 0.6,
         patience: int = 3,
         min_drop: float = 0.01,
         near_lowest: float = 1.2,
