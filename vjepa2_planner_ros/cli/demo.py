@@ -77,10 +77,11 @@ def _nodes(options):
     inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
     target = {'~/target_pose': 'target_pose'}
     history = {'history.folder': os.path.abspath(options.history)} if options.history else {}
+    shared = {'image_timeout': 20.0, **history}  # on a busy machine nodes find each other late
     for name, parameters, remappings, params_file in (
         ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}, None),
-        ('planner', history, inputs, preset),
-        ('controller', {**history, 'dry_run': False}, {**inputs, **target}, preset),
+        ('planner', shared, inputs, preset),
+        ('controller', {**shared, 'dry_run': False}, {**inputs, **target}, preset),
     ):
         yield SpawnedNode(
             name,
