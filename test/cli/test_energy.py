@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 from vjepa2_planner_ros.cli import encode as encode_command, energy as energy_command
 from vjepa2_planner_ros.simulation import PandaSim, sample_episode
+from vjepa2_planner_ros.world_model import load_world_model
 
 MODEL = ('--device', 'cpu', '--dtype', 'float32')
 STEPS = 11  # so that a file's tenth picture has one digit more
@@ -120,6 +121,24 @@ def test_energy_of_two_pictures_is_that_of_their_latents(folder, tmp_path, capsy
         assert pair(capsys, pictures[i], pictures[j]) == pytest.approx(expected, abs=2e-6)
 
 
+def test_crop_and_cost_are_as_asked_for(folder, tmp_path, capsys):
+    model = load_world_model('sim-panda-ac', device='cpu', dtype='float32')
+    files = [folder / 'narrow.bmp', folder / 'goal.png']
+    parts = []
+    for file in files:
+        picture = np.asarray(Picture.open(file).convert('RGB'))
+        height, width = picture.shape[:2]
+        parts.append(picture[: round(height / 2), round(width / 4) :])
+    a, b = (model.encode(part[None], (0.0, 0.0, 1.0, 1.0))[0].double() for part in parts)
+    options = ('--crop', '0.25 0 0.75 0.5')
+    assert pair(capsys, *files, *options) == pytest.approx(float((a - b).abs().mean()), abs=2e-6)
+    expected = float((a - b).square().mean() ** 0.5)
+    assert pair(capsys, *files, *options, '--cost', 'l2') == pytest.approx(expected, abs=2e-6)
+    _, numbers = over(folder / 'frames', folder / 'goal.png', tmp_path, '--cost', 'l2')
+    _, plain = over(folder / 'frames', folder / 'goal.png', tmp_path)
+    assert (numbers[:-1, 1] > plain[:-1, 1]).all()  # the root of a mean square is no less
+
+
 def test_energy_is_0_for_the_same_picture_and_symmetric(folder, capsys):
     narrow, goal = folder / 'narrow.bmp', folder / 'goal.png'
     assert pair(capsys, narrow, narrow) == 0.0
@@ -197,6 +216,7 @@ def test_a_damaged_frame_of_a_bag_is_named(episode, folder, tmp_path, capsys):
         (['--over', 'frames', 'goal.png', '--every', '0'], 'every = 0: allowed: 1 or more'),
         (['goal.png', 'goal.png', '--model', 'vit-tiny'], "'vit-tiny'; allowed"),
         (['goal.png', 'goal.png', '--device', 'warp'], "device is 'warp'"),
+        (['goal.png', 'goal.png', '--crop', 'square'], "crop = 'square': allowed: center_square"),
     ],
 )
 def test_what_cannot_be_had_is_named(folder, monkeypatch, capsys, arguments, text):

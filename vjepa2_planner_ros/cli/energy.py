@@ -3,8 +3,8 @@
 """
 Tell how far pictures are from a goal picture in a model's eyes; no robot is needed.
 
-The energy is what the planner minimises: the mean absolute difference of latents, 0 for the same
-picture. Over a folder of pictures or a bag it should fall while the scene comes nearer to the
+The energy is what the planner minimises: the difference of latents by the model's cost, 0 for the
+same picture. Over a folder of pictures or a bag it should fall while the scene comes nearer to the
 goal; where it does not, planning with this camera and goal has little to go by.
 """
 
@@ -23,7 +23,9 @@ from tqdm import tqdm
 
 from . import common as commands
 from ..learning.datasets.pictures import BagFrames, FolderFrames, open_frames
+from ..messages.input_settings import Crop, read_crop
 from ..messages.pictures import read_picture
+from ..planning.config import COSTS
 from ..planning.cost import goal_energy
 from ..world_model import WorldModelError
 
@@ -50,17 +52,18 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def energy_of_pair(options: argparse.Namespace) -> None:
     """Print the energy between two pictures."""
-    pictures = [read_picture(file) for file in options.pictures]
+    pictures, crop = [read_picture(file) for file in options.pictures], read_crop(options.crop)
     model = commands.load(options.model, options)
-    latents, goal = (model.encode(picture[None]) for picture in pictures)
-    print(f'{goal_energy(latents, goal[0], model.cost).item():.6f}')
+    latents, goal = (model.encode(picture[None], crop) for picture in pictures)
+    print(f'{goal_energy(latents, goal[0], options.cost or model.cost).item():.6f}')
 
 
 def energy_over(options: argparse.Namespace) -> None:
     """Print where the energy of a sequence begins, is lowest and ends; write all of it."""
     goal, frames = read_picture(options.pictures[0]), open_frames(options.over, options.every)
+    crop = read_crop(options.crop)
     model = commands.load(options.model, options)
-    points, moments = measure(model, frames, goal)
+    points, moments = measure(model, frames, goal, crop, options.cost)
     for name, moment in moments.items():
         print(f'{name:7} {moment.energy:.6f}  {frames.axis} {moment.position:.4g}')
     if options.csv:
@@ -72,27 +75,28 @@ def energy_over(options: argparse.Namespace) -> None:
             frames.axis,
             points,
             moments,
-            {name: model.model_input(picture) for name, picture in shown.items()},
+            {name: model.model_input(picture, crop) for name, picture in shown.items()},
         )
         plot.savefig(options.save, dpi=120)
 
 
 def measure(
-    model, frames: FolderFrames | BagFrames, goal: np.ndarray
+    model, frames: FolderFrames | BagFrames, goal: np.ndarray, crop: Crop = '', cost: str = ''
 ) -> tuple[list[tuple[float, float]], dict[str, Moment]]:
     """
     Return [(position, energy)] of frames, and the first, lowest and last as {name: Moment}.
 
     :param frames: iterable with a length of (position, uint8 picture [H, W, 3] RGB).
     :param goal: uint8 [H, W, 3] RGB.
+    :param crop, cost: '' = the model's own.
     """
-    target = model.encode(goal[None])[0]
+    target, cost = model.encode(goal[None], crop)[0], cost or model.cost
     frames_of_latents, ahead = tee(tqdm(frames, unit='picture', disable=None))
-    latents = model.encode_each(picture for _, picture in ahead)
+    latents = model.encode_each((picture for _, picture in ahead), crop)
     points: list[tuple[float, float]] = []
     moments: dict[str, Moment] = {}
     for (position, picture), latent in zip(frames_of_latents, latents):
-        now = Moment(position, goal_energy(latent[None], target, model.cost).item(), picture)
+        now = Moment(position, goal_energy(latent[None], target, cost).item(), picture)
         points.append((position, now.energy))
         lowest = min(moments.get('lowest', now), now, key=lambda moment: moment.energy)
         moments = {'first': moments.get('first', now), 'lowest': lowest, 'last': now}
@@ -121,7 +125,7 @@ def draw(
     plot = below.subplots()
     plot.plot(*zip(*points), '.-', markersize=4)
     plot.plot(moments['lowest'].position, moments['lowest'].energy, 'o', label='lowest')
-    plot.set(xlabel=axis, ylabel='energy (mean absolute latent difference)')
+    plot.set(xlabel=axis, ylabel='energy (latent difference)')
     plot.set_ylim(bottom=0.0)
     plot.grid(alpha=0.3)
     plot.legend()
@@ -160,6 +164,15 @@ def _parser():
         help='draw the energies there, for example into energy.png',
     )
     parser.add_argument('--csv', type=Path, metavar='FILE', help='write the energies there')
+    parser.add_argument(
+        '--crop',
+        default='',
+        metavar='CROP',
+        help='what the model sees of a picture, as parameter camera.NAME.crop (default: the '
+        "model's own)",
+    )
+    text = "as parameter search.cost (default: the model's own)"
+    parser.add_argument('--cost', choices=COSTS, default='', help=text)
     commands.add_model_options(parser)
     return parser
 
