@@ -110,7 +110,8 @@ def _unit(row):
 def _allowed(row):
     data = row.metadata
     if data['choices']:
-        return f'One of: {", ".join(data["choices"])}.'
+        names = ', '.join(choice or "''" for choice in data['choices'])
+        return f'One of: {names}.'
     return (
         '' if data['low'] is None else f'From {data["low"]:g} to {min(data["high"], MAX_INT):g}.'
     )

@@ -134,6 +134,14 @@ def test_bounds_can_be_narrower_than_the_preset_s():
     assert (abs(found) <= [0.01, 0.05, 0.0, 0.3]).all()
 
 
+def test_axes_that_stay_still_do_so_under_a_preset():
+    found = commands(Settings(search=changed(META, axes=('x', 'gripper', 'yaw'))))
+    assert found[:, [0, 3]].any(axis=0).all() and not found[:, [1, 2]].any()
+    settings = Settings(search=SearchConfig(axes=('yaw',)))
+    with pytest.raises(ValueError, match='axes = x, y, z, gripper: allowed: an axis whose bound'):
+        commands(settings, preset='meta')
+
+
 @pytest.mark.parametrize('by', ['parameter', 'goal'])
 def test_the_preset_is_reached_over_ros(robot, by):
     names = {'search.seed': 5, 'search.preset': 'meta' if by == 'parameter' else ''}

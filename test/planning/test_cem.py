@@ -240,7 +240,7 @@ def test_nothing_to_gain_is_no_confidence():
         ({'elite_fraction': 0.0001}, 'at least one elite of 500 samples'),
         ({'momentum_mean': 1.0}, 'momentum_mean = 1.0: allowed: 0 to 0.999'),
         ({'momentum_std_gripper': -0.5}, 'momentum_std_gripper = -0.5: allowed: 0 or more, or -1'),
-        ({'initial_std': (-0.1,) * 7}, 'initial_std = -0.1: allowed: 0 or more, or -1'),
+        ({'initial_std': (-0.1,) * 7}, 'initial_std .x. = -0.1: allowed: 0 or more, or -1'),
         ({'cost': 'l3'}, "cost = 'l3': allowed: '', l1, l2"),
         ({'fixed_gripper': 2.0}, 'fixed_gripper = 2.0: allowed: -1 to 1 closedness'),
         ({'preset': 'mine'}, "preset = 'mine': allowed: '', meta"),

@@ -86,6 +86,7 @@ def test_droid_golden(height, width, box):
         (480, 640, (0.25, 0.5, 0.5, 0.25), (240, 160, 120, 320)),
         (480, 640, (0.0, 0.0, 1.0, 1.0), (0, 0, 480, 640)),
         (97, 131, (0.7, 0.3, 0.3, 0.7), (29, 92, 68, 39)),  # to the corner, not beyond
+        (1000, 2, (0.95, 0.25, 0.05, 0.5), (250, 1, 500, 1)),  # a pixel at least
     ],
 )
 def test_a_rectangle_is_that_share_of_the_picture(height, width, crop, box):
@@ -97,7 +98,7 @@ def test_a_rectangle_is_that_share_of_the_picture(height, width, crop, box):
     assert np.abs(seen - bilinear(part, 64)).max() < 0.51
 
 
-@pytest.mark.parametrize('crop', [(0.5, 0.0, 0.6, 1.0), (0.0, 0.0, 0.01, 1.0), (-0.1, 0, 1, 1)])
+@pytest.mark.parametrize('crop', [(0.5, 0.0, 0.6, 1.0), (0.0, 0.0, 0.0, 1.0), (-0.1, 0, 1, 1)])
 def test_a_rectangle_outside_the_picture_is_refused(crop):
     with pytest.raises(ValueError, match='of 32 x 24 pixels; allowed: left, top'):
         preprocessing.crop_box(24, 32, crop)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..messages.input_settings import InputSettings, make, value_of
+from ..planning.actions import AXES
 from ..planning.config import (
     CemConfig,
+    MODEL_AXES,
     MODEL_BOUND,
     OPTIMIZERS,
     PRESETS,
@@ -22,7 +24,8 @@ from ..planning.config import (
 # Names of world_model.catalogue, which needs torch.
 MODELS = (
     *('sim-panda-ac', 'sim-panda', 'vit-large', 'vit-huge', 'vit-giant', 'vit-giant-384'),
-    'vit-giant-ac',
+    *('vit-giant-ac', 'vit-giant-ac-droid'),
+    *('vit-base-2.1', 'vit-large-2.1', 'vit-giant-2.1', 'vit-gigantic-2.1'),
 )
 
 
@@ -123,20 +126,23 @@ def with_preset(settings: Settings, name: str = '') -> Settings:
     """
     Return settings with a preset over them ('' = that of search.preset, or none).
 
-    Seed, a fixed gripper and narrower bounds stay. ValueError if there is no such preset.
+    Seed, a fixed gripper, narrower bounds and axes that stay still do so. ValueError if there is
+    no such preset.
     """
     name = name or settings.search.preset
     if not name:
         return settings
     require(name in PRESETS, 'search.preset', repr(name), f"{', '.join(PRESETS)} or ''")
     preset, before = PRESETS[name], settings.search
-    bounds = tuple(
+    bounds = [
         max(pair) if MODEL_BOUND in pair else min(pair)
         for pair in zip(preset.bounds, before.bounds)
-    )
+    ]
+    if MODEL_AXES not in before.axes:
+        bounds = [bound if axis in before.axes else 0.0 for axis, bound in zip(AXES, bounds)]
     kept = ('seed', 'fixed_gripper', 'fixed_gripper_from')
     shared = {row.name: getattr(preset, row.name) for row in fields(SearchConfig)}
-    shared.update({name: getattr(before, name) for name in kept}, bounds=bounds)
+    shared.update({name: getattr(before, name) for name in kept}, bounds=tuple(bounds))
     return replace(settings, optimizer='cem', cem=preset, search=SearchConfig(**shared))
 
 

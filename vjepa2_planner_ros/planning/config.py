@@ -167,7 +167,8 @@ class SearchConfig:
     preset: str = setting(
         '',
         'Settings of another planner in place of optimizer, search and cem, but for seed, '
-        "fixed_gripper and narrower bounds: 'meta' = the one that Meta released.",
+        'fixed_gripper and fixed_gripper_from; of bounds and axes, what allows less motion is '
+        "taken: 'meta' = the one that Meta released.",
         choices=('', 'meta'),
     )
     time_limit: float | None = None  # s
@@ -271,9 +272,10 @@ class CemConfig(SearchConfig):
         super().__post_init__()
         allowed = f'at least one elite of {self.samples} samples'
         require(self.elites >= 1, 'elite_fraction', self.elite_fraction, allowed)
-        own = (self.momentum_mean_gripper, self.momentum_std_gripper, *self.initial_std)
-        names = ('momentum_mean_gripper', 'momentum_std_gripper', *('initial_std',) * 7)
-        for name, value in zip(names, own):
+        names = ('momentum_mean_gripper', 'momentum_std_gripper')
+        own = {name: getattr(self, name) for name in names}
+        own |= {f'initial_std ({axis})': std for axis, std in zip(AXES, self.initial_std)}
+        for name, value in own.items():
             require(value >= 0.0 or value == -1.0, name, value, '0 or more, or -1')
 
     @property

@@ -26,7 +26,8 @@ def crop_box(height: int, width: int, crop: Crop) -> tuple[int, int, int, int]:
 
     ``center_square`` is the largest centred square (Meta's planner). ``droid`` is the largest
     centred crop whose aspect lies within 0.75..1.35, squashed to a square later (Meta's training).
-    A rectangle is rounded to whole pixels, and squashed too. ValueError: there is no such crop.
+    A rectangle is rounded to whole pixels, at least one, and squashed too. ValueError: there is no
+    such crop.
     """
     if not isinstance(crop, str):
         return _rectangle(height, width, crop)
@@ -44,14 +45,23 @@ def crop_box(height: int, width: int, crop: Crop) -> tuple[int, int, int, int]:
 def _rectangle(
     height: int, width: int, crop: tuple[float, float, float, float]
 ) -> tuple[int, int, int, int]:
-    left, right = (round(width * share) for share in (crop[0], crop[0] + crop[2]))
-    top, bottom = (round(height * share) for share in (crop[1], crop[1] + crop[3]))
+    left, right = _span(width, crop[0], crop[2])
+    top, bottom = _span(height, crop[1], crop[3])
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ValueError(
             f'crop is {list(crop)} of {width} x {height} pixels; allowed: left, top, width and '
             'height of a part of them, as shares'
         )
     return top, left, bottom - top, right - left
+
+
+def _span(size: int, start: float, share: float) -> tuple[int, int]:
+    """Return the first pixel of a share of size, and the one behind its last."""
+    first, end = round(size * start), round(size * (start + share))
+    if share > 0.0 and end == first:  # of a tiny picture
+        first = min(first, size - 1)
+        end = first + 1
+    return first, end
 
 
 def crop_and_resize(
