@@ -80,7 +80,7 @@ def test_a_good_recording():
     steps = abs(np.diff([recordings.state_at(time)[0] for time in np.arange(0.0, SECONDS, 0.25)]))
     half, most = np.percentile(steps, [50, 95]) * 100.0
     told = [float(word) for word in x.text.split() if word.replace('.', '').isdigit()]
-    assert told[:2] == pytest.approx([half, most], abs=0.1)
+    assert told[:2] == pytest.approx([half, most], abs=0.2)  # 7 or 8 frames
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,9 @@ def test_pictures_that_do_not_tell():
 def test_a_camera_that_is_frozen_and_one_that_is_dark():
     count = len(recording().frame_stamps)
     (pictures,) = of(checked(recording(frames=[scene()] * count)), 'pictures')
-    assert pictures.severity == 'error' and '4 of 4' in pictures.text
+    assert pictures.severity == 'error' and 'are the ones before' in pictures.text
+    still = recording().poses[:1].repeat(len(recording().poses), 0)
+    assert of(checked(recording(frames=[scene()] * count, poses=still)), 'pictures') == []
     dark = [np.full((48, 64, 3), 3 + index % 4, np.uint8) for index in range(count)]
     (pictures,) = of(checked(recording(frames=dark)), 'pictures')
     assert 'exposure' in pictures.advice
@@ -186,7 +188,7 @@ def test_an_arm_that_hardly_moves_or_moves_too_fast():
     still = good.poses * [1.0, 0.01, 1.0, 1.0, 1.0, 1.0]
     (coverage,) = of(checked(recording(poses=still)), 'coverage')
     assert coverage.text.startswith('y:') and 'record motion along y' in coverage.advice
-    fast = good.poses * [1.0, 6.0, 1.0, 1.0, 1.0, 1.0]
+    fast = good.poses * [1.0, 8.0, 1.0, 1.0, 1.0, 1.0]
     (coverage,) = of(checked(recording(poses=fast)), 'coverage')
     assert coverage.text.startswith('y:') and 'slower' in coverage.advice
 

@@ -4,53 +4,52 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 320  # pixels to which pictures are reduced
-CORNERS = 400  # of the picture, that are followed
-LEAST = 24  # corners that must be found again
-BACK = 0.5  # pixels; a corner that is not found back where it was is left out
-SUPPORT = 0.5  # share of the corners that must agree on one motion
-STILL = 0.5  # pixels
+FEATURES = 600  # of a picture, that are looked for in the other
+LEAST = 24  # that must agree on one motion
+SUPPORT = 0.4  # share of those found in both that must agree
+STILL = 1.0  # pixels; features are found no more exactly
 
 
 def camera_motion(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float | None:
     """
     Return how far the background moved between two pictures, as a share of their width.
 
-    Corners are followed from one to the other; the motion, a shift with a turn and a zoom, on
+    ORB features of one are found in the other; the motion, a shift with a turn and a zoom, on
     which most of them agree is that of the camera: arm and objects are the smaller part of the
     picture. Half of the pixels moved further than what is returned. None = the pictures do not
-    tell, because they have too few corners or show different scenes.
+    tell, because they have too few features or show different scenes.
+
+    Features are matched and not followed by optical flow, which an arm that comes into its wide
+    windows sends astray far around it.
     """
     if first.shape != second.shape:
         return None
-    before, after = _small(first), _small(second)
-    corners = cv2.goodFeaturesToTrack(before, CORNERS, 0.01, 5)
-    if corners is None or len(corners) < LEAST:
+    pictures = [_small(first), _small(second)]
+    orb = cv2.ORB.create(FEATURES, edgeThreshold=15, patchSize=15, fastThreshold=5)
+    (points, words), (others, other_words) = [
+        orb.detectAndCompute(picture, None)  # type: ignore[call-overload]
+        for picture in pictures
+    ]
+    if min(len(points), len(others)) < LEAST:
         return None
-    flow: Any = cv2.calcOpticalFlowPyrLK  # its stubs want the points that it is to find
-    moved, found, _ = flow(before, after, corners, None)
-    again, found_again, _ = flow(after, before, moved, None)
-    good = (found & found_again).ravel() == 1
-    good &= np.linalg.norm(again - corners, axis=2).ravel() < BACK
-    if good.sum() < max(LEAST, 0.2 * len(corners)):
+    matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(words, other_words)
+    start = np.array([points[item.queryIdx].pt for item in matches])
+    end = np.array([others[item.trainIdx].pt for item in matches])
+    if len(matches) < LEAST:
         return None
-    start, end = corners[good][:, 0], moved[good][:, 0]
-    still = np.linalg.norm(end - start, axis=1) < STILL
-    if still.mean() >= SUPPORT:
-        return 0.0
-    motion, agree = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=1.0)
-    if motion is None or agree.mean() < SUPPORT:
+    motion, agree = cv2.estimateAffinePartial2D(start, end, ransacReprojThreshold=2.0)
+    if motion is None or agree.sum() < max(LEAST, SUPPORT * len(matches)):
         return None
-    height, width = before.shape
-    points = np.mgrid[0:width:32, 0:height:32].reshape(2, -1).T
-    shift = points @ motion[:, :2].T + motion[:, 2] - points
-    return float(np.median(np.linalg.norm(shift, axis=1))) / width
+    height, width = pictures[0].shape
+    pixels = np.mgrid[0:width:32, 0:height:32].reshape(2, -1).T
+    shift = pixels @ motion[:, :2].T + motion[:, 2] - pixels
+    moved = float(np.median(np.linalg.norm(shift, axis=1)))
+    return 0.0 if moved < STILL else moved / width
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ REACH = (0.1, 1.5)  # m from the base, in which a hand mostly is
 LATE = 0.5  # s from a stamp to when it was recorded
 CHECKED = 12  # recordings whose pictures are looked at
 MOVED = 0.01  # of the picture's width
+SEEN = 0.02  # m; a motion of the arm that changes a picture
 NAMED = 5  # of many, that are listed
 
 
@@ -116,7 +117,7 @@ def _units(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(
             OK,
             'units',
-            f'positions up to {far:.2f} m from the base, {distance:.2f} m in the middle; angles '
+            f'coordinates up to {far:.2f} m, {distance:.2f} m from the base in the middle; angles '
             f'up to {angle:.2f} rad',
         )
 
@@ -260,7 +261,7 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
     frozen = pairs = 0
     bright: list[float] = []
     for item in _some(recordings, CHECKED):
-        last = None
+        last, place = None, np.empty(0)
         for number in np.unique(np.linspace(0, len(item.frames) - 1, 5).astype(int)):
             try:
                 picture = item.frames[int(number)]
@@ -270,13 +271,18 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
             name = f'{picture.shape[1]} x {picture.shape[0]}'
             sizes[name] = sizes.get(name, 0) + 1
             bright.append(float(picture[::4, ::4].mean()))
-            pairs += last is not None
-            frozen += last is not None and np.array_equal(last, picture)
-            last = picture
+            here = _position_at(item, int(number))
+            if last is not None and np.linalg.norm(here - place) > SEEN:
+                pairs += 1
+                frozen += np.array_equal(last, picture)
+            last, place = picture, here
     text = f'{", ".join(sizes) or "none"} pixels, mean brightness {_mean(bright):.0f} of 255'
     if pairs and frozen > 0.5 * pairs:
         yield Finding(
-            ERROR, 'pictures', f'{text}: {frozen} of {pairs} are those before', 'is it frozen?'
+            ERROR,
+            'pictures',
+            f'{text}: {frozen} of {pairs} are the ones before though the arm has moved',
+            'the camera or its driver hangs: look at its pictures while the arm moves',
         )
     elif bright and not 20.0 < _mean(bright) < 235.0:
         yield Finding(WARNING, 'pictures', text, 'set the exposure: the model sees little')
@@ -284,6 +290,13 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(WARNING, 'pictures', text, 'record one camera with one resolution')
     else:
         yield Finding(OK if sizes else ERROR, 'pictures', text)
+
+
+def _position_at(item: Recording, number: int) -> Array:
+    """Return where the arm was [3] at a frame; NaN if nobody tells."""
+    if not len(item.pose_stamps):
+        return np.full(3, math.nan)
+    return item.poses[abs(item.pose_stamps - item.frame_stamps[number]).argmin(), :3]
 
 
 def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
@@ -334,10 +347,9 @@ def _coverage(trajectories: Sequence[Trajectory], bounds: Sequence[float]) -> It
         return
     steps = abs(np.concatenate([displacements(item.states) for item in trajectories]))
     for axis, bound, values in zip(AXES, bounds, steps.T):
-        if not bound:
+        if not bound or axis == 'gripper':  # a gripper moves now and then; _gripper tells of it
             continue
         size, unit = (100.0, ' cm') if axis in 'xyz' else (math.degrees(1.0), ' degrees')
-        size, unit = (1.0, '') if axis == 'gripper' else (size, unit)
         half, most = np.percentile(values, [50, 95]) * size
         text = (
             f'{axis}: {half:.2f} and {most:.2f}{unit} a step (50 and 95 %), the model goes up to '
