@@ -7,6 +7,7 @@ import pytest
 import recordings
 from scipy.spatial.transform import Rotation
 from vjepa2_planner_ros.learning.datasets import open_dataset
+from vjepa2_planner_ros.learning.datasets.check import check
 import yaml
 
 PERIOD = 0.25
@@ -202,3 +203,37 @@ def test_a_bag_without_its_metadata(tmp_path):
     assert len(found.trajectories) == 1
     (problem,) = found.problems
     assert 'ros2 bag reindex' in problem
+
+
+def test_a_stream_that_was_not_recorded_is_named(tmp_path):
+    for wanted, parameter in (
+        ('/image', 'camera.main.topic'),
+        ('/pose', 'pose_topic'),
+        ('/gripper', 'gripper.topic'),
+    ):
+        messages = [item for item in recordings.drive(0.2) if item[1] != wanted]
+        bag = recordings.write_bag(tmp_path / wanted[1:], messages)
+        with pytest.raises(ValueError, match=f'^{parameter} = .* none is there, but .*record one'):
+            open_dataset(bag)
+    with pytest.raises(ValueError, match='none is there, but nothing; record one'):
+        open_dataset(recordings.write_bag(tmp_path / 'empty', []))
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(0.2))
+    (tmp_path / 'robot.yaml').write_text('/**:\n  ros__parameters:\n    ee_frame: hand\n')
+    with pytest.raises(ValueError, match="ee_frame = 'hand': .*record /tf and /tf_static"):
+        open_dataset(bag, params=tmp_path / 'robot.yaml')
+
+
+def test_the_same_fault_of_many_messages_is_told_once(tmp_path):
+    messages = [item for item in recordings.drive(2.0) if item[1] != '/image']
+    picture = recordings.picture_of(0)
+    messages += [
+        (time, '/image', recordings.image(time, picture, '16UC1'))
+        for time in np.arange(0.0, 2.0, 0.1)
+    ]
+    found = open_dataset(recordings.write_bag(tmp_path / 'drive', messages), period=PERIOD)
+    first, count = found.problems
+    assert "image.encoding = '16UC1'" in first
+    assert count == '/image: 20 messages like that in all, left out'
+    findings = check(found, (0.075,) * 7)
+    wrong = {item.subject for item in findings if item.severity == 'error'}
+    assert wrong == {'rates', 'pictures', 'windows'}

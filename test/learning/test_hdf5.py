@@ -136,3 +136,11 @@ def test_a_cut_video_costs_its_episode_only(tmp_path):
     assert len(found.trajectories) == 1
     (problem,) = found.problems
     assert 'two/recordings/MP4/20000002.mp4: damaged' in problem
+
+
+@pytest.mark.parametrize('name', ['data', 'data/demo_0', 'data/demo_0/obs', 'data/demo_0/obs/x/y'])
+def test_a_file_of_another_layout_is_refused_by_name(tmp_path, name):
+    with h5py.File(tmp_path / 'odd.hdf5', 'w') as file:
+        file[name] = 3
+    with pytest.raises(ValueError, match='odd.hdf5'):
+        open_dataset(tmp_path / 'odd.hdf5')

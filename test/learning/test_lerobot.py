@@ -235,3 +235,14 @@ def test_a_missing_library_names_itself(tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ValueError, match=f'pip install {library.split(".")[0]}'):
         open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    'content',
+    ['{}', '[1]', '{"codebase_version": "v3.0", "features": {"a": {}}}', '{"features": 3}', '{'],
+)
+def test_a_damaged_description_is_named(tmp_path, content):
+    (tmp_path / 'meta').mkdir()
+    (tmp_path / 'meta/info.json').write_text(content)
+    with pytest.raises(ValueError, match='meta/info.json: '):
+        open_dataset(tmp_path)

@@ -92,3 +92,19 @@ def test_what_cannot_be_read_says_what_can(tmp_path):
     for source in (tmp_path, tmp_path / 'notes.txt'):
         with pytest.raises(ValueError, match='allowed: a bag of rosbag2 .* LeRobotDataset v3'):
             open_dataset(source)
+
+
+@pytest.mark.parametrize(
+    ('text', 'error'),
+    [
+        ('position: 3', 'position = 3: allowed: a text'),
+        ('gripper_open: wide', "gripper_open = 'wide': allowed: a number"),
+        ('position: p\nrotation: q', "gripper = '': allowed: a column"),
+        ('colour: red', "mapping = 'colour' in .*: allowed: picture, position"),
+        ('[1', 'allowed: YAML'),
+    ],
+)
+def test_a_mapping_with_a_wrong_entry_is_refused_in_one_line(tmp_path, text, error):
+    (tmp_path / 'm.yaml').write_text(text)
+    with pytest.raises(ValueError, match=error):
+        open_dataset(tmp_path, mapping=tmp_path / 'm.yaml')

@@ -27,7 +27,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 POSE, JOINTS = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/JointState'
 INFO, TF = 'sensor_msgs/msg/CameraInfo', 'tf2_msgs/msg/TFMessage'
 SPACING = 5_000_000  # ns between the poses and gripper positions that are kept
-LISTED = 5  # problems of one kind that are named one by one
+LISTED = 5  # different things that are wrong with a topic, and are told
 
 
 def read_bag(path: Path, inputs: Inputs, camera: str = '') -> tuple[list[Recording], list[str]]:
@@ -100,11 +100,13 @@ class _Topics:
                 found = fitting
         if len(found) == 1:
             return found[0]
-        there = ', '.join(sorted(fitting)) or 'none is recorded'
         how = '--camera' if kinds is IMAGES else '--params FILE'
+        there = f'{", ".join(sorted(fitting))}; name it by {how}'
+        if not fitting:
+            there = f'none is there, but {", ".join(sorted(self._kinds)) or "nothing"}; record one'
         raise ValueError(
             f'{parameter} = {wanted!r}: allowed: a topic of {" or ".join(kinds)} in the '
-            f'recording: {there}; name it by {how}'
+            f'recording: {there}'
         )
 
     def read(self) -> set[str]:
@@ -123,7 +125,8 @@ class _Streams:
         self.grippers = array('d')  # stamp [s], position
         self.transforms = TransformLog()
         self.info: Any = None
-        self._bad: dict[str, list[str]] = {}
+        self._bad: dict[str, dict[str, str]] = {}  # by topic and what is wrong, the first place
+        self._bad_count: dict[str, int] = {}
         self._last: dict[str, int] = {}  # record time [ns] of what was kept, by topic
         self._other_frames: set[str] = set()
         self._joints: set[str] = set()
@@ -135,19 +138,22 @@ class _Streams:
                 try:
                     self._take(message, number)
                 except ValueError as error:
-                    self._bad.setdefault(message.topic, []).append(
-                        f'{file.path}: at {message.time * 1e-9:.3f} s: {error}'
-                    )
+                    place = f'{file.path}: at {message.time * 1e-9:.3f} s'
+                    bad = self._bad.setdefault(message.topic, {})
+                    if len(bad) < LISTED:
+                        bad.setdefault(str(error), place)
+                    count = self._bad_count.get(message.topic, 0)
+                    self._bad_count[message.topic] = count + 1
         except ValueError as error:
             problems.append(f'{error}: what comes after it in this file is left out')
 
     def problems(self) -> list[str]:
-        """Return what was wrong with messages, a few of each topic by name."""
-        found = [text for bad in self._bad.values() for text in bad[:LISTED]]
+        """Return what was wrong with messages, a few things of each topic by name."""
+        found = [f'{bad[error]}: {error}' for bad in self._bad.values() for error in bad]
         found += [
-            f'{topic}: {len(bad)} damaged messages in all, left out'
-            for topic, bad in self._bad.items()
-            if len(bad) > LISTED
+            f'{topic}: {count} messages like that in all, left out'
+            for topic, count in self._bad_count.items()
+            if count > len(self._bad[topic])
         ]
         if self._other_frames:
             names = ', '.join(sorted(self._other_frames))

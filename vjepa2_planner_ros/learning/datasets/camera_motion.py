@@ -32,8 +32,7 @@ def camera_motion(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float 
     pictures = [_small(first), _small(second)]
     orb = cv2.ORB.create(FEATURES, edgeThreshold=15, patchSize=15, fastThreshold=5)
     (points, words), (others, other_words) = [
-        orb.detectAndCompute(picture, None)  # type: ignore[call-overload]
-        for picture in pictures
+        orb.detectAndCompute(picture, None) for picture in pictures
     ]
     if min(len(points), len(others)) < LEAST:
         return None

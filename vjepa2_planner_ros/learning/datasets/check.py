@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from . import Dataset
 from .camera_motion import camera_motion
 from .recording import Array, Recording
-from ..trajectory import Trajectory
+from ..trajectory import Frames, Trajectory
 from ...messages.input_settings import FRAME_TOLERANCE
 from ...messages.states import GRIPPER_TOLERANCE, LARGEST_POSITION
 from ...planning.actions import AXES
@@ -157,7 +157,7 @@ def _gaps(
         f'{len(gaps)} gaps between frames'
         + (f', the longest {gaps.max():.2f} s' if len(gaps) else '')
     )
-    if used < 0.5 * total:
+    if not used or used < 0.5 * total:
         yield Finding(
             WARNING,
             'gaps',
@@ -261,7 +261,8 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
     frozen = pairs = 0
     bright: list[float] = []
     for item in _some(recordings, CHECKED):
-        last, place = None, np.empty(0)
+        last = None
+        place: Array = np.empty(0)
         for number in np.unique(np.linspace(0, len(item.frames) - 1, 5).astype(int)):
             try:
                 picture = item.frames[int(number)]
@@ -276,7 +277,10 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
                 pairs += 1
                 frozen += np.array_equal(last, picture)
             last, place = picture, here
-    text = f'{", ".join(sizes) or "none"} pixels, mean brightness {_mean(bright):.0f} of 255'
+    if not sizes:
+        yield Finding(ERROR, 'pictures', 'there is none that can be read', 'record a camera')
+        return
+    text = f'{", ".join(sizes)} pixels, mean brightness {_mean(bright):.0f} of 255'
     if pairs and frozen > 0.5 * pairs:
         yield Finding(
             ERROR,
@@ -284,12 +288,12 @@ def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
             f'{text}: {frozen} of {pairs} are the ones before though the arm has moved',
             'the camera or its driver hangs: look at its pictures while the arm moves',
         )
-    elif bright and not 20.0 < _mean(bright) < 235.0:
+    elif not 20.0 < _mean(bright) < 235.0:
         yield Finding(WARNING, 'pictures', text, 'set the exposure: the model sees little')
     elif len(sizes) > 1:
         yield Finding(WARNING, 'pictures', text, 'record one camera with one resolution')
     else:
-        yield Finding(OK if sizes else ERROR, 'pictures', text)
+        yield Finding(OK, 'pictures', text)
 
 
 def _position_at(item: Recording, number: int) -> Array:
@@ -303,7 +307,7 @@ def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
     moved: dict[str, float] = {}
     known = 0
     for item in _some(recordings, CHECKED):
-        motion = _motion(item.frames, 0, len(item.frames) - 1)
+        motion = _motion(item.frames)
         known += motion is not None
         if motion is not None and motion > MOVED:
             moved[item.source] = motion
@@ -322,9 +326,11 @@ def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(NOTE, 'camera', 'the pictures do not tell whether the camera stood still')
 
 
-def _motion(frames: object, first: int, last: int) -> float | None:
+def _motion(frames: Frames) -> float | None:
+    if len(frames) < 2:
+        return None
     try:
-        return camera_motion(frames[first], frames[last])  # type: ignore[index]
+        return camera_motion(frames[0], frames[len(frames) - 1])
     except ValueError:  # damaged, which _pictures tells
         return None
 

@@ -22,6 +22,8 @@ SUFFIXES = ('.hdf5', '.h5')
 DROID_FILE = 'trajectory.h5'
 RATE = 20.0  # Hz; robosuite's, where a file does not tell
 HAND = 0  # type of DROID's camera on the hand
+# What h5py raises for damage, and for a group where a table was expected or the other way round.
+DAMAGES = (OSError, RuntimeError, LookupError, TypeError, AttributeError)
 
 
 def read_hdf5(
@@ -41,8 +43,8 @@ def read_hdf5(
         if 'data' in file:
             return _robomimic(path, file, mapping or ROBOMIMIC, camera)
         found = ', '.join(file)
-    except (OSError, RuntimeError, LookupError) as error:  # what h5py raises for damage
-        raise ValueError(f'{path}: damaged: {error}') from error
+    except DAMAGES as error:
+        raise ValueError(f'{path}: damaged, or of another layout: {error}') from error
     raise ValueError(
         f'{path}: it has {found}: allowed: data as robomimic, or observation as DROID'
     )
@@ -63,7 +65,7 @@ def _robomimic(
             _require(group, [chosen.position, chosen.rotation, chosen.gripper])
             poses, closedness = poses_of(chosen, partial(_column, group), {})
             frames = Hdf5Pictures(path, f'data/{name}/obs/{chosen.picture}', len(poses))
-        except (ValueError, OSError, RuntimeError, LookupError) as error:
+        except (ValueError, *DAMAGES) as error:
             problems.append(f'{source}: {error}: left out')
             continue
         stamps = np.arange(len(poses)) / rate
@@ -165,7 +167,7 @@ class Hdf5Pictures:
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         try:
             return np.asarray(_file(self._path)[self._name][index], np.uint8)
-        except (OSError, RuntimeError, LookupError) as error:
+        except DAMAGES as error:
             raise ValueError(f'{self._path}: {self._name}, row {index}: {error}') from error
 
 

@@ -21,6 +21,7 @@ from ..trajectory import Frames
 from ...messages.pictures import picture_of_bytes
 
 INFO = 'meta/info.json'
+VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
 CONVERT = 'python -m lerobot.scripts.convert_dataset_v21_to_v30 makes version 3 of it'
 
 
@@ -181,14 +182,17 @@ def _group(path: Path, key: str, group: int) -> Any:
 def _info(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads((folder / INFO).read_text())
-        version, features = str(info['codebase_version']), info['features']
-    except (ValueError, KeyError, TypeError) as error:
+        version = str(info['codebase_version'])
+        features = {
+            name: {**item, 'dtype': item['dtype']} for name, item in info['features'].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{folder / INFO}: {type(error).__name__}: {error}') from error
-    if not version.startswith('v3') or not isinstance(features, dict):
+    if not version.startswith('v3'):
         raise ValueError(
             f'{folder / INFO}: codebase_version = {version}: allowed: v3.x; {CONVERT}'
         )
-    return {**info, 'features': features}
+    return {'video_path': VIDEO_PATH, **info, 'features': features}
 
 
 def _preset(folder: Path, names: dict[str, list[str]]) -> Mapping:

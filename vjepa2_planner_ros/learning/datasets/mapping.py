@@ -47,6 +47,10 @@ class Mapping:
     rate: float = 0.0
 
     def __post_init__(self) -> None:
+        for row in fields(self):
+            value, is_text = getattr(self, row.name), isinstance(row.default, str)
+            good = isinstance(value, str if is_text else (int, float))
+            require(good, row.name, repr(value), 'a text' if is_text else 'a number')
         for name in ('position', 'rotation', 'gripper'):
             text = getattr(self, name)
             require(COLUMN.fullmatch(text), name, repr(text), 'a column such as state[0:3]')
