@@ -315,8 +315,8 @@ def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(
             WARNING,
             'camera',
-            f'the background moved by {100.0 * max(moved.values()):.1f} % of the width from start '
-            f'to end in {_names(moved)}',
+            f'the background moved by {100.0 * max(moved.values()):.1f} % of the width since the '
+            f'start in {_names(moved)}',
             'fix the camera and use what was recorded before or after it moved; a camera on the '
             'hand is not what the model was trained with',
         )
@@ -327,12 +327,15 @@ def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
 
 
 def _motion(frames: Frames) -> float | None:
-    if len(frames) < 2:
-        return None
-    try:
-        return camera_motion(frames[0], frames[len(frames) - 1])
-    except ValueError:  # damaged, which _pictures tells
-        return None
+    """Return the largest motion since the first frame; None if the pictures do not tell."""
+    last, found = len(frames) - 1, []
+    for number in sorted({last // 2, 3 * last // 4, last} - {0}):
+        try:
+            motion = camera_motion(frames[0], frames[number])
+        except ValueError:  # damaged, which _pictures tells
+            continue
+        found += [] if motion is None else [motion]
+    return max(found, default=None)
 
 
 def displacements(states: Array) -> Array:
