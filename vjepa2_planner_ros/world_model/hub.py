@@ -133,6 +133,8 @@ def _bar(progress: Progress | None, stop: CheckStop) -> type:
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
+        """Bytes of all files together."""
+
         def __init__(self, *args: object, **options: object):
             options.pop('name', None)  # of huggingface_hub's own bars
             super().__init__(*args, **{**options, 'disable': progress is not None})
