@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .calibrate import align, check_view, NotCalibrated
 from .measures import action_score, cosine, Estimate, estimate, rank_correlation
-from .study import Inferred, Study
+from .study import Inferred, Predicted, Study
 from ..planning.actions import AXES
 
 Numbers = NDArray[np.float64]
@@ -112,7 +112,7 @@ def verdicts(study: Study, found: Mapping[str, Any]) -> list[Verdict]:
     """Return the answers to what users ask."""
     return [
         _sees(found['drives']),
-        _heeds(found.get('prediction')),
+        _heeds(found.get('prediction'), study.predicted),
         _angle(study.inferred.get(1)),
         _axes(study.inferred.get(1)),
         _how_far(found.get('reach')),
@@ -129,9 +129,12 @@ def _grade(value: float, thresholds: tuple[float, float], high_is_good: bool = T
 
 
 def _sees(correlation: Estimate) -> Verdict:
+    question = 'Does the model see the arm?'
     grade = _grade(correlation.value, SEES)
+    if grade == UNKNOWN:
+        return Verdict(question, grade, 'no drive of three frames or more', 'Record longer.')
     return Verdict(
-        'Does the model see the arm?',
+        question,
         grade,
         f'along drives the energy follows the distance with a rank correlation of {correlation} '
         f'({SEES[0]:g} or more is good, below {SEES[1]:g} bad)',
@@ -142,10 +145,10 @@ def _sees(correlation: Estimate) -> Verdict:
     )
 
 
-def _heeds(prediction: Mapping[str, Estimate] | None) -> Verdict:
+def _heeds(prediction: Mapping[str, Estimate] | None, predicted: Predicted | None) -> Verdict:
     question = 'Does it use the actions?'
-    if prediction is None:
-        return Verdict(question, UNKNOWN, 'no window of one step', 'Record longer.')
+    if prediction is None or predicted is None or len(predicted.error) < FEWEST:
+        return Verdict(question, UNKNOWN, 'too few windows of one step', 'Record longer.')
     ratio, copying = prediction['shuffle_ratio'], prediction['copy_ratio']
     grade = _grade(ratio.value, HEEDS)
     return Verdict(
@@ -215,6 +218,8 @@ def _axes(inferred: Inferred | None) -> Verdict:
         + f' ({TRUSTED[0]:g} or less is good, above {TRUSTED[1]:g} as bad as doing nothing)',
         ''
         if grade == GOOD
+        else 'Record motion along every axis; unknown ones did not move.'
+        if grade == UNKNOWN
         else 'Leave the bad ones out of search.axes; unknown ones did not move.',
     )
 
