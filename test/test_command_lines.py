@@ -25,7 +25,7 @@ PACKAGE = 'vjepa2_planner_ros'
 MODULES = dict(re.findall(r"'(\w+) = ([\w.]+):\w+'", (ROOT / 'setup.py').read_text()))
 # Other people's commands.
 OTHERS = ('colcon', 'curl', 'pip', 'pre-commit', 'export', 'rviz2', 'for', 'do', 'done')
-OF_ROS2 = ('run', 'launch', 'action', 'service', 'security', 'pkg')
+OF_ROS2 = ('run', 'launch', 'action', 'service', 'security', 'pkg', 'bag')
 
 
 def blocks(document):

@@ -111,6 +111,25 @@ def test_a_camera_that_is_too_slow():
     assert rates.severity == 'error' and 'frames: 2 a second' in rates.text
 
 
+def test_steps_of_a_run_are_no_slow_camera():
+    """Their frames lie a command apart, however long it took."""
+    stamps = 2.0 * np.arange(20)
+    states = np.array([recordings.state_at(0.1 * time) for time in stamps])
+    steps = recording(
+        frames=Pictures(20),
+        frame_stamps=stamps,
+        frame_records=stamps,
+        pose_stamps=stamps,
+        poses=states[:, :6],
+        gripper_stamps=stamps,
+        closedness=states[:, 6],
+        stepped=True,
+    )
+    findings = checked(steps)
+    assert of(findings, 'rates') == of(findings, 'gaps') == []
+    assert any(item.text.startswith('19 of 1 step') for item in findings)
+
+
 def test_gaps():
     good = recording()
     kept = (good.frame_stamps % 10.0) < 4.0

@@ -123,7 +123,7 @@ def _units(recordings: Sequence[Recording]) -> Iterable[Finding]:
 
 
 def _rates(recordings: Sequence[Recording], period: float) -> Iterable[Finding]:
-    longest = (1.0 + FRAME_TOLERANCE) * period
+    longest = math.inf if all(item.stepped for item in recordings) else _longest(period)
     for name, limit in (('frames', longest), ('poses', longest), ('gripper', math.inf)):
         steps = _joined(_steps(_stamps(item, name)) for item in recordings)
         if not len(steps):
@@ -142,12 +142,17 @@ def _rates(recordings: Sequence[Recording], period: float) -> Iterable[Finding]:
             yield Finding(OK, 'rates', text)
 
 
+def _longest(period: float) -> float:
+    """Return the longest time [s] between frames of a model that has one every period [s]."""
+    return (1.0 + FRAME_TOLERANCE) * period
+
+
 def _gaps(
     recordings: Sequence[Recording], trajectories: Sequence[Trajectory], period: float
 ) -> Iterable[Finding]:
     if all(item.stepped for item in recordings):
         return
-    longest = (1.0 + FRAME_TOLERANCE) * period
+    longest = _longest(period)
     steps = _joined(_steps(item.frame_stamps) for item in recordings)
     gaps = steps[steps > longest]
     total = sum(float(np.ptp(item.frame_stamps)) for item in recordings if len(item.frame_stamps))
