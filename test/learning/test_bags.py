@@ -237,3 +237,24 @@ def test_the_same_fault_of_many_messages_is_told_once(tmp_path):
     findings = check(found, (0.075,) * 7)
     wrong = {item.subject for item in findings if item.severity == 'error'}
     assert wrong == {'rates', 'pictures', 'windows'}
+
+
+def test_a_gripper_in_millimetres_is_told_as_it_was_recorded(tmp_path):
+    messages = [item for item in recordings.drive(2.0) if item[1] != '/gripper']
+    messages += [
+        (time, '/gripper', recordings.joints(time, ['panda_finger_joint1'], [80.0 - 10.0 * time]))
+        for time in np.arange(0.0, 2.05, 0.1)
+    ]
+    found = open_dataset(recordings.write_bag(tmp_path / 'drive', messages), period=PERIOD)
+    (gripper,) = [item for item in check(found, (0.075,) * 7) if item.subject == 'gripper']
+    assert gripper.severity == 'error'
+    assert 'recorded were 60 to 80, where open is 0.04 and closed 0' in gripper.text
+
+
+def test_one_file_of_a_bag_and_one_that_is_not_there(tmp_path):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(1.0), 'mcap', 'FILE')
+    (file,) = bag.glob('*.zstd')
+    assert open_dataset(file).trajectories
+    file.unlink()
+    with pytest.raises(ValueError, match=f'{file}: it is missing, though'):
+        open_dataset(bag)

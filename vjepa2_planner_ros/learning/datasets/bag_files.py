@@ -84,11 +84,16 @@ class BagFile:
     def _open(self) -> Any:
         if self._reader is None:
             reader_of = library('rosbags.rosbag2').Reader
+            if not self.path.is_file():
+                raise ValueError(f'{self.path}: it is missing, though metadata.yaml names it')
             try:
                 reader = reader_of(self._file())
                 reader.open()
             except _damages() as error:
-                raise ValueError(f'{self.path}: {error or type(error).__name__}') from error
+                raise ValueError(
+                    f'{self.path}: {error or type(error).__name__}; ros2 bag reindex or mcap '
+                    'recover may mend it'
+                ) from error
             self._reader = reader
             _opened.append(self)
             if len(_opened) > OPEN:
@@ -115,7 +120,7 @@ class BagFile:
 def is_bag(path: Path) -> bool:
     """Return whether a path is a recording of rosbag2, or a file of one."""
     if path.is_file():
-        return path.suffix in SUFFIXES
+        return path.name.endswith(FILES)
     found = (item for end in FILES for item in path.glob(f'*{end}'))
     return (path / METADATA).is_file() or next(found, None) is not None
 

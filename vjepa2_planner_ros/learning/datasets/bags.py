@@ -48,7 +48,7 @@ def read_bag(path: Path, inputs: Inputs, camera: str = '') -> tuple[list[Recordi
             kinds |= file.topics()
             good.append(file)
         except ValueError as error:
-            problems.append(f'{error}: left out; ros2 bag reindex or mcap recover may mend it')
+            problems.append(f'{error}: left out')
     if not good:
         raise ValueError('\n'.join([f'{path}: nothing in it can be read', *problems]))
     topics = _Topics(kinds, inputs, camera)
@@ -186,6 +186,7 @@ class _Streams:
             gripper_stamps=grippers[:, 0],
             closedness=(grippers[:, 1] - gripper.open_position) / travel,
             camera=self._camera(),
+            gripper_ends=(gripper.open_position, gripper.closed_position),
         )
 
     def _take(self, message: Message, number: int) -> None:

@@ -5,40 +5,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 import math
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from . import Dataset
-from .camera_motion import camera_motion
+from .check_pictures import check_camera, check_pictures
+from .findings import ERROR, Finding, NOTE, OK, some_names, WARNING
 from .recording import Array, Recording
-from ..trajectory import Frames, Trajectory
+from ..trajectory import Trajectory
 from ...messages.input_settings import FRAME_TOLERANCE
 from ...messages.states import GRIPPER_TOLERANCE, LARGEST_POSITION
 from ...planning.actions import AXES
 
-OK, NOTE, WARNING, ERROR = 'ok', 'note', 'warning', 'error'
+__all__ = ['check', 'ERROR', 'Finding', 'lines', 'NOTE', 'OK', 'WARNING']
+
 HORIZONS = (1, 2, 4)  # steps of the windows that are counted
 FEW_WINDOWS = 200  # one-step windows; the paper's calibration takes as many
 LITTLE, MUCH = 0.1, 1.5  # of a model's bound, at the 95th percentile
 REACH = (0.1, 1.5)  # m from the base, in which a hand mostly is
 LATE = 0.5  # s from a stamp to when it was recorded
-CHECKED = 12  # recordings whose pictures are looked at
-MOVED = 0.01  # of the picture's width
-SEEN = 0.02  # m; a motion of the arm that changes a picture
-NAMED = 5  # of many, that are listed
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    severity: str  # ok, note, warning or error: with an error the data cannot be used as it is
-    subject: str
-    text: str  # with figures
-    advice: str = ''  # what to do next
 
 
 def check(dataset: Dataset, bounds: Sequence[float]) -> list[Finding]:
@@ -55,8 +42,8 @@ def check(dataset: Dataset, bounds: Sequence[float]) -> list[Finding]:
         *_gaps(recordings, trajectories, dataset.period),
         *_clocks(recordings),
         *_gripper(recordings),
-        *_pictures(recordings),
-        *_camera(recordings),
+        *check_pictures(recordings),
+        *check_camera(recordings),
         *_coverage(trajectories, bounds),
         *_windows(trajectories),
     ]
@@ -186,7 +173,7 @@ def _clocks(recordings: Sequence[Recording]) -> Iterable[Finding]:
             yield Finding(
                 WARNING,
                 'clocks',
-                f'{name}: stamps go back {count} times, in {_names(s for s, n in back if n)}',
+                f'{name}: stamps go back {count} times, in {some_names(s for s, n in back if n)}',
                 'do not set a clock while recording; use one clock for camera and arm',
             )
     for item in recordings:
@@ -242,9 +229,9 @@ def _gripper(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(
             ERROR,
             'gripper',
-            f'{text}: {100.0 * outside.mean():.0f} % are out of range',
-            'set gripper.open_position and gripper.closed_position to what your gripper tells at '
-            'its ends',
+            f'{text}: {100.0 * outside.mean():.0f} % are out of range; {_own_unit(recordings)}',
+            'set gripper.open_position and gripper.closed_position (of a mapping gripper_open and '
+            'gripper_closed) to what your gripper tells at its ends',
         )
     elif high - low < 0.2:
         yield Finding(
@@ -261,86 +248,15 @@ def _gripper(recordings: Sequence[Recording]) -> Iterable[Finding]:
         yield Finding(OK, 'gripper', text)
 
 
-def _pictures(recordings: Sequence[Recording]) -> Iterable[Finding]:
-    sizes: dict[str, int] = {}
-    frozen = pairs = 0
-    bright: list[float] = []
-    for item in _some(recordings, CHECKED):
-        last = None
-        place: Array = np.empty(0)
-        for number in np.unique(np.linspace(0, len(item.frames) - 1, 5).astype(int)):
-            try:
-                picture = item.frames[int(number)]
-            except ValueError as error:
-                yield Finding(WARNING, 'pictures', str(error), 'it is left out of windows')
-                continue
-            name = f'{picture.shape[1]} x {picture.shape[0]}'
-            sizes[name] = sizes.get(name, 0) + 1
-            bright.append(float(picture[::4, ::4].mean()))
-            here = _position_at(item, int(number))
-            if last is not None and np.linalg.norm(here - place) > SEEN:
-                pairs += 1
-                frozen += np.array_equal(last, picture)
-            last, place = picture, here
-    if not sizes:
-        yield Finding(ERROR, 'pictures', 'there is none that can be read', 'record a camera')
-        return
-    text = f'{", ".join(sizes)} pixels, mean brightness {_mean(bright):.0f} of 255'
-    if pairs and frozen > 0.5 * pairs:
-        yield Finding(
-            ERROR,
-            'pictures',
-            f'{text}: {frozen} of {pairs} are the ones before though the arm has moved',
-            'the camera or its driver hangs: look at its pictures while the arm moves',
-        )
-    elif not 20.0 < _mean(bright) < 235.0:
-        yield Finding(WARNING, 'pictures', text, 'set the exposure: the model sees little')
-    elif len(sizes) > 1:
-        yield Finding(WARNING, 'pictures', text, 'record one camera with one resolution')
-    else:
-        yield Finding(OK, 'pictures', text)
-
-
-def _position_at(item: Recording, number: int) -> Array:
-    """Return where the arm was [3] at a frame; NaN if nobody tells."""
-    if not len(item.pose_stamps):
-        return np.full(3, math.nan)
-    return item.poses[abs(item.pose_stamps - item.frame_stamps[number]).argmin(), :3]
-
-
-def _camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
-    moved: dict[str, float] = {}
-    known = 0
-    for item in _some(recordings, CHECKED):
-        motion = _motion(item.frames)
-        known += motion is not None
-        if motion is not None and motion > MOVED:
-            moved[item.source] = motion
-    if moved:
-        yield Finding(
-            WARNING,
-            'camera',
-            f'the background moved by {100.0 * max(moved.values()):.1f} % of the width since the '
-            f'start in {_names(moved)}',
-            'fix the camera and use what was recorded before or after it moved; a camera on the '
-            'hand is not what the model was trained with',
-        )
-    elif known:
-        yield Finding(OK, 'camera', f'the background stands still in {known} recordings')
-    else:
-        yield Finding(NOTE, 'camera', 'the pictures do not tell whether the camera stood still')
-
-
-def _motion(frames: Frames) -> float | None:
-    """Return the largest motion since the first frame; None if the pictures do not tell."""
-    last, found = len(frames) - 1, []
-    for number in sorted({last // 2, 3 * last // 4, last} - {0}):
-        try:
-            motion = camera_motion(frames[0], frames[number])
-        except ValueError:  # damaged, which _pictures tells
-            continue
-        found += [] if motion is None else [motion]
-    return max(found, default=None)
+def _own_unit(recordings: Sequence[Recording]) -> str:
+    """Return between which positions a gripper was, as the first Recording tells them."""
+    item = next(item for item in recordings if np.isfinite(item.closedness).any())
+    opened, closed = item.gripper_ends
+    told = opened + item.closedness * (closed - opened)
+    return (
+        f'recorded were {np.nanmin(told):.4g} to {np.nanmax(told):.4g}, where open is {opened:g} '
+        f'and closed {closed:g}'
+    )
 
 
 def displacements(states: Array) -> Array:
@@ -408,20 +324,3 @@ def _steps(stamps: Array) -> Array:
 
 def _joined(parts: Iterable[Array]) -> Array:
     return np.concatenate([np.empty(0), *parts])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else 0.0
-
-
-def _some(items: Sequence[Recording], count: int) -> list[Recording]:
-    """Return some items with frames, evenly spread."""
-    full = [item for item in items if len(item.frames)]
-    numbers = np.unique(np.linspace(0, len(full) - 1, min(count, len(full))).astype(int))
-    return [full[number] for number in numbers]
-
-
-def _names(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f' and {len(found) - NAMED} more' if len(found) > NAMED else ''
-    return ', '.join(found[:NAMED]) + more

@@ -69,7 +69,18 @@ def _robomimic(
             problems.append(f'{source}: {error}: left out')
             continue
         stamps = np.arange(len(poses)) / rate
-        recordings.append(Recording(source, frames, stamps, stamps, poses, stamps, closedness))
+        recordings.append(
+            Recording(
+                source,
+                frames,
+                stamps,
+                stamps,
+                poses,
+                stamps,
+                closedness,
+                gripper_ends=(mapping.gripper_open, mapping.gripper_closed),
+            )
+        )
     return recordings, problems
 
 

@@ -123,7 +123,8 @@ def _recording(
     except LookupError as error:
         raise ValueError(f'its columns are not as the mapping says: {error}') from error
     stamps = table.columns['timestamp'].ravel()[rows].astype(float)
-    return Recording(source, frames, stamps, stamps, poses, stamps, closedness)
+    ends = (mapping.gripper_open, mapping.gripper_closed)
+    return Recording(source, frames, stamps, stamps, poses, stamps, closedness, gripper_ends=ends)
 
 
 def _frames(

@@ -37,6 +37,7 @@ class Recording:
     closedness: Array  # [G] 0 open .. 1 closed if all is well
     frame_records: Array = field(default_factory=lambda: np.empty(0))  # [N], empty = no others
     camera: PinholeCamera | None = None
+    gripper_ends: tuple[float, float] = (0.0, 1.0)  # open and closed in the source's own unit
     # Frames lie a model's step apart already, whatever their stamps say.
     stepped: bool = False
 
