@@ -258,6 +258,7 @@ def test_goal_is_kept_for_later(command, goal_file, tmp_path):
 def test_a_printed_goal_is_the_goal_that_plan_sends(goal_file, capsys):
     state = ['-0.1', '0.2', '0.3', '3.0', '-0.2', '0.1', '0.25']
     options = '--samples 99 --seed 7 --optimizer cem --elite-fraction 0.25 --time-allowance 2.5'
+    options += ' --cost l2 --preset meta'
     words = ['--goal', goal_file, '--current', goal_file, '--state', *state, *options.split()]
     assert main([*words, '--print-goal']) == 0
     printed = capsys.readouterr().out
@@ -274,7 +275,9 @@ def test_a_printed_goal_is_the_goal_that_plan_sends(goal_file, capsys):
         current_image=to_image(ToyWorldModel.picture(GOAL)),
         use_start_state=True,
         start_state=EndEffectorState(pose=pose, gripper=0.25),
-        search=SearchSettings(optimizer='cem', samples=99, elite_fraction=0.25),
+        search=SearchSettings(
+            optimizer='cem', samples=99, elite_fraction=0.25, cost='l2', preset='meta'
+        ),
         use_seed=True,
         seed=7,
         time_allowance=Duration(sec=2, nanosec=500_000_000),

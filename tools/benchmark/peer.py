@@ -139,7 +139,8 @@ class Peer:
         mean, std = torch.zeros(horizon, 4), bounds.repeat(horizon, 1)
         generator, self.elites = torch.Generator().manual_seed(seed), []
         for _ in range(iterations):
-            noise = torch.randn(samples, horizon, 4, generator=generator)
+            steps = [torch.randn(samples, 4, generator=generator) for _ in range(horizon)]
+            noise = torch.stack(steps, dim=1)
             searched = (noise * std + mean).clamp(-bounds, bounds)
             actions = torch.zeros(samples, horizon, 7)
             actions[..., [0, 1, 2, 6]] = searched
