@@ -109,7 +109,6 @@ action/PlanAction_Result
     has_surprise boolean
     surprise double
     calibration string
-    imagined_error double
     iteration_energies sequence<double>
     iterations uint32
     model string
@@ -279,7 +278,6 @@ msg/PlanRecord
     has_surprise boolean
     surprise double
     calibration string
-    imagined_error double
     iterations uint32
     planning_time builtin_interfaces/Duration
     encoding_time builtin_interfaces/Duration

@@ -45,7 +45,6 @@ def _without_run(item):
         'bool has_surprise',
         'float64 surprise',
         'string calibration',
-        'float64 imagined_error',
     ):
         assert f'{field}\n' in older
         older = older.replace(f'{field}\n', '')

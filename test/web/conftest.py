@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 from PIL import Image
 import pytest
 from vjepa2_planner_ros.cli.spawn import SpawnedNode
@@ -42,19 +43,20 @@ def eventually(condition, timeout=90.0):
 class Server:
     """The console as a process, and requests to it."""
 
-    def __init__(self, environment=(), host='127.0.0.1'):
+    def __init__(self, environment=(), host='127.0.0.1', arguments=()):
         with socket.socket() as probe:
             probe.bind((host, 0))
             self.port = probe.getsockname()[1]
         self.url = f'http://{host}:{self.port}'
-        self.host = host
+        self.host, self.arguments = host, arguments
         self.environment = {**os.environ, **dict(environment)}
         self.start()
 
     def start(self):
         """Start the process and wait until it answers."""
         command = [sys.executable, '-m', 'vjepa2_planner_ros.cli.web', '--host', self.host]
-        command += ['--port', str(self.port), '--ros-args', '-r', f'__ns:={NAMESPACE}']
+        command += ['--port', str(self.port), *self.arguments]
+        command += ['--ros-args', '-r', f'__ns:={NAMESPACE}']
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -115,9 +117,23 @@ def nodes(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def server(nodes):
+def recordings(tmp_path_factory):
+    """Return a folder with the recording of a short random drive, seen by a camera of noise."""
+    folder = tmp_path_factory.mktemp('recordings')
+    rng = np.random.default_rng(0)
+    steps = rng.uniform(-0.02, 0.02, (40, 7)) * (1, 1, 1, 0, 0, 0, 1)
+    states = np.cumsum(steps, axis=0) + (0.5, 0.0, 0.3, 3.1, 0.0, 0.0, 0.5)
+    (folder / 'monday').mkdir()
+    frames = rng.integers(255, size=(40, 64, 64, 3), dtype=np.uint8)
+    np.savez(folder / 'monday' / 'drive.npz', frames=frames, states=states)
+    np.savez(folder.parent / 'secret.npz', frames=frames, states=states)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def server(nodes, recordings):
     """Start the console; it hears the planner, which is ready."""
-    server = Server()
+    server = Server(arguments=('--recordings', str(recordings)))
     ready = {f'{NAMESPACE}/planner: planner': 'ok'}
 
     def hears():

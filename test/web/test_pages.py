@@ -297,7 +297,16 @@ def test_pages_work_by_keyboard_and_for_screen_readers(open_page):
     page = open_page('/')
     page.emulate_media(reduced_motion='reduce')  # what fades in has little contrast on the way
     for theme in ('light', 'dark'):
-        for path in ('/', '/reach', '/landscape', '/history', '/models', '/check', '/system'):
+        for path in (
+            '/',
+            '/reach',
+            '/landscape',
+            '/history',
+            '/models',
+            '/check',
+            '/recordings',
+            '/system',
+        ):
             page.context.add_cookies([{'name': 'vjepa2_theme', 'value': theme, 'url': page.url}])
             open_page(path)
             page.wait_for_timeout(500)
@@ -308,3 +317,10 @@ def test_pages_work_by_keyboard_and_for_screen_readers(open_page):
                 theme,
                 [(each['id'], each['nodes'][0]['html']) for each in serious],
             )
+
+
+def test_a_recording_is_looked_at_from_its_page(open_page):
+    page = open_page('/recordings')
+    page.get_by_role('button', name='Start').click()
+    page.get_by_text('39 of 1 step').first.wait_for(timeout=60000)
+    page.get_by_text('drive.npz, done').wait_for(timeout=60000)

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Sequence
 import ipaddress
 import os
+from pathlib import Path
 import secrets
 import socket
 
@@ -32,6 +33,9 @@ def _run(options):
 
     os.nice(NICENESS)
     _check_free(options.host, options.port)
+    recordings = None if options.recordings is None else options.recordings.expanduser().resolve()
+    if recordings is not None and not recordings.is_dir():
+        raise OSError(f'recordings = {str(options.recordings)!r}: allowed: a folder that exists')
     token = os.environ.get('VJEPA2_WEB_TOKEN', '')
     if not _is_loopback(options.host) and not token:
         token = secrets.token_urlsafe(24)
@@ -40,7 +44,7 @@ def _run(options):
     try:
         host = f'[{options.host}]' if ':' in options.host else options.host
         print(f'Web console: http://{host}:{options.port}/', flush=True)
-        serve(Console(link), options.host, options.port, token)
+        serve(Console(link, recordings), options.host, options.port, token)
     finally:
         link.close()
 
@@ -73,6 +77,12 @@ def _parser():
         default='127.0.0.1',
         help='address to serve on; for another than this machine a token is printed, or taken '
         'from VJEPA2_WEB_TOKEN (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--recordings',
+        type=Path,
+        metavar='DIR',
+        help='folder whose recordings the page Recordings may check; results go to its checks/',
     )
     parser.add_argument('--port', type=int, default=8080, help='(default: %(default)s)')
     return parser

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from . import history
+from . import checks, history
 from .console import Console
 from .link import NoAnswer
 from .model_loads import Busy
@@ -258,4 +258,5 @@ def _others(console: Console) -> APIRouter:
         return Response(jpeg, media_type='image/jpeg', headers={'Cache-Control': 'no-store'})
 
     history.add_routes(router, console)
+    checks.add_routes(router, console.checks)
     return router

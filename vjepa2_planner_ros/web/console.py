@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from .checks import Checks
 from .frames import Preview
 from .geometry import CameraGeometry
 from .history import Deletions
@@ -19,7 +22,7 @@ from .tasks import Tasks
 class Console:
     """The link to the nodes, and what was begun from the console."""
 
-    def __init__(self, link: Link):
+    def __init__(self, link: Link, recordings: Path | None = None):
         self.link = link
         self.news = News()
         self.pictures = Pictures()
@@ -30,3 +33,4 @@ class Console:
         self.runs = Runs(link, self.pictures, self.news)
         self.preview = Preview(link)
         self.geometry = CameraGeometry(link)
+        self.checks = Checks(link, self.news, recordings)

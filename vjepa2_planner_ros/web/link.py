@@ -17,7 +17,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import Log
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -50,6 +50,7 @@ SERVICES = {
     'planner/get_plan': GetPlan,
     'planner/delete_plan': DeletePlan,
     'planner/get_parameters': GetParameters,
+    'planner/set_parameters': SetParameters,
     'controller/get_parameters': GetParameters,
     'controller/arm': SetBool,
     'controller/stop': Trigger,

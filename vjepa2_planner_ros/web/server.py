@@ -29,6 +29,7 @@ def make_app(console: Console) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         console.tasks.start()
         yield
+        await console.checks.stop()
         await console.tasks.stop()
 
     app = FastAPI(

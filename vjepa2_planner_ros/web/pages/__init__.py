@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of the console: a module adds one by its name here."""
 
-from . import check, history, landscape, models, plan, reach, system
+from . import check, history, landscape, models, plan, reach, recordings, system
 
-PAGES = [plan.PAGE, reach.PAGE, landscape.PAGE, history.PAGE, models.PAGE, check.PAGE, system.PAGE]
+PAGES = [
+    *(plan.PAGE, reach.PAGE, landscape.PAGE, history.PAGE, models.PAGE),
+    *(check.PAGE, recordings.PAGE, system.PAGE),
+]
