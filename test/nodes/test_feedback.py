@@ -23,6 +23,8 @@ ITERATIONS, SAMPLES = 6, 50
 KEYS = {
     'state',
     'model',
+    'confidence',
+    'calibration of the camera',
     'device',
     'dtype',
     'model memory [MB]',
