@@ -49,10 +49,10 @@ def doctor_of(name):
     """
     Return what doctor() returns once it has heard a planner.
 
-    It waits for the first; on a busy machine the others of the tests may be heard a call later.
+    On a busy machine it may be heard a call later.
     """
     for _ in range(5):
-        answer = doctor('--wait', '20')
+        answer = doctor('--wait', '5')
         if f'{name}: ' in answer[2]:
             return answer
     raise AssertionError(f'{name} is not heard: {answer[2]}')

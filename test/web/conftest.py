@@ -103,11 +103,14 @@ def nodes(tmp_path_factory):
     """Start simulator and planner as processes; return the folder of recorded plans."""
     folder = tmp_path_factory.mktemp('plans')
     inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
-    arm = {'dry_run': False, 'dead_man.topic': 'web/alive', **SIMULATION}
+    # Patient: a busy machine, and a console of little priority, may stand still for seconds.
+    patient = {'image_timeout': 20.0, 'max_image_age': 5.0, 'max_state_age': 5.0}
+    arm = {'dry_run': False, 'dead_man.topic': 'web/alive', 'dead_man.timeout': 3.0}
+    arm |= {**SIMULATION, **patient}
     with ExitStack() as stack:
         for name, parameters, remapped in (
             ('simulation', {'seed': SEED}, {}),
-            ('planner', {'history.folder': folder, 'model': 'sim-panda-ac'}, inputs),
+            ('planner', {'history.folder': folder, 'model': 'sim-panda-ac', **patient}, inputs),
             ('controller', arm, {**inputs, '~/target_pose': 'target_pose'}),
         ):
             module = f'vjepa2_planner_ros.nodes.{name}_node'

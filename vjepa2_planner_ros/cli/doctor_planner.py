@@ -26,7 +26,6 @@ from .doctor_streams import (
 from ..nodes.settings import Settings
 
 SUFFIX = ': planner'
-SETTLE = 0.3  # s; planners beside the first are heard within their period of 1 s at most
 NO_STREAMS = ('/parameter_events', '/clock')
 
 
@@ -40,10 +39,7 @@ def heard(node: Node, wait: float) -> dict[str, DiagnosticStatus]:
                 found[status.name.removesuffix(SUFFIX)] = status
 
     subscription = node.create_subscription(DiagnosticArray, '/diagnostics', keep, 10)
-    until = time.monotonic() + wait
-    while time.monotonic() < until and not found:
-        time.sleep(0.05)
-    time.sleep(1.0 + SETTLE if found else 0.0)
+    time.sleep(wait)  # a planner tells of itself once a second; one beside it may come later
     node.destroy_subscription(subscription)
     return dict(sorted(found.items()))
 
