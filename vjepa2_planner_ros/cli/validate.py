@@ -12,8 +12,7 @@ actions, is the camera's angle good, which axes can be trusted, how far away may
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 import json
 from pathlib import Path
@@ -64,18 +63,13 @@ def judge(options: argparse.Namespace) -> None:
     from ..history.validation_report import page
     from ..learning.validate import to_json, total_work, validate
     from ..planning.confidence import write_fit
+    from ..world_model.catalogue import model_spec
 
-    model, trajectories = _open(options, options.model, options.checkpoint)
     (crop,) = options.crop or ['']
-    with _progress(total_work(trajectories, options.windows), 'windows') as advance:
-        found = validate(
-            model,
-            trajectories,
-            options.windows,
-            crop=read_crop(crop),
-            seed=options.seed,
-            advance=advance,
-        )
+    trajectories = open_for(options, model_spec(options.model)).trajectories
+    model = commands.load(options.model, options)
+    total = total_work(trajectories, options.windows)
+    found = _with_bar(validate, model, trajectories, crop, options, total)
     print(*found.verdicts, *(f'left out: {note}' for note in found.notes), sep='\n')
     facts = [
         ('data', str(options.data)),
@@ -109,19 +103,20 @@ def compare(options: argparse.Namespace) -> None:
     from ..learning.study import study, work
     from ..learning.validate import compare as differences, to_json
     from ..learning.verdicts import figures
+    from ..world_model.catalogue import model_spec
 
-    first, rows = None, {}
+    first, period, model, loaded, rows = None, None, None, None, {}
     for name, model_name, checkpoint, crop in _variants(options):
-        model, trajectories = _open(options, model_name, checkpoint)
-        with _progress(work(trajectories, options.windows), name) as advance:
-            found = study(
-                model,
-                trajectories,
-                options.windows,
-                crop=read_crop(crop),
-                seed=options.seed,
-                advance=advance,
-            )
+        spec = model_spec(model_name)
+        if spec.frame_period != period:
+            period, trajectories = spec.frame_period, open_for(options, spec).trajectories
+        if (model_name, checkpoint) != loaded:
+            if model is not None:
+                model.drop_weights()  # there may be no room for two
+            chosen = argparse.Namespace(**{**vars(options), 'checkpoint': checkpoint})
+            model, loaded = commands.load(model_name, chosen), (model_name, checkpoint)
+        total = work(trajectories, options.windows)
+        found = _with_bar(study, model, trajectories, crop, options, total)
         first = first or (name, found)
         rows[name] = {'figures': to_json(figures(found))}
         if found is first[1]:
@@ -145,19 +140,24 @@ def _variants(options: argparse.Namespace) -> Iterator[tuple[str, str, Any, str]
         yield text, model, checkpoint or None, crop
 
 
-def _open(options: argparse.Namespace, name: str, checkpoint: Any) -> tuple[Any, list[Trajectory]]:
-    """Return a model, loaded, and the trajectories for it; nothing is loaded for bad data."""
-    from ..world_model.catalogue import model_spec
-
-    dataset = open_for(options, model_spec(name))
-    model = commands.load(name, argparse.Namespace(**{**vars(options), 'checkpoint': checkpoint}))
-    return model, dataset.trajectories
-
-
-@contextmanager
-def _progress(total: int, text: str) -> Iterator[Any]:
-    with tqdm(total=total, desc=text, unit='', disable=None) as bar:
-        yield bar.update
+def _with_bar(
+    judge: Callable[..., Any],
+    model: Any,
+    trajectories: list[Trajectory],
+    crop: str,
+    options: argparse.Namespace,
+    total: int,
+) -> Any:
+    """Return what study or validate finds, with a progress bar of total windows."""
+    with tqdm(total=total, desc='windows', unit='', disable=None) as bar:
+        return judge(
+            model,
+            trajectories,
+            options.windows,
+            crop=read_crop(crop),
+            seed=options.seed,
+            advance=bar.update,
+        )
 
 
 def _write_json(options: argparse.Namespace, **content: Any) -> None:

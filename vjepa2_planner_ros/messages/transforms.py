@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 import math
 from typing import Any, NamedTuple
 
@@ -50,6 +51,12 @@ def rigid_of_pose(values: Sequence[float]) -> Rigid:
 def pose_of_rigid(rigid: Rigid) -> tuple[float, ...]:
     """Return x y z [m] and roll pitch yaw [rad, fixed axes] of a Rigid."""
     return (*rigid.position, *rpy_of_quaternion(*rigid.turn))
+
+
+def without_shared(up: list[str], down: list[str]) -> tuple[list[str], list[str]]:
+    """Return two ways of frames up to the same root without what both have in common."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(up[::-1], down[::-1])))
+    return up[: len(up) - shared], down[: len(down) - shared]
 
 
 def to_pose(rigid: Rigid) -> Pose:

@@ -60,6 +60,14 @@ class Start:
     states: NDArray[np.float64]  # [T, 7]
     surprises: tuple[float, ...] = ()  # at the steps of the run that led here
 
+    def follows(self, before: Start | None) -> bool:
+        """Return whether it is of the same run, seen by the same camera."""
+        return (
+            before is not None
+            and bool(self.run_id)
+            and (self.run_id, self.camera) == (before.run_id, before.camera)
+        )
+
 
 class LoadedModel:
     """Answers what goals ask of one world model."""
@@ -151,22 +159,21 @@ class LoadedModel:
 
     def _surprise(self, model: Any, context: Tensor, request: PlanRequest) -> float | None:
         """Return how surprising the frame is after the plan before in the same run, if known."""
-        before = self._last_start
-        now = Start(request.run_id, request.camera, context, request.states)
+        before, now = (
+            self._last_start,
+            Start(request.run_id, request.camera, context, request.states),
+        )
         self._last_start = now
-        if self.fit is None or before is None or not request.run_id:
+        if self.fit is None or before is None or not now.follows(before):
             return None
-        if (before.run_id, before.camera) != (now.run_id, now.camera):
-            return None
-        self._last_start = replace(now, surprises=before.surprises)
+        found = []
         made = difference(*(torch.as_tensor(start.states[-1]) for start in (before, now)))
         within = (FARTHEST * np.array(model.action_bounds) >= made.abs().numpy()).all()
-        if not within or request.hand_camera is not None:
-            return None  # not a step that the model could have predicted
-        error = step_error(model, before.context, before.states, context[-1], now.states[-1])
-        surprise = self.fit.surprise(error)
-        self._last_start = replace(now, surprises=(*before.surprises, surprise))
-        return surprise
+        if within and request.hand_camera is None:  # a step that the model could have predicted
+            error = step_error(model, before.context, before.states, context[-1], now.states[-1])
+            found.append(self.fit.surprise(error))
+        self._last_start = replace(now, surprises=(*before.surprises, *found))
+        return found[0] if found else None
 
     def _with_dynamics(self, request: PlanRequest, calibration: Calibration | None) -> Any:
         """Return the model that knows where actions lead; GoalError if it is another's request."""

@@ -19,7 +19,7 @@ from rclpy.serialization import deserialize_message
 from tf2_msgs.msg import TFMessage
 
 from .stream_buffer import Stamped, StreamBuffer
-from ..messages.transforms import between, compose, inverse, Rigid, rigid_of
+from ..messages.transforms import between, compose, inverse, Rigid, rigid_of, without_shared
 
 HISTORY = 10 * 10**9  # ns; tf2 keeps as much
 SPACING = 5 * 10**6  # ns
@@ -145,10 +145,7 @@ class Transforms:
                 f'the frames are not connected: ee_frame = {self._frame!r} is below {up[-1]!r}, '
                 f'base_frame = {base!r} below {down[-1]!r}: allowed: {_list(known, base)}'
             )
-        while up and down and up[-1] == down[-1]:
-            up.pop()
-            down.pop()
-        return up, down
+        return without_shared(up, down)
 
     def _way_up(self, name: str) -> list[str]:
         """Return a frame, its parent and so on up to the root."""

@@ -247,6 +247,7 @@ class Worker:
         from ..world_model.devices import release_memory
 
         try:
+            fit = fit_for(settings)  # a wrong file is told before the weights are read
             loaded = LoadedModel(
                 self._load_model(
                     settings.model,
@@ -257,7 +258,7 @@ class Worker:
                     progress=progress,
                     check_stop=check_stop,
                 ),
-                fit_for(settings),
+                fit,
             )
             progress('warm up', 0, 0)
             loaded.warm_up(check_stop)

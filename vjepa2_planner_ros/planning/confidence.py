@@ -3,9 +3,10 @@
 """
 What is usual for a model, and so how far a plan of it can be trusted.
 
-A Fit is made by the command validate from recorded data that the model was not trained on, and
-kept beside its weights. With it the confidence of a plan is a probability, and what the camera
-sees after a step can be called surprising or not.
+A Fit is made by the command validate from recorded data that the model was not trained on (those
+of the simulator's models by the recipe fit_confidence from closed loops), and kept beside its
+weights. With it the confidence of a plan is a probability, and what the camera sees after a step
+can be called surprising or not.
 """
 
 from __future__ import annotations

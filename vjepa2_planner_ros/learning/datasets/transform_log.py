@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from ...messages.transforms import rigid_of
+from ...messages.transforms import rigid_of, without_shared
 
 SPACING = 0.005  # s between the transforms of a frame that are kept, as in the live planner
 
@@ -98,10 +98,7 @@ class TransformLog:
                 f'ee_frame = {frame!r} is below {up[-1]!r}, base_frame = {base!r} below '
                 f'{down[-1]!r}: allowed: frames that are connected; record /tf_static as well'
             )
-        while up and down and up[-1] == down[-1]:
-            up.pop()
-            down.pop()
-        return up, down
+        return without_shared(up, down)
 
     def _way_up(self, name: str) -> list[str]:
         way = [name]

@@ -85,7 +85,8 @@ def run(sim: PandaSim, model, seed: int, runs: Runs) -> None:
     before = None
     for number in range(STEPS):
         state, picture = sim.state(), sim.render()[None]
-        context, latents = model.observe(picture), model.encode(picture)[0]
+        context = model.observe(picture)
+        latents = model.encode(picture)[0] if model.action_dim == 3 else context[-1]
         if before is not None:
             *start, latents_before = before
             errors.append(step_error(model, *start, latents, state, latents_before))
