@@ -36,6 +36,7 @@ from vjepa2_planner_ros.world_model import (
 )
 from vjepa2_planner_ros.world_model.cache import verify
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
+from vjepa2_planner_ros.world_model.reading import opened
 
 TINY = ModelSpec(
     name='tiny-ac',
@@ -346,8 +347,8 @@ def test_memory_of_an_old_model_goes_back_to_the_system(measure):
 
 
 def test_no_room_is_named_before_anything_is_loaded(ac_file, monkeypatch):
-    monkeypatch.setattr('vjepa2_planner_ros.world_model.loading.free_memory', lambda device: 1000)
-    with pytest.raises(ModelMemoryError, match='takes .* in torch.float32; cpu has 0.00 GB free'):
+    monkeypatch.setattr('vjepa2_planner_ros.world_model.devices.free_memory', lambda device: 1000)
+    with pytest.raises(ModelMemoryError, match='in torch.float32 takes .* cpu has 0.00 GB free'):
         load_world_model('tiny-ac', device='cpu', dtype='float32', checkpoint=ac_file)
 
 
@@ -532,3 +533,25 @@ def test_a_path_that_cannot_be_is_answered_shortly(path):
     with pytest.raises(WeightsNotFoundError) as error:
         load_world_model('tiny-ac', device='cpu', checkpoint=path)
     assert len(str(error.value)) < 300
+
+
+def test_files_that_an_inode_does_not_tell_apart_are_refused(tmp_path, monkeypatch):
+    """The first files of two new disks have the same one, by which tensors find their file."""
+    paths = [tmp_path / name for name in ('encoder.pt', 'predictor.pt')]
+    for path in paths:
+        path.write_bytes(b'x')
+    stat = os.fstat
+
+    def of_new_disks(number):
+        found = stat(number)
+        mode, _, _, *rest = found
+        return os.stat_result((mode, 12, found.st_ino, *rest))
+
+    with opened(paths) as files:
+        assert files[paths[1].stat().st_ino].name == str(paths[1])
+    monkeypatch.setattr(os, 'fstat', of_new_disks)
+    with opened(paths[:1] * 2):
+        pass
+    with pytest.raises(ModelLoadError, match='predictor.pt and .*encoder.pt have the same inode'):
+        with opened(paths):
+            pass

@@ -36,7 +36,8 @@ def test_compose_equals_scipy(dtype, pitch):
     found = poses.compose(states, actions)
     assert largest_angle(found, rotation(actions) * rotation(states)) < 1e-6
     np.testing.assert_allclose(found[:, :3], states[:, :3] + actions[:, :3], atol=1e-6)
-    np.testing.assert_allclose(found[:, 6], np.clip(states[:, 6] + actions[:, 6], 0, 1), atol=1e-6)
+    closed = np.clip(np.asarray(states[:, 6] + actions[:, 6]), 0, 1)
+    np.testing.assert_allclose(found[:, 6], closed, atol=1e-6)
 
 
 @pytest.mark.parametrize('pitch', [None, np.pi / 2])

@@ -215,6 +215,9 @@ def test_an_index_whose_shards_are_missing_names_them(tmp_path):
     index.write_text('{"weight_map": {"a": "model-1.safetensors", "b": "../b.safetensors"}}')
     with pytest.raises(ModelLoadError, match='no index of shards'):
         load('tiny', index)
+    index.write_text('{"weight_map": {}}')
+    with pytest.raises(ModelLoadError, match='no index of shards'):
+        load('tiny', index)
     index.write_text('{"weight_map": {"a": "model-1.safetensors"}}')
     for checkpoint in (index, tmp_path):
         with pytest.raises(WeightsNotFoundError, match='lacks model-1.safetensors'):

@@ -2,7 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """World models: networks, preprocessing, checkpoints and the catalogue, in plain torch."""
 
-from .cache import default_cache, download_weights, find_weights, missing_files
+from .cache import (
+    default_cache,
+    download_decoder,
+    download_weights,
+    find_decoder,
+    find_weights,
+    missing_files,
+)
 from .catalogue import model_spec, MODELS, ModelSpec, WeightsFile
 from .checkpoints import layout_of, Source
 from .errors import (
@@ -19,8 +26,10 @@ from .model import VJepa2WorldModel, WorldModel
 __all__ = [
     'build_networks',
     'default_cache',
+    'download_decoder',
     'download_weights',
     'DownloadError',
+    'find_decoder',
     'find_weights',
     'layout_of',
     'load_world_model',

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from .catalogue import ModelSpec, WeightsFile
-from .checkpoints import read_checkpoint, Source
+from .checkpoints import read_checkpoint, read_decoder, Source
 from .download import CheckStop, CHUNK, download, Progress
 from .errors import DownloadError, ModelLoadError, WeightsNotFoundError, WorldModelError
 from .hub import (
@@ -77,6 +77,16 @@ def find_weights(
         f"model '{spec.name}' is not on this machine: get it with 'models download {spec.name}', "
         f"put {names} into {_folder(cache)} or name a file or folder of it in 'checkpoint'"
     )
+
+
+def find_decoder(spec: ModelSpec, cache: str | Path | None = None) -> Path | None:
+    """Return the file of the decoder of the catalogue's weights; None where there is none here."""
+    if isinstance(spec.decoder, WeightsFile):
+        places = [_folder(cache) / name for name in _names(spec.decoder)]
+        places += find_in_hub_cache(spec.decoder.hub)
+    else:
+        places = [] if spec.decoder is None else [spec.decoder]
+    return next((path for path in places if path.is_file()), None)
 
 
 def missing_files(spec: ModelSpec, cache: str | Path | None = None) -> list[str]:
@@ -193,13 +203,33 @@ def download_weights(
     return find_weights(spec, cache=cache)
 
 
+def download_decoder(
+    spec: ModelSpec,
+    cache: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    check_stop: CheckStop = lambda: None,
+) -> Path:
+    """Return the file of a model's decoder, downloaded if it is missing; as download_weights."""
+    if (found := find_decoder(spec, cache)) is not None:
+        return found
+    if not isinstance(spec.decoder, WeightsFile):
+        raise WeightsNotFoundError(f"model '{spec.name}' has no decoder that can be downloaded")
+    path = _folder(cache) / spec.decoder.name
+    check = partial(_check_download, spec, spec.decoder, path)
+    return download(spec.decoder.url, path, check=check, progress=progress, check_stop=check_stop)
+
+
 def _check_download(
     spec: ModelSpec, file: WeightsFile, path: Path, complete: Path, digest: str
 ) -> None:
     """Raise unless what came for a path is a whole checkpoint, and the one first seen there."""
     try:
-        parts = tuple(part for part in spec.parts if getattr(file, part))
-        read_checkpoint([Source((complete,), parts)], spec)
+        if file is spec.decoder:
+            read_decoder(Source((complete,), ('decoder',)))
+        else:
+            parts = tuple(part for part in spec.parts if getattr(file, part))
+            read_checkpoint([Source((complete,), parts)], spec)
     except ModelLoadError as error:
         raise DownloadError(f'{file.url}: the server sent no whole checkpoint: {error}') from error
     _compare_or_record(path, complete.stat(), digest)

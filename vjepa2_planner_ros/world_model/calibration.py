@@ -120,7 +120,7 @@ def read_calibration(path: str | Path) -> Calibration:
         values = yaml.safe_load(Path(path).expanduser().read_text())
         known = Calibration.__dataclass_fields__
         if not isinstance(values, dict) or not {'rotation', 'pivot', 'model'} <= set(values):
-            raise ValueError('allowed: a file that `calibrate` wrote, with rotation, pivot, model')
+            raise ValueError('it lacks rotation, pivot or model')
         chosen = {name: value for name, value in values.items() if name in known}
         return Calibration(
             **{
@@ -131,7 +131,8 @@ def read_calibration(path: str | Path) -> Calibration:
             }
         )
     except (yaml.YAMLError, ValueError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f'calibration = {str(path)!r}: {error}') from error
+        allowed = f'a file that `calibrate` wrote: {" ".join(str(error).split())}'
+        raise ValueError(f'calibration = {str(path)!r}: allowed: {allowed}') from error
 
 
 def write_calibration(path: str | Path, calibration: Calibration, **figures: Any) -> None:

@@ -28,6 +28,7 @@ class WeightsFile:
     hub: 'ORG/NAME' of a repository on the Hugging Face Hub with the same weights in the layout of
     transformers, or 'ORG/NAME/FILE' of the same file; '' if there is none.
     layout: meta, or jepa-wms.
+    licence: where it is another than that of the model.
     """
 
     url: str
@@ -35,6 +36,7 @@ class WeightsFile:
     predictor: tuple[str, ...] = ()
     hub: str = ''
     layout: str = 'meta'
+    licence: str = ''
 
     @property
     def name(self) -> str:
@@ -57,6 +59,7 @@ class ModelSpec:
     base_frame: of the one robot it was trained on, '' if it was trained on several.
     weights: file shipped with this package, None where there is none.
     files: what has to be downloaded, empty where the weights are shipped.
+    decoder: draws pictures from its latents, for people; shipped, or to be downloaded.
     licence: of the weights, as an SPDX identifier; of several, that which allows least.
     """
 
@@ -73,6 +76,7 @@ class ModelSpec:
     base_frame: str = ''
     weights: Path | None = None
     files: tuple[WeightsFile, ...] = ()
+    decoder: Path | WeightsFile | None = None
     licence: str = 'Apache-2.0'
 
     @property
@@ -102,6 +106,12 @@ class ModelSpec:
 
 VIT_LARGE = EncoderSize(dim=1024, depth=24, heads=16, mlp_hidden=4096)
 VIT_GIANT = EncoderSize(dim=1408, depth=40, heads=22, mlp_hidden=6144)
+# Of the authors of JEPA-WM (arXiv 2512.24497), for the layer-normed latents of Meta's ViT-g.
+VIT_GIANT_DECODER = WeightsFile(
+    JEPA_WMS_URL + 'vm2m_lpips_vj2vitgnorm_vitldec_dup_256_INet.pth.tar',
+    hub='facebook/jepa-wms/vjepa2_vitg_256_INet.pth.tar',
+    licence='CC-BY-NC-4.0',
+)
 
 
 def _encoder_only(
@@ -144,6 +154,7 @@ MODELS = {
             reference_rotation=(pi, 0.0, 0.0),
             base_frame='panda_link0',
             weights=PACKAGED_WEIGHTS / 'sim-panda-ac.safetensors',
+            decoder=PACKAGED_WEIGHTS / 'sim-panda-ac.decoder.safetensors',
         ),
         # An encoder alone, for the simulator's wrist camera; the planner bounds its translations.
         ModelSpec(
@@ -172,6 +183,7 @@ MODELS = {
                     META_URL + 'vjepa2-ac-vitg.pt', encoder=('encoder',), predictor=('predictor',)
                 ),
             ),
+            decoder=VIT_GIANT_DECODER,
             licence='MIT',
         ),
         # V-JEPA 2-AC trained anew by the authors of JEPA-WM (arXiv 2512.24497, appendix B), who
@@ -192,6 +204,7 @@ MODELS = {
                     layout='jepa-wms',
                 ),
             ),
+            decoder=VIT_GIANT_DECODER,
             licence='CC-BY-NC-4.0',
             cost='l2',
         ),

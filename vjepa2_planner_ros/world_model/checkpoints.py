@@ -11,7 +11,7 @@ in a file is ever executed, and only the tensors of the model are ever read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import pickle
@@ -28,7 +28,7 @@ from torch import nn, Tensor
 from .catalogue import ModelSpec
 from .errors import ModelLoadError, WeightsNotFoundError
 from .foreign import kind_of_content, kind_of_file
-from .layouts import Content, ENCODERS, find_part, HUGGING_FACE, Part, PREDICTOR
+from .layouts import Content, DECODER, ENCODERS, find_part, HUGGING_FACE, Layout, Part, PREDICTOR
 
 PARTS = ('encoder', 'predictor')
 CONTAINERS = ('state_dict', 'model')  # entries in which others put everything
@@ -76,17 +76,29 @@ def read_checkpoint(sources: Iterable[Source], spec: ModelSpec) -> dict[str, Par
     """
     parts = {}
     for source in sources:
-        content: dict[str, Any] = {}
-        for path in source.paths:
-            content |= _read(path)
+        content = _content(source)
         for name in source.parts:
-            parts[name] = _find(content, name, spec, source)
+            layouts = ENCODERS[spec.encoder.release] if name == 'encoder' else (PREDICTOR,)
+            parts[name] = _find(content, layouts, spec.entries[name], source)
     return parts
 
 
-def _find(content: Content, name: str, spec: ModelSpec, source: Source) -> Part:
-    layouts = ENCODERS[spec.encoder.release] if name == 'encoder' else (PREDICTOR,)
-    entries = spec.entries[name]
+def read_decoder(source: Source) -> Part:
+    """Return the decoder of a file, which holds nothing else of use. Raises as above."""
+    return _find(_content(source), (DECODER,), ('model',), source)
+
+
+def _content(source: Source) -> dict[str, Any]:
+    """Return what the files of a source hold together."""
+    content: dict[str, Any] = {}
+    for path in source.paths:
+        content |= _read(path)
+    return content
+
+
+def _find(
+    content: Content, layouts: Sequence[Layout], entries: Sequence[str], source: Source
+) -> Part:
     for entry in entries:
         if isinstance(content.get(entry), dict):
             if part := find_part(content[entry], layouts, alone=True):

@@ -14,6 +14,8 @@ import psutil
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from .errors import ModelMemoryError
+
 DEVICES = ('cpu', 'cuda', 'mps')
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 # CPUs without any of these compute so slowly in float16 that a plan would take hours: 50 to 1000
@@ -95,6 +97,15 @@ def free_memory(device: torch.device) -> int:
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def check_room(what: str, needed: int, device: torch.device) -> None:
+    """Raise ModelMemoryError, which names what it is, if a device lacks the needed bytes."""
+    free = free_memory(device)
+    if needed > free:
+        raise ModelMemoryError(
+            f'{what} takes {needed / 1e9:.2f} GB; {device} has {free / 1e9:.2f} GB free'
+        )
 
 
 def used_memory(device: torch.device) -> int | None:

@@ -72,8 +72,8 @@ def shards(index: Path) -> tuple[Path, ...]:
     """Return the files that an index of shards names; raise ModelLoadError if it is none."""
     try:
         names = sorted(set(json.loads(index.read_text())['weight_map'].values()))
-        if any(Path(name).name != name for name in names):
-            raise ValueError('names outside its folder')
+        if not names or any(Path(name).name != name for name in names):
+            raise ValueError('it names nothing, or files outside its folder')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelLoadError(f'{index} is no index of shards: {error!r}') from error
     return tuple(index.with_name(name) for name in names)

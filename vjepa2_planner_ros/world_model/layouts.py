@@ -66,6 +66,7 @@ V_JEPA_2_1 = Layout(
     r'pos_embed|patch_embed\.|video_mod_embed|norms_block\.[012]\.',
 )
 PREDICTOR = Layout('safetensors', 'predictor_embed.weight', ignored='(?!)')
+DECODER = Layout('jepa-wms', 'decoder_embed.weight', ignored='(?!)')
 ENCODERS = {'2': (PLAIN, HUGGING_FACE), '2.1': (V_JEPA_2_1, PLAIN)}
 
 

@@ -6,19 +6,23 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from . import checkpoints
 from .cache import find_weights, verify
-from .catalogue import model_spec, ModelSpec
+from .catalogue import model_spec, MODELS, ModelSpec
 from .checkpoints import Source
-from .devices import free_memory, pick_device, pick_dtype
+from .devices import check_room, pick_device, pick_dtype
 from .download import CheckStop, Progress
-from .errors import ModelMemoryError
+from .errors import WorldModelError
+from .layouts import Part
 from .model import VJepa2WorldModel
 from .networks import ActionConditionedPredictor, VisionTransformer
 from .reading import bytes_needed, load_into, opened, OpenFiles
+
+Networks: TypeAlias = tuple[VisionTransformer, ActionConditionedPredictor | None]
 
 
 def load_world_model(
@@ -68,18 +72,12 @@ def _load(
     """Load a model from files that are open; see load_world_model."""
     parts = checkpoints.read_checkpoint(sources, spec)
     networks = build_networks(spec, device='meta')
-    modules = {part: net for part, net in zip(checkpoints.PARTS, networks) if net is not None}
+    modules = _check_fits(sources, parts, networks)
     for source in sources:
-        for name in source.parts:
-            checkpoints.check_fits(modules[name], parts[name], name, source)
         if source.recorded:
             verify(source.paths[0], progress=progress, check_stop=check_stop)
-    needed, free = weights_bytes(spec, torch_dtype), free_memory(torch_device)
-    if needed > free:
-        raise ModelMemoryError(
-            f"model '{spec.name}' takes {needed / 1e9:.2f} GB in {torch_dtype}; "
-            f'{torch_device} has {free / 1e9:.2f} GB free'
-        )
+    what = f"model '{spec.name}' in {torch_dtype}"
+    check_room(what, weights_bytes(spec, torch_dtype), torch_device)
     done = 0
     total = sum(bytes_needed(modules[name], part) for name, part in parts.items())
 
@@ -101,9 +99,34 @@ def _load(
     return model
 
 
-def build_networks(
-    spec: ModelSpec, device: str | torch.device | None = None
-) -> tuple[VisionTransformer, ActionConditionedPredictor | None]:
+def _check_fits(
+    sources: tuple[Source, ...], parts: dict[str, Part], networks: Networks
+) -> dict[str, torch.nn.Module]:
+    """Return the networks by the names of their parts; ModelLoadError if a file does not fit."""
+    modules: dict[str, torch.nn.Module] = {
+        part: net for part, net in zip(checkpoints.PARTS, networks) if net is not None
+    }
+    for source in sources:
+        for name in source.parts:
+            checkpoints.check_fits(modules[name], parts[name], name, source)
+    return modules
+
+
+def models_that_fit(checkpoint: str | Path) -> list[str]:
+    """Return the models of the catalogue whose tensors a file has, by names and shapes."""
+    found = []
+    for spec in MODELS.values():
+        try:
+            sources = find_weights(spec, checkpoint)
+            parts = checkpoints.read_checkpoint(sources, spec)
+            _check_fits(sources, parts, build_networks(spec, device='meta'))
+        except (WorldModelError, OSError):
+            continue
+        found.append(spec.name)
+    return found
+
+
+def build_networks(spec: ModelSpec, device: str | torch.device | None = None) -> Networks:
     """Return the encoder and predictor (or None) of a model, initialised as torch does."""
     with torch.device(device or 'cpu'):
         encoder = VisionTransformer(spec.encoder)

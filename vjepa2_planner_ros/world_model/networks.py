@@ -74,12 +74,17 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(
-        self, x: Tensor, table: Table, mask: Tensor | None = None, past: KeysValues | None = None
+        self,
+        x: Tensor,
+        table: Table | None,
+        mask: Tensor | None = None,
+        past: KeysValues | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """
         Attend within x [B, N, D] and, where given, to the cached frames before it.
 
-        :param table: of the tokens, [N, 2 D], or [B, N, 2 D] if sequences differ.
+        :param table: of the tokens, [N, 2 D], or [B, N, 2 D] if sequences differ; None where
+            positions are in x already.
         :param mask: [N, N], true where a token may look; None is everywhere.
         :param past: keys and values, each [B or 1, heads, M, head_dim], already rotated.
         :return: [B, N, D], and the keys and values of past and x.
@@ -93,11 +98,12 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.proj(y.transpose(1, 2).flatten(2)), (k, v)
 
-    def rotated_qkv(self, x: Tensor, table: Table) -> tuple[Tensor, Tensor, Tensor]:
+    def rotated_qkv(self, x: Tensor, table: Table | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rotated queries and keys and the values of x, each [B, heads, N, hd]."""
         dim = x.shape[-1]
         qk, v = self.qkv(x).split([2 * dim, dim], dim=-1)
-        q, k = rotate(qk, table).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        qk = qk if table is None else rotate(qk, table)
+        q, k = qk.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
@@ -125,7 +131,11 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, mlp_hidden)
 
     def forward(
-        self, x: Tensor, table: Table, mask: Tensor | None = None, past: KeysValues | None = None
+        self,
+        x: Tensor,
+        table: Table | None,
+        mask: Tensor | None = None,
+        past: KeysValues | None = None,
     ) -> tuple[Tensor, KeysValues]:
         """Return the output [B, N, D] and the keys and values; see Attention."""
         y, keys_values = self.attn(self.norm1(x), table, mask, past)

@@ -86,9 +86,20 @@ def crop_and_resize(
 
 def normalise(pixels: Tensor) -> Tensor:
     """Return pixels [..., 3, H, W] of 0..255 with ImageNet's mean and deviation removed."""
-    mean = 255.0 * torch.tensor(IMAGENET_MEAN, device=pixels.device)[:, None, None]
-    std = 255.0 * torch.tensor(IMAGENET_STD, device=pixels.device)[:, None, None]
+    mean, std = _statistics(pixels.device)
     return (pixels - mean) / std
+
+
+def denormalise(pixels: Tensor) -> Tensor:
+    """Return pixels [..., 3, H, W], about 0..255, of normalised ones."""
+    mean, std = _statistics(pixels.device)
+    return pixels * std + mean
+
+
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ImageNet's mean and deviation of pixels of 0..255, each [3, 1, 1]."""
+    mean, std = (torch.tensor(row, device=device) for row in (IMAGENET_MEAN, IMAGENET_STD))
+    return 255.0 * mean[:, None, None], 255.0 * std[:, None, None]
 
 
 def preprocess(

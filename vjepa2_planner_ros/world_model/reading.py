@@ -26,7 +26,16 @@ class OpenFiles:
     """The open files of a model's weights, known by their inodes."""
 
     def __init__(self, files: Iterable[BinaryIO]):
-        self._files = {os.fstat(file.fileno()).st_ino: file for file in files}
+        self._files: dict[int, BinaryIO] = {}
+        for file in files:
+            status = os.fstat(file.fileno())
+            other = self._files.setdefault(status.st_ino, file)
+            # A mapping tells no device that could be relied on: overlays have one of their own.
+            if os.fstat(other.fileno()).st_dev != status.st_dev:
+                raise ModelLoadError(
+                    f'{file.name} and {other.name} have the same inode on two file systems: put '
+                    'them into one folder'
+                )
         self._versions = [_version(file) for file in self._files.values()]
 
     def __getitem__(self, inode: int) -> BinaryIO:

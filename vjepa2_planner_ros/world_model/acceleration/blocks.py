@@ -66,10 +66,10 @@ class KernelLayerNorm(nn.LayerNorm):
 class KernelAttention(Attention):
     """Attention whose queries and keys are rotated in one pass by a kernel of this package."""
 
-    def rotated_qkv(self, x: Tensor, table: Table) -> tuple[Tensor, Tensor, Tensor]:
+    def rotated_qkv(self, x: Tensor, table: Table | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rotated queries and keys and the values; see Attention."""
         module = kernels()
-        if module is None or torch.is_grad_enabled() or table[0].ndim > 2:
+        if module is None or torch.is_grad_enabled() or table is None or table[0].ndim > 2:
             return super().rotated_qkv(x, table)
         qkv = self.qkv(x)  # [B, N, 3 D]
         module.rotate_(qkv[..., : 2 * x.shape[-1]], table, x.shape[-1] // self.heads)
