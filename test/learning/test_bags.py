@@ -2,10 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings of rosbag2 as trajectories."""
 
+from argparse import Namespace
+from contextlib import closing
+import re
+import shutil
+import sqlite3
+
 import numpy as np
 import pytest
 import recordings
 from scipy.spatial.transform import Rotation
+from vjepa2_planner_ros.cli import calibrate, validate
+from vjepa2_planner_ros.cli.recordings import open_recording
 from vjepa2_planner_ros.learning.datasets import open_dataset
 from vjepa2_planner_ros.learning.datasets.check import check
 import yaml
@@ -153,11 +161,10 @@ def test_a_model_of_another_period(tmp_path):
     assert_follows_the_drive(trajectory, period=0.1)
 
 
-@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-def test_a_damaged_file_is_named_and_the_others_are_used(tmp_path, storage):
+def test_a_damaged_file_is_named_and_the_others_are_used(tmp_path):
     for name in ('one', 'three', 'two'):
-        recordings.write_bag(tmp_path / name, recordings.drive(3.0), storage)
-    (damaged,) = (tmp_path / 'two').glob('*.mcap' if storage == 'mcap' else '*.db3')
+        recordings.write_bag(tmp_path / name, recordings.drive(3.0), 'sqlite3')
+    (damaged,) = (tmp_path / 'two').glob('*.db3')
     recordings.cut(damaged, 0.3)
     found = open_dataset(tmp_path, period=PERIOD)
     assert [item.source for item in found.trajectories] == [
@@ -168,12 +175,60 @@ def test_a_damaged_file_is_named_and_the_others_are_used(tmp_path, storage):
         open_dataset(tmp_path / 'two')
 
 
+@pytest.mark.parametrize('compression', [None, 'STORAGE', 'FILE'])
+def test_an_mcap_file_that_was_not_closed_is_used_up_to_its_end(tmp_path, compression):
+    """As a recorder leaves it that is killed, or that loses its power."""
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(5.0), 'mcap', compression)
+    (file,) = bag.glob('*.mcap*')
+    recordings.cut(file)
+    (bag / 'metadata.yaml').unlink()
+    found = open_dataset(bag, period=PERIOD)
+    (trajectory,) = found.trajectories
+    assert 9 <= len(trajectory) <= 13  # of 21
+    assert_follows_the_drive(trajectory)
+    problem = found.problems[-1]
+    assert problem.startswith(f'{file}: it was not closed') and 'messages up to its end' in problem
+    assert list(bag.iterdir()) == [file]
+
+
+def test_what_a_killed_recorder_left_in_the_log_of_sqlite3_is_used(tmp_path):
+    """As with the preset "resilient": what came last is in a file beside the .db3."""
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(3.0), 'sqlite3')
+    (file,) = bag.glob('*.db3')
+    with closing(sqlite3.connect(file)) as recorder:
+        rows = recorder.execute('SELECT * FROM messages ORDER BY id').fetchall()
+        recorder.execute('DELETE FROM messages WHERE id > ?', (len(rows) // 2,))
+        recorder.commit()
+        recorder.execute('PRAGMA journal_mode = WAL')
+        recorder.execute('PRAGMA wal_autocheckpoint = 0')
+        marks = ','.join('?' * len(rows[0]))
+        recorder.executemany(f'INSERT INTO messages VALUES ({marks})', rows[len(rows) // 2 :])
+        recorder.commit()
+        shutil.copytree(bag, tmp_path / 'killed')
+    before = {item.name: item.read_bytes() for item in (tmp_path / 'killed').iterdir()}
+    found = open_dataset(tmp_path / 'killed', period=PERIOD)
+    (trajectory,) = found.trajectories
+    assert len(trajectory) == 13
+    assert_follows_the_drive(trajectory)
+    (problem,) = found.problems
+    assert 'it was not closed' in problem and f'{file.name}-wal is used too' in problem
+    assert {item.name: item.read_bytes() for item in (tmp_path / 'killed').iterdir()} == before
+    (tmp_path / 'killed' / f'{file.name}-wal').write_bytes(b'no log at all')
+    assert len(open_dataset(tmp_path / 'killed', period=PERIOD).trajectories[0]) < 13
+
+
+def test_an_mcap_file_of_which_nothing_is_left_is_named(tmp_path):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(1.0))
+    (file,) = bag.glob('*.mcap')
+    for length in (0, 5, 200):
+        file.write_bytes(file.read_bytes()[:length])
+        with pytest.raises(ValueError, match=f'{file}: .* ros2 bag reindex or mcap recover'):
+            open_dataset(bag)
+
+
 def test_a_damaged_file_of_a_recording_in_several(tmp_path):
     bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(3.0))
-    other = recordings.write_bag(tmp_path / 'other', recordings.drive(3.0))
-    (part,) = other.glob('*.mcap')
-    recordings.cut(part)
-    part.rename(bag / 'drive_1.mcap')
+    (bag / 'drive_1.mcap').write_bytes(b'no bag at all')
     metadata = bag / 'metadata.yaml'
     content = yaml.safe_load(metadata.read_text())
     content['rosbag2_bagfile_information']['relative_file_paths'].append('drive_1.mcap')
@@ -182,6 +237,40 @@ def test_a_damaged_file_of_a_recording_in_several(tmp_path):
     assert len(found.trajectories) == 1
     (problem,) = found.problems
     assert str(bag / 'drive_1.mcap') in problem
+
+
+def test_a_recorder_whose_clock_is_set_back_loses_no_poses(tmp_path):
+    """Bags in several files go back in time between two of them."""
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(3.0))
+    earlier = recordings.write_bag(tmp_path / 'earlier', recordings.drive(2.0))
+    (part,) = earlier.glob('*.mcap')
+    part.rename(bag / 'a_earlier.mcap')
+    (bag / 'metadata.yaml').unlink()
+    (bag / 'drive.mcap').rename(bag / '0_first.mcap')
+    found = open_dataset(bag, period=PERIOD)
+    (recording,) = found.recordings
+    assert len(recording.pose_stamps) == 500 and len(recording.gripper_stamps) == 100
+
+
+def test_a_frame_whose_parent_changes_is_told_and_never_mixed(tmp_path):
+    messages = [item for item in recordings.drive(4.0) if item[1] != '/pose']
+    other = np.array([0.2, 0.3, 0.1, 1.0, 1.0, 1.0])
+    for time in np.arange(0.0, 4.0, 0.02):
+        frames = {('elsewhere', 'flange'): other}
+        if time > 1.5:
+            frames = {('base', 'flange'): recordings.state_at(time)[:6]}
+        messages.append((time, '/tf', recordings.transforms(time, frames)))
+    bag = recordings.write_bag(tmp_path / 'drive', messages)
+    params = tmp_path / 'robot.yaml'
+    params.write_text(
+        '/**: {ros__parameters: {base_frame: base, ee_frame: flange, '
+        'camera: {main: {topic: /image}}, gripper: {topic: /gripper}}}'
+    )
+    found = open_dataset(bag, period=PERIOD, params=params)
+    (trajectory,) = found.trajectories
+    assert_follows_the_drive(trajectory, skew=0.25)
+    (problem,) = found.problems
+    assert problem.startswith('/tf: flange had more than one parent')
 
 
 def test_damaged_messages_and_pictures_are_left_out(tmp_path):
@@ -258,3 +347,38 @@ def test_one_file_of_a_bag_and_one_that_is_not_there(tmp_path):
     file.unlink()
     with pytest.raises(ValueError, match=f'{file}: it is missing, though'):
         open_dataset(bag)
+
+
+@pytest.mark.parametrize(
+    'text, line',
+    [
+        (
+            '/**: {ros__parameters: {ee_frme: hand}}',
+            "ee_frme = 'hand' in .*, the nearest is ee_fr",
+        ),
+        ('/**: {ros__parameters: {search: {horizn: 2}}}', 'search.horizn = 2 .* search.horizon'),
+        ('/left/planer: {ros__parameters: {}}', "node = '/left/planer' in .*nearest is /planner"),
+        ('pose_topic: /pose', "pose_topic = '/pose' in .* the file begins with"),
+    ],
+)
+def test_a_params_file_with_which_no_planner_starts_is_refused(tmp_path, capsys, text, line):
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(0.5))
+    params = tmp_path / 'robot.yaml'
+    params.write_text(text)
+    for command in (validate, calibrate):
+        options = ['--check-only'] if command is validate else []
+        assert command.main([str(bag), '--params', str(params), *options]) == 1
+        assert re.match(line, capsys.readouterr().err)
+
+
+def test_a_params_file_of_a_namespace_and_several_nodes_is_taken(tmp_path):
+    params = tmp_path / 'robot.yaml'
+    params.write_text(
+        'left:\n  planner: {ros__parameters: {pose_topic: /elsewhere}}\n'
+        '  controller: {ros__parameters: {rate: 20.0}}\n'
+        '  simulation: {ros__parameters: {seed: 4}}\n'
+    )
+    bag = recordings.write_bag(tmp_path / 'drive', recordings.drive(0.5))
+    options = Namespace(data=bag, params=params, camera='', mapping=None)
+    with pytest.raises(ValueError, match="pose_topic = '/elsewhere'"):
+        open_recording(options, PERIOD)

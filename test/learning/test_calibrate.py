@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera turned by a known angle is found, undone, or refused with the reason."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -11,6 +13,7 @@ from vjepa2_planner_ros.learning.calibrate import (
     check_motion,
     check_view,
     infer_motions,
+    needs_turn,
     NotCalibrated,
     to_calibration,
 )
@@ -77,6 +80,7 @@ def test_a_turn_about_the_vertical_is_found_and_undone(degrees, tmp_path):
     assert found.residual < 0.1 and found.condition < 1.2
     assert found.error_after < 0.004
     check_view(found)
+    assert needs_turn(found) == (degrees != 0.0)
     write_calibration(tmp_path / 'c.yaml', to_calibration(found, DRIVES, 'turned', '', 'drives'))
     calibration = read_calibration(tmp_path / 'c.yaml')
     assert calibration.angles[2] == pytest.approx(np.deg2rad(found.angles[2]))
@@ -91,6 +95,24 @@ def test_a_turn_about_the_vertical_is_found_and_undone(degrees, tmp_path):
         CemConfig(samples=400, iterations=8, seed=0),
     )
     np.testing.assert_allclose(answer.actions[0], action, atol=0.004)
+
+
+@pytest.mark.parametrize(
+    'yaw, interval, error, needed',
+    [
+        (8.0, (-2.0, 18.0), 0.021, False),  # not told from 0, and worse
+        (8.0, (-2.0, 18.0), 0.019, True),
+        (-3.0, (-8.0, 2.0), 0.019, False),  # small, whatever it does to these steps
+        (-3.0, (-4.0, -2.0), 0.021, False),
+        (-3.0, (-4.0, -2.0), 0.019, True),  # told from 0, and better
+        (8.0, (6.0, 10.0), 0.021, True),
+    ],
+)
+def test_a_turn_is_needed_if_it_is_told_or_helps(yaw, interval, error, needed):
+    found = align(*motions(TurnedModel(Rotation.identity())))
+    angles = np.array([0.0, 0.0, yaw])
+    found = replace(found, angles=angles, interval=interval, error_before=0.02, error_after=error)
+    assert needs_turn(found) is needed
 
 
 def test_any_rotation_is_found_with_three_axes():
@@ -108,6 +130,14 @@ def test_the_rotation_is_that_of_an_independent_solver():
     expected, _ = Rotation.align_vectors(inferred, true)
     found = align(inferred, true, np.arange(200), axes=3)
     np.testing.assert_allclose(found.rotation, expected.as_matrix(), atol=5e-3)
+
+
+def test_one_stretch_of_a_recording_has_an_interval_too():
+    """Drawn as a whole it would always be the same, and its angle look certain."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-0.04, 0.04, (60, 3))
+    low, high = align(true + rng.normal(0.0, 0.02, true.shape), true, [0] * 60).interval
+    assert 5.0 < high - low < 60.0 and low < 0.0 < high
 
 
 def test_a_recording_that_cannot_tell_is_refused():

@@ -175,6 +175,28 @@ def test_a_camera_that_was_pushed():
     assert of(checked(recording(frames=Pictures(count))), 'camera') == []
 
 
+def test_recordings_whose_background_does_not_tell_are_named():
+    still = recording(source='still')
+    plain = recording(source='plain', frames=[np.full((48, 64, 3), 90, np.uint8)] * 1800)
+    (camera,) = [item for item in checked(still, plain) if item.subject == 'camera']
+    assert camera.severity == 'ok'
+    assert camera.text == (
+        'the background stands still in 1 of 2 recordings; too few of its features are found '
+        'again in plain'
+    )
+    many = [recording(source=f'{number}') for number in range(13)]
+    (camera,) = [item for item in checked(*many) if item.subject == 'camera']
+    assert camera.text.endswith('still in 12 of 12 recordings that were looked at, of 13')
+
+
+def test_a_camera_that_was_turned_away_does_not_stand_still():
+    """What it shows then has nothing in common with the start."""
+    away = np.random.default_rng(5).integers(0, 255, (480, 640, 3), np.uint8)
+    frames = [scene()] * 1200 + [away] * 600
+    (camera,) = [item for item in checked(recording(frames=frames)) if item.subject == 'camera']
+    assert 'do not tell whether' in camera.text
+
+
 @pytest.mark.parametrize(
     ('shift', 'turn', 'expected'),
     [((0.0, 0.0), 0.0, 0.0), ((8.0, 0.0), 0.0, 0.0125), ((0.0, 0.0), 3.0, 0.016)],

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fit finds the odds that data were drawn with, and what is usual for a model."""
 
+from dataclasses import replace
 import json
 
 import numpy as np
@@ -18,6 +19,7 @@ from vjepa2_planner_ros.planning.confidence import (
     write_fit,
 )
 from vjepa2_planner_ros.planning.search import Plan
+from vjepa2_planner_ros.world_model.catalogue import model_spec
 
 BOUNDS = (0.05, 0.05, 0.05, 0.15, 0.15, 0.15, 0.75)
 UNIT = 0.1
@@ -60,6 +62,19 @@ def test_the_odds_are_found():
     assert made.figures['calibration_error'] < 0.03 and made.figures['windows'] == 3000
 
 
+def test_the_energy_near_a_goal_is_the_median_of_those_1_to_3_cm_from_it():
+    found, _ = reached(300, 1)
+    before = np.repeat([0.005, 0.02, 0.05], 100)
+    plans = [
+        replace(plan, start_energy=energy)
+        for plan, energy in zip(found.plans, [0.01] * 100 + [*range(101, 201)] + [999.0] * 100)
+    ]
+    found = replace(found, plans=plans, before=before, after=before - 0.01 * found.nearer)
+    assert fit_confidence('any', 'l1', BOUNDS, *errors(), found).near_energy == 150.5
+    few = replace(found, before=np.where(np.arange(300) < 281, 0.05, 0.02))
+    assert fit_confidence('any', 'l1', BOUNDS, *errors(), few).near_energy == 0.0
+
+
 def test_nothing_is_fitted_to_too_little():
     found, _ = reached(50, 1)
     with pytest.raises(ValueError, match='50 windows.*allowed: 100 or more'):
@@ -99,10 +114,31 @@ def test_a_fit_is_found_beside_the_weights_of_its_model_alone(tmp_path):
     made = Fit('any', 'l1', (0.03, 0.2), UNIT, tuple(WEIGHTS), {'windows': 3})
     write_fit(tmp_path / 'weights.fit.json', made)
     assert read_fit(tmp_path / 'weights.fit.json') == made
-    assert find_fit(tmp_path / 'weights.safetensors', 'any') == made
-    assert find_fit(tmp_path / 'weights.pth.tar', 'any') == made
+    for ending in ('safetensors', 'pth.tar', 'pth', 'pt', 'bin'):
+        assert find_fit(tmp_path / f'weights.{ending}', 'any') == made
     assert find_fit(tmp_path / 'weights.safetensors', 'other') is None
     assert find_fit(tmp_path / 'others.safetensors', 'any') is None
+    assert find_fit(tmp_path / 'weights.v2.safetensors', 'any') is None
+    other = replace(made, unit=2 * UNIT)
+    write_fit(tmp_path / 'weights.v2.fit.json', other)
+    assert find_fit(tmp_path / 'weights.v2.safetensors', 'any') == other
+    assert find_fit(tmp_path / 'weights.v2.pth.tar', 'any') == other
+    assert find_fit(tmp_path / 'weights.pt', 'any') == made
+
+
+def test_a_fit_from_before_near_energies_were_known_is_read(tmp_path):
+    made = Fit('any', 'l1', (0.03, 0.2), UNIT, tuple(WEIGHTS), near_energy=0.2)
+    write_fit(tmp_path / 'w.fit.json', made)
+    values = json.loads((tmp_path / 'w.fit.json').read_text())
+    del values['near_energy']
+    (tmp_path / 'w.fit.json').write_text(json.dumps(values))
+    assert read_fit(tmp_path / 'w.fit.json') == replace(made, near_energy=0.0)
+
+
+@pytest.mark.parametrize('name', ['sim-panda-ac', 'sim-panda'])
+def test_the_fits_of_the_shipped_weights_are_found(name):
+    found = find_fit(model_spec(name).weights, name)
+    assert found is not None and found.model == name
 
 
 @pytest.mark.parametrize(
@@ -112,6 +148,8 @@ def test_a_fit_is_found_beside_the_weights_of_its_model_alone(tmp_path):
         {'weights': [float('nan')] * 8},
         {'unit': 0.0},
         {'unit': 'a'},
+        {'near_energy': -1.0},
+        {'near_energy': float('nan')},
         {'usual_error': 3},
         {'model': None, 'usual_error': []},
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import recordings
 from scipy.spatial.transform import Rotation
+from vjepa2_planner_ros.cli.validate import main
 from vjepa2_planner_ros.learning.datasets import open_dataset
 
 STEPS = 40
@@ -87,6 +88,16 @@ def test_a_demonstration_that_lacks_something_is_left_out_by_name(tmp_path):
     assert len(found.trajectories) == 2
     (problem,) = found.problems
     assert 'demo_1: obs lacks robot0_eef_pos' in problem
+
+
+def test_names_in_a_file_command_no_terminal(tmp_path, capsys):
+    path = write_robomimic(tmp_path / 'demo.hdf5')
+    with h5py.File(path, 'a') as file:
+        file['data'].move('demo_1', 'demo\x1b]0;title\x07')
+        del file['data/demo\x1b]0;title\x07/obs/robot0_eef_pos']
+    assert main([str(path), '--check-only']) == 0
+    output = ''.join(capsys.readouterr())
+    assert r'demo\x1b]0;title\x07' in output and '\x1b' not in output
 
 
 def test_a_cut_file_is_named(tmp_path):

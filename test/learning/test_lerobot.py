@@ -187,6 +187,15 @@ def test_a_cut_video_and_a_damaged_table_cost_their_episodes_only(tmp_path):
     assert any(str(table) in text for text in found.problems)
 
 
+@pytest.mark.parametrize('template', ['videos/{episode_chunk}/{episode_index}.mp4', 5])
+def test_a_video_that_is_nowhere_is_said(tmp_path, template):
+    folder = write_lerobot(tmp_path / 'set')
+    info = json.loads((folder / 'meta' / 'info.json').read_text())
+    (folder / 'meta' / 'info.json').write_text(json.dumps({**info, 'video_path': template}))
+    with pytest.raises(ValueError, match='episode 0: meta does not say where its video is'):
+        open_dataset(folder)
+
+
 def test_a_video_that_is_cut_at_its_end_is_used_up_to_there(tmp_path):
     import av
 
@@ -234,6 +243,16 @@ def test_a_missing_library_names_itself(tmp_path, monkeypatch, library):
     folder = write_lerobot(tmp_path / 'data')
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ValueError, match=f'pip install {library.split(".")[0]}'):
+        open_dataset(folder)
+
+
+def test_a_video_outside_of_the_data_set_is_not_read(tmp_path):
+    folder = write_lerobot(tmp_path / 'data')
+    (folder / 'videos').rename(tmp_path / 'videos')
+    info = json.loads((folder / 'meta/info.json').read_text())
+    info['video_path'] = f'../{info["video_path"]}'
+    (folder / 'meta/info.json').write_text(json.dumps(info))
+    with pytest.raises(ValueError, match="video_path = '../videos/.*: allowed: a path in the"):
         open_dataset(folder)
 
 

@@ -29,6 +29,7 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
 def test_one_trajectory_has_no_interval_and_no_data_no_figure():
     found = estimate(np.array([1.0, 2.0, np.nan]), [0, 0, 0])
     assert found.value == 1.5 and np.isnan(found.low) and np.isnan(found.high)
+    assert str(found) == '1.5'
     assert np.isnan(estimate(np.array([]), []).value)
 
 

@@ -2,17 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collecting and training: what is stored, folded, resumed and exported."""
 
+from concurrent.futures.process import BrokenProcessPool
 import csv
+import threading
+from time import sleep
 
 import numpy as np
+import psutil
 import pytest
 import torch
-from vjepa2_planner_ros.learning.recipes import collect, train
+from vjepa2_planner_ros.learning.recipes import collect, train, train_decoder
 from vjepa2_planner_ros.learning.recipes.encoder import EncoderTraining
-from vjepa2_planner_ros.learning.recipes.episodes import episode_path, read_episodes, write_episode
+from vjepa2_planner_ros.learning.recipes.episodes import (
+    episode_path,
+    read_episodes,
+    write_episode,
+    write_whole,
+)
 from vjepa2_planner_ros.learning.recipes.predictor import fold_normalisation, PredictorTraining
 from vjepa2_planner_ros.simulation import ACTION_BOUNDS, PandaSim, WORKSPACE
-from vjepa2_planner_ros.world_model import load_world_model, MODELS, ModelSpec, poses
+from vjepa2_planner_ros.world_model import load_world_model, model_spec, MODELS, ModelSpec, poses
+from vjepa2_planner_ros.world_model.decoder import load_decoder
 from vjepa2_planner_ros.world_model.networks import EncoderSize, PredictorSize
 
 TINY = ModelSpec(
@@ -129,7 +139,96 @@ def test_tokens_that_know_the_tips_have_no_loss():
     assert training.tip_loss(known, 1.0 - tips) > 1.0
 
 
-def run_training(data, out, steps):
+class Line(torch.nn.Module):
+    """Learns the slope of a line."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.zeros(1, 1))
+
+    def forward(self, x):
+        return {'loss': (self.slope * x - 2.0 * x).square().mean()}
+
+
+def train_line(path, steps, batch=lambda generator: (torch.rand(8, 1, generator=generator),)):
+    line = Line()
+    train.train(line, batch, dict, steps=steps, peak_rate=0.1, path=path, seed=0)
+    return line
+
+
+def steps_in(path):
+    with open(path) as log:
+        return [int(row['step']) for row in csv.DictReader(log)]
+
+
+def failing(calls):
+    """Return a batch that ends the run after some calls."""
+    left = iter(range(calls))
+
+    def batch(generator):
+        next(left)
+        return (torch.rand(8, 1, generator=generator),)
+
+    return batch
+
+
+def test_a_log_has_every_step_once_whatever_ended_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, 'LOG_EVERY', 1)
+    path = tmp_path / 'line.pt'
+    with pytest.raises(StopIteration):  # before the first checkpoint
+        train_line(path, 6, failing(4))
+    assert steps_in(tmp_path / 'line.csv') == [0, 1, 2, 3]
+    train_line(path, 6)
+    assert steps_in(tmp_path / 'line.csv') == list(range(6))
+    with pytest.raises(StopIteration):  # behind a checkpoint
+        train_line(path, 10, failing(3))
+    train_line(path, 10)
+    assert steps_in(tmp_path / 'line.csv') == list(range(10))
+
+
+def test_a_shorter_run_leaves_the_checkpoint_of_a_longer_one(tmp_path):
+    train_line(tmp_path / 'line.pt', 8)
+    train_line(tmp_path / 'line.pt', 5)
+    assert torch.load(tmp_path / 'line.pt', weights_only=True)['step'] == 8
+
+
+def test_weights_that_are_no_numbers_never_get_into_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, 'SAVE_EVERY', 0.0)
+    batches = iter([*torch.rand(3, 8, 1), torch.full((8, 1), torch.nan)])
+    with pytest.raises(RuntimeError, match='non-finite'):
+        train_line(tmp_path / 'line.pt', 6, lambda generator: (next(batches),))
+    saved = torch.load(tmp_path / 'line.pt', weights_only=True)
+    assert saved['step'] == 3 and saved['module']['slope'].isfinite().all()
+
+
+def test_a_text_is_written_whole_or_not_at_all(tmp_path):
+    write_whole(tmp_path / 'a.json', '{}')
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / 'a.json', 'what cannot be written: \ud800')
+    assert (tmp_path / 'a.json').read_text() == '{}'
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_collection(tmp_path):
+    """As the system does it that runs out of memory; the episodes that are there stay."""
+    arguments = ['--out', str(tmp_path), '--episodes', '400', '--steps', '2', '--workers', '1']
+
+    def kill():
+        while not list(tmp_path.glob('*.npz')):
+            sleep(0.1)
+        for child in psutil.Process().children(recursive=True):
+            if 'spawn_main' in ' '.join(child.cmdline()):
+                child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(BrokenProcessPool):
+        collect.main(arguments)
+    killer.join()
+    assert list(tmp_path.glob('*.npz'))
+
+
+def run_training(data, out, steps, *more):
     train.main(
         [
             '--data',
@@ -146,6 +245,7 @@ def run_training(data, out, steps):
             str(steps),
             '--predictor-steps',
             str(steps),
+            *more,
         ]
     )
 
@@ -163,6 +263,13 @@ def test_training_writes_a_model_that_loads_and_resumes_exactly(tmp_path, monkey
     )
     frames = read_episodes(data).frames[0]
     assert model.encode(frames).shape == (5, 4, 48)
+
+    # Another one that begins with its encoder.
+    file = tmp_path / 'whole' / 'tiny-ac.safetensors'
+    run_training(data, tmp_path / 'other', 1, '--encoder', str(file), '--encoder-steps', '0')
+    written = tmp_path / 'other' / 'tiny-ac.safetensors'
+    other = load_world_model('tiny-ac', device='cpu', dtype='float32', checkpoint=written)
+    assert torch.equal(other.encode(frames), model.encode(frames))
 
     # The same run, killed in the fourth step of the encoder and started again.
     monkeypatch.setattr(train, 'SAVE_EVERY', 0.0)
@@ -201,3 +308,19 @@ def test_learning_rate_warms_up_and_falls_to_nothing():
     assert np.argmax(rates) == train.WARMUP - 1
     assert rates[0] < 1e-5 and rates[-1] < 1e-8
     assert max(rates) == pytest.approx(0.5e-3 * (1 + np.cos(np.pi * 0.199)), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_decoder_learns_goes_on_and_is_written_for_its_model(tmp_path, capsys):
+    collect.main(['--out', str(tmp_path / 'data'), '--episodes', '3', '--steps', '4'])
+    words = ['--data', str(tmp_path / 'data'), '--out', str(tmp_path / 'run'), '--dim', '64']
+    words += ['--depth', '1', '--batch', '8']
+    train_decoder.main([*words, '--steps', '40'])
+    train_decoder.main([*words, '--steps', '60'])
+    with open(tmp_path / 'run' / 'decoder.csv') as log:
+        rows = list(csv.DictReader(log))
+    assert [int(row['step']) for row in rows] == [0, 39, 59]  # the second run went on
+    assert float(rows[-1]['pixels']) < float(rows[0]['pixels'])
+    path = tmp_path / 'run' / 'sim-panda-ac.decoder.safetensors'
+    load_decoder(path, model_spec('sim-panda-ac'), torch.device('cpu'), torch.float32)
+    assert 'predicted' in capsys.readouterr().out

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import logging
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from .trajectory import Trajectory
 from .windows import draw_windows, Latents
 from ..planning.config import TrustRegionConfig
 from ..world_model.calibration import Calibration
+
+log = logging.getLogger(__name__)
 
 Numbers = NDArray[np.float64]
 FEWEST = 40  # windows with motion
@@ -103,6 +106,8 @@ def _angles(rotation: Numbers) -> Numbers:
 
 def _interval(a: Numbers, b: Numbers, groups: NDArray[Any]) -> tuple[float, float]:
     members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+    if len(members) < 2:  # it would be drawn always: its steps tell at least how they differ
+        members = list(members[0][:, None])
     rng = np.random.default_rng(0)
     yaws = []
     for _ in range(RESAMPLES):
@@ -126,7 +131,8 @@ def infer_motions(
     Return inferred and true displacements [n, 3] m of single steps, and their groups.
 
     The inferred one is where the energy of one step is lowest within the model's bounds. Steps
-    longer than these, or too short to have a direction, are left out.
+    longer than these, or too short to have a direction, are left out; so are those with a damaged
+    frame, which the log names.
     """
     bounds = np.array(model.action_bounds)
     windows = [
@@ -137,7 +143,10 @@ def infer_motions(
     ]
     chosen = sorted(np.random.default_rng(seed).permutation(len(windows))[:count])
     config = TrustRegionConfig(seed=seed, min_axis_gain=0.0)
-    found = infer(Latents(model), [windows[i] for i in chosen], 1, config, advance)
+    latents = Latents(model)
+    found = infer(latents, [windows[i] for i in chosen], 1, config, advance)
+    for damage in latents.damaged:
+        log.warning('left out: %s', damage)
     return found.planned[:, :3], found.true[:, :3], found.groups
 
 
@@ -171,6 +180,17 @@ def check_view(found: Alignment) -> None:
             f'the condition number of W* is {found.condition:.1f}: allowed: '
             f'{LARGEST_CONDITION:g}; along one direction the model hardly sees motion: {advice}'
         )
+
+
+def needs_turn(found: Alignment) -> bool:
+    """Return whether a calibration is worth it: at most one of three signs speaks against it."""
+    low, high = found.interval
+    against = (
+        max(abs(found.angles)) < SMALL_ANGLE,
+        low <= 0.0 <= high,
+        found.error_after >= found.error_before,
+    )
+    return sum(map(bool, against)) < 2
 
 
 def _where_to(yaw: float) -> str:
@@ -221,10 +241,8 @@ def summary(found: Alignment) -> list[str]:
     turn = f'yaw {yaw:+.1f} degrees ({low:+.1f} to {high:+.1f})'
     if found.axes == 3:
         turn = f'roll {roll:+.1f}, pitch {pitch:+.1f}, {turn}'
-    small = ', which is no more than a recording can tell: no calibration is needed'
     return [
-        f'{found.count} steps: the model takes motions for ones turned by {turn}'
-        + (small if max(abs(found.angles)) < SMALL_ANGLE else ''),
+        f'{found.count} steps: the model takes motions for ones turned by {turn}',
         f'motion left unexplained: {found.residual:.0%} once turned, {found.before:.0%} before; '
         f'condition number {found.condition:.2f}',
         f'median error of a step: {100.0 * found.error_after:.2f} cm once turned, '

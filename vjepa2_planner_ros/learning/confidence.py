@@ -3,8 +3,8 @@
 """
 From what plans led to on recorded data to the probability that the next one leads nearer.
 
-Logistic regression on planning.confidence.FEATURES; the rows it is judged on are of trajectories
-that it was not fitted on.
+Logistic regression on planning.confidence.FEATURES; the rows it is judged on are of stretches of
+trajectories (see windows.GROUP) that it was not fitted on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from ..planning.confidence import features, Fit
 
 Numbers = NDArray[np.float64]
 FEWEST = 100  # windows for a fit
+NEAR = 0.01, 0.03  # m from the goal
+FEWEST_NEAR = 20  # windows for a near_energy
 RIDGE = 0.001  # of the squared weights, a window; keeps them finite where classes part cleanly
 FOLDS = 5
 
@@ -33,7 +35,7 @@ def fit_confidence(
     reached: Reached,
 ) -> Fit:
     """
-    Return the Fit of a model, with its calibration error on trajectories left out.
+    Return the Fit of a model, with its calibration error on stretches left out.
 
     :param error, change: [n] of single steps, see planning.confidence.StepError.
     ValueError: there are too few windows, or all of them ended alike.
@@ -60,7 +62,15 @@ def fit_confidence(
         'reliability': np.round(reliability(held_out[judged], nearer[judged]), 3).tolist(),
     }
     weights = tuple(map(float, _logistic(rows, nearer)))
-    return Fit(model, cost, usual_error(error, change), unit, weights, figures)
+    usual = usual_error(error, change)
+    return Fit(model, cost, usual, unit, weights, figures, near_energy(reached))
+
+
+def near_energy(reached: Reached) -> float:
+    """Return the median energy of what is NEAR its goal; 0 where too little is."""
+    near = (reached.before >= NEAR[0]) & (reached.before <= NEAR[1])
+    energies = [plan.start_energy for plan, is_near in zip(reached.plans, near) if is_near]
+    return float(np.median(energies)) if len(energies) >= FEWEST_NEAR else 0.0
 
 
 def design(reached: Reached, unit: float, bounds: Sequence[float]) -> Numbers:

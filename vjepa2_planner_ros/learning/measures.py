@@ -23,14 +23,19 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval over trajectories; NaN where there is no data."""
+    """
+    A figure with its 95 % interval over trajectories.
+
+    NaN where there is no data; with one trajectory there is no interval.
+    """
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f'{self.value:.3g} ({self.low:.3g} to {self.high:.3g})'
+        interval = f' ({self.low:.3g} to {self.high:.3g})' if np.isfinite(self.low) else ''
+        return f'{self.value:.3g}{interval}'
 
 
 def estimate(

@@ -20,6 +20,8 @@ import torch
 from .trajectory import Trajectory
 from .windows import draw_windows, Latents, Window
 from ..messages.input_settings import Crop
+from ..messages.texts import dtype_name
+from ..planning.actions import AXES
 from ..planning.confidence import FEATURES, Fit, pose_distance, RECENT, SMALLEST, step_error
 from ..planning.config import TrustRegionConfig
 from ..planning.cost import goal_energy
@@ -105,6 +107,8 @@ class Study:
     predicted: Predicted | None = None
     reached: Reached | None = None
     drives: list[Drive] = field(default_factory=list)
+    axes: tuple[str, ...] = AXES  # that plans searched
+    damaged: list[str] = field(default_factory=list)  # frames whose windows were left out
 
 
 Advance = Callable[[int], object]  # called with the number of windows that are done
@@ -134,40 +138,44 @@ def study(
     :param crop: what the model sees of a frame, see CameraSettings.crop; '' = the model's own.
     :param config: of the search; None = the planner's default. Longer plans get more candidates.
     :param seed: of windows and candidates: the same for models that are compared.
+    :raise ValueError: not one window has two frames that can be decoded.
     """
     config = replace(config or TrustRegionConfig(), seed=seed)
-    found = Study(model.name, str(model.dtype).removeprefix('torch.'), tuple(model.action_bounds))
+    axes = tuple(AXES[i] for i in config.axes_for(model))
+    found = Study(model.name, dtype_name(model.dtype), tuple(model.action_bounds), axes=axes)
     latents = Latents(model, crop)
     for steps in STEPS:
         windows = draw_windows(trajectories, [steps], count // steps, seed + steps)
         longer = replace(config, horizon=steps, samples=config.samples * steps)
         found.inferred[steps] = infer(latents, windows, steps, longer, advance)
+        if latents.damaged and not found.inferred[1].windows:
+            raise ValueError(next(iter(latents.damaged)))
     windows = draw_windows(trajectories, [1], count, seed + 1)
     found.predicted = _predict(latents, windows, seed, advance)
     windows = draw_windows(trajectories, REACHES, count, seed)
     found.reached = reach(latents, windows, config, fit or _usual(model, found.predicted), advance)
     found.drives = list(_drives(latents, trajectories, advance))
+    found.damaged = list(latents.damaged)
     return found
 
 
 def infer(
     latents: Latents, windows: list[Window], steps: int, config: OptimizerConfig, advance: Advance
 ) -> Inferred:
-    """Return the actions that plans find from start to goal frames."""
-    planned, seconds = [], []
+    """Return the actions that plans find from start to goal frames, but those of damaged ones."""
+    readable, planned, seconds = [], [], []
     for window in windows:
+        advance(1)
         began = perf_counter()
-        found = plan(
-            latents.model,
-            latents(window, window.start)[None],
-            window.state[None],
-            latents(window, window.goal),
-            config,
-        )
+        pair = latents.pair(window)
+        if pair is None:
+            continue
+        start, goal = pair
+        found = plan(latents.model, start[None], window.state[None], goal, config)
         seconds.append(perf_counter() - began)
         planned.append(_together(window.state, found.actions))
-        advance(1)
-    return Inferred(windows, steps, np.array(planned).reshape(-1, 7), np.array(seconds))
+        readable.append(window)
+    return Inferred(readable, steps, np.array(planned).reshape(-1, 7), np.array(seconds))
 
 
 def _together(state: Numbers, actions: Numbers) -> Numbers:
@@ -184,14 +192,19 @@ def _predict(latents: Latents, windows: list[Window], seed: int, advance: Advanc
     rng = np.random.default_rng(seed)
     model = latents.model
     bounds = np.array(model.action_bounds)
-    others = rng.permutation(len(windows))
-    rows = []
-    for window, other in zip(windows, others):
-        start, goal = latents(window, window.start), latents(window, window.goal)
+    order = rng.permutation(len(windows))
+    others = dict(zip(order, np.roll(order, 1)))  # a round: none is its own
+    groups, rows = [], []
+    for number, window in enumerate(windows):
+        advance(1)
+        pair = latents.pair(window)
+        if pair is None:
+            continue
+        start, goal = pair
         true = window.true_action
         candidates = rng.uniform(-bounds, bounds, (CANDIDATES, 7))
         actions = torch.as_tensor(
-            np.stack([true, windows[other].true_action, *candidates])
+            np.stack([true, windows[others[number]].true_action, *candidates])
         ).float()
         predicted = model.rollout(start[None], window.state[None], actions[:, None])
         energies = goal_energy(predicted, goal, model.cost).cpu().numpy()
@@ -200,9 +213,9 @@ def _predict(latents: Latents, windows: list[Window], seed: int, advance: Advanc
         random = energies[2:]
         rank = float((random < energies[0]).mean())
         rows.append((energies[0], energies[1], copied, change, rank, random.std()))
-        advance(1)
+        groups.append(window.group)
     columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
-    return Predicted([window.group for window in windows], *columns)
+    return Predicted(groups, *columns)
 
 
 def reach(
@@ -213,45 +226,47 @@ def reach(
     advance: Advance = lambda done: None,
 ) -> Reached:
     """Return plans toward goals near and far, and whether their first actions lead nearer."""
-    plans, surprises, before, after = [], [], [], []
+    groups, plans, surprises, before, after = [], [], [], [], []
     rng = np.random.default_rng(config.seed)
     for number, window in enumerate(windows):
+        advance(1)
         known = int(rng.integers(min(window.start, RECENT) + 1))  # as in a run, first to last
+        pair = latents.pair(window)
+        if pair is None:
+            continue
+        start, goal = pair
         surprise = _surprises(latents, window, known, fit)
         found = plan(
             latents.model,
-            latents(window, window.start)[None],
+            start[None],
             window.state[None],
-            latents(window, window.goal),
+            goal,
             replace(config, seed=number),
             fit=fit,
             surprises=surprise,
         )
         state, action = torch.as_tensor(window.state).double(), torch.tensor(found.actions[0])
+        groups.append(window.group)
         plans.append(found)
         surprises.append(surprise)
         before.append(float(pose_distance(window.state, window.goal_state)))
         reached = poses.compose(state, action).numpy()
         after.append(float(pose_distance(reached, window.goal_state)))
-        advance(1)
-    groups = [window.group for window in windows]
     return Reached(groups, plans, surprises, np.array(before), np.array(after))
 
 
 def _surprises(latents: Latents, window: Window, count: int, fit: Fit) -> list[float]:
     """Return how surprising the last frames up to the start of a window are."""
     states = window.trajectory.states
-    errors = [
-        step_error(
-            latents.model,
-            latents(window, frame - 1)[None],
-            states[frame - 1][None],
-            latents(window, frame),
-            states[frame],
-        )
-        for frame in range(window.start - count + 1, window.start + 1)
-    ]
-    return [fit.surprise(error) for error in errors]
+    found = []
+    for frame in range(window.start - count + 1, window.start + 1):
+        pair = latents.pair(replace(window, start=frame - 1, goal=frame))
+        if pair is not None:
+            before, seen = pair
+            start = states[frame - 1][None]
+            error = step_error(latents.model, before[None], start, seen, states[frame])
+            found.append(fit.surprise(error))
+    return found
 
 
 def _usual(model: Any, predicted: Predicted) -> Fit:
@@ -279,11 +294,15 @@ def _drives(
         last = len(trajectory) - 1
         frames = np.unique(np.linspace(0, last, min(last + 1, 24)).astype(int))
         window = Window(trajectory, number, 0, last)
-        goal = latents(window, last)
-        energies = [
-            float(goal_energy(latents(window, t)[None], goal, latents.model.cost)[0])
-            for t in frames
-        ]
-        states = trajectory.states[frames]
-        yield Drive(number, pose_distance(states, trajectory.states[last]), np.array(energies))
         advance(1)
+        goal = latents.find(window, last)
+        if goal is None:
+            continue
+        good, energies = [], []
+        for t in frames:
+            seen = latents.find(window, t)
+            if seen is not None:
+                good.append(t)
+                energies.append(float(goal_energy(seen[None], goal, latents.model.cost)[0]))
+        distance = pose_distance(trajectory.states[good], trajectory.states[last])
+        yield Drive(number, distance, np.array(energies))

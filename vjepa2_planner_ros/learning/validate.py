@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .confidence import fit_confidence
+from .confidence import FEWEST_NEAR, fit_confidence
 from .measures import Estimate, estimate
 from .study import Advance, Inferred, Study, study, work
 from .trajectory import Trajectory
@@ -25,6 +25,7 @@ from ..world_model.loading import weights_bytes
 
 UNTRAINED, NOTHING, RANDOM = 'untrained network', 'doing nothing', 'random actions'
 SHARE = 4  # of the windows, one in so many is shown to the untrained network too
+LISTED = 5  # damaged frames that are named
 
 
 @dataclass
@@ -61,7 +62,9 @@ def validate(
     """
     Return what a model with a predictor does on windows of trajectories; see study.study.
 
-    ValueError: there is no window of one step.
+    Windows with damaged frames are left out, and noted.
+
+    :raise ValueError: there is no window of one step, or not one without a damaged frame.
     """
     if not any(len(trajectory) > 1 for trajectory in trajectories):
         raise ValueError(
@@ -70,7 +73,9 @@ def validate(
     shared: dict[str, Any] = {'crop': crop, 'config': config, 'seed': seed, 'advance': advance}
     found = study(model, trajectories, count, **shared)
     values = figures(found)
-    result = Validation(found, values, verdicts(found, values))
+    result = Validation(found, values, verdicts(found, values), notes=found.damaged[:LISTED])
+    if len(found.damaged) > LISTED:
+        result.notes.append(f'{len(found.damaged) - LISTED} frames more that are damaged')
     for name, inferred in _without_a_model(found, seed).items():
         result.baselines[name] = inferred
     try:
@@ -94,6 +99,12 @@ def validate(
         )
     except ValueError as error:
         result.notes.append(f'no fit of the confidence: {error}')
+    else:
+        if not result.fit.near_energy:
+            result.notes.append(
+                f'near_energy of the fit: fewer than {FEWEST_NEAR} windows begin 1 to 3 cm from '
+                'their goal; the controller goes by ending.min_drop'
+            )
     return result
 
 

@@ -9,8 +9,9 @@ docs/validate.md explains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ def verdicts(study: Study, found: Mapping[str, Any]) -> list[Verdict]:
     return [
         _sees(found['drives']),
         _heeds(found.get('prediction'), study.predicted),
-        _angle(study.inferred.get(1)),
-        _axes(study.inferred.get(1)),
+        _angle(study.inferred.get(1), study.bounds),
+        _axes(study.inferred.get(1), study.axes),
         _how_far(found.get('reach')),
     ]
 
@@ -132,7 +133,8 @@ def _sees(correlation: Estimate) -> Verdict:
     question = 'Does the model see the arm?'
     grade = _grade(correlation.value, SEES)
     if grade == UNKNOWN:
-        return Verdict(question, grade, 'no drive of three frames or more', 'Record longer.')
+        answer = 'no drive has three frames or more, between which arm and energy change'
+        return Verdict(question, grade, answer, 'Record longer, while the arm moves.')
     return Verdict(
         question,
         grade,
@@ -164,9 +166,9 @@ def _heeds(prediction: Mapping[str, Estimate] | None, predicted: Predicted | Non
     )
 
 
-def _angle(inferred: Inferred | None) -> Verdict:
+def _angle(inferred: Inferred | None, bounds: Sequence[float]) -> Verdict:
     question = "Is the camera's angle good?"
-    rows = None if inferred is None else _moving(inferred)
+    rows = None if inferred is None else _moving(inferred, bounds)
     if inferred is None or rows is None or rows.sum() < 20:
         return Verdict(question, UNKNOWN, 'too few steps with motion', 'Record random motion.')
     groups = np.array(inferred.groups)[rows].tolist()
@@ -187,17 +189,20 @@ def _angle(inferred: Inferred | None) -> Verdict:
     return Verdict(question, grade, answer, 'Run calibrate on this recording, or move the camera.')
 
 
-def _moving(inferred: Inferred) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.linalg.norm(inferred.true[:, :3], axis=1) > MOVED[0]
-    return found
+def _moving(inferred: Inferred, bounds: Sequence[float]) -> NDArray[np.bool_]:
+    """Return which steps [W] have a direction and can be inferred, as calibrate takes them."""
+    moved = inferred.true[:, :3]
+    found: NDArray[np.bool_] = np.linalg.norm(moved, axis=1) > MOVED[0]
+    return found & (np.abs(moved) <= bounds[:3]).all(axis=1)
 
 
-def _axes(inferred: Inferred | None) -> Verdict:
+def _axes(inferred: Inferred | None, searched: Sequence[str]) -> Verdict:
     question = 'Which axes can be trusted?'
     if inferred is None or not len(inferred.windows):
         return Verdict(question, UNKNOWN, 'no window of one step', 'Record longer.')
-    parts: dict[str, list[str]] = {GOOD: [], WEAK: [], BAD: [], UNKNOWN: []}
-    for i, axis in enumerate(AXES):
+    parts: dict[str, dict[str, str]] = {GOOD: {}, WEAK: {}, BAD: {}, UNKNOWN: {}}
+    for axis in searched:
+        i = AXES.index(axis)
         true = inferred.true[:, i]
         rows = np.abs(true) > MOVED[i]
         share = np.nan
@@ -205,9 +210,13 @@ def _axes(inferred: Inferred | None) -> Verdict:
             error = np.abs(inferred.planned[rows, i] - true[rows])
             share = float(np.median(error) / np.median(np.abs(true[rows])))
         text = axis if np.isnan(share) else f'{axis} ({share:.2f})'
-        parts[_grade(share, TRUSTED, high_is_good=False)].append(text)
-    named = [f'{grade}: {", ".join(parts[grade])}' for grade in parts if parts[grade]]
-    grade = GOOD if not (parts[WEAK] or parts[BAD]) else WEAK if parts[GOOD] else BAD
+        parts[_grade(share, TRUSTED, high_is_good=False)][axis] = text
+    named = [f'{grade}: {", ".join(row.values())}' for grade, row in parts.items() if row]
+    others = [axis for axis in AXES if axis not in searched]
+    named += [f'not searched: {", ".join(others)}'] if others else []
+    grade = GOOD if not (parts[WEAK] or parts[BAD]) else WEAK
+    if parts[BAD] and not parts[GOOD]:
+        grade = BAD
     if not (parts[GOOD] or parts[WEAK] or parts[BAD]):
         grade = UNKNOWN
     return Verdict(
@@ -216,11 +225,15 @@ def _axes(inferred: Inferred | None) -> Verdict:
         'median error as a share of the median motion, '
         + '; '.join(named)
         + f' ({TRUSTED[0]:g} or less is good, above {TRUSTED[1]:g} as bad as doing nothing)',
-        ''
-        if grade == GOOD
-        else 'Record motion along every axis; unknown ones did not move.'
-        if grade == UNKNOWN
-        else 'Leave the bad ones out of search.axes; unknown ones did not move.',
+        ' '.join(
+            f'{advice} {", ".join(parts[grade])}{reason}.'
+            for grade, advice, reason in (
+                (BAD, 'Leave out of search.axes:', ''),
+                (WEAK, 'Expect inexact steps along', ''),
+                (UNKNOWN, 'Record more motion along', f': fewer than {FEWEST} steps moved there'),
+            )
+            if parts[grade]
+        ),
     )
 
 
@@ -228,12 +241,14 @@ def _how_far(reach: Mapping[str, Any] | None) -> Verdict:
     question = 'How far away may a goal be?'
     bins = [] if reach is None else reach['by_distance']
     if not bins:
-        return Verdict(question, UNKNOWN, 'too few windows', 'Record longer.')
+        answer = f'at no distance are there {FEWEST} plans'
+        return Verdict(question, UNKNOWN, answer, 'Record longer.')
     shares = ', '.join(
         f'{row["from"] * 100:.0f} to {row["to"] * 100:.0f} cm: {row["nearer"].value:.0%}'
         for row in bins
     )
-    good = [row for row in bins if row['nearer'].value >= REACHED]
+    near = dropwhile(lambda row: not row['nearer'].value >= REACHED, bins)
+    good = list(takewhile(lambda row: row['nearer'].value >= REACHED, near))
     answer = f'plans whose first step leads nearer, by distance, {shares}'
     if not good:
         return Verdict(

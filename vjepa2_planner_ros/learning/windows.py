@@ -86,6 +86,7 @@ class Latents:
 
     def __init__(self, model: Any, crop: Crop = ''):
         self.model, self.crop = model, crop
+        self.damaged: dict[str, None] = {}  # what is wrong with frames that were left out
         self._kept: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
 
     def __call__(self, window: Window, frame: int) -> Tensor:
@@ -98,3 +99,16 @@ class Latents:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+    def find(self, window: Window, frame: int) -> Tensor | None:
+        """Return the same; None for a damaged frame, which is noted."""
+        try:
+            return self(window, frame)
+        except ValueError as error:
+            self.damaged.setdefault(str(error))
+            return None
+
+    def pair(self, window: Window) -> tuple[Tensor, Tensor] | None:
+        """Return the latents of a window's start and goal; None if one of them is damaged."""
+        start, goal = (self.find(window, frame) for frame in (window.start, window.goal))
+        return None if start is None or goal is None else (start, goal)

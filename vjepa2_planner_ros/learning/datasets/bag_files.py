@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
+import shutil
+import sqlite3
 import struct
 import tempfile
 from typing import Any, NamedTuple
@@ -16,11 +18,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from .libraries import library
+from ..mcap_file import is_open_ended, write_closed
 
 SUFFIXES = ('.mcap', '.db3')
 FILES = (*SUFFIXES, *(f'{end}.zstd' for end in SUFFIXES))
 METADATA = 'metadata.yaml'
 OPEN = 8  # files that are kept open
+SQLITE_LOGS = ('-wal', '-journal')  # what a .db3 has beside it until it is closed
+NOT_CLOSED = 'it was not closed, as after a crash or a loss of power'
 
 
 class Message(NamedTuple):
@@ -46,12 +51,21 @@ class BagFile:
 
     def __init__(self, path: Path, compressed: bool = False):
         self.path, self._compressed = path, compressed
+        self.damage = ''  # what is wrong with a file that is used all the same
         self._reader: Any = None
-        self._unpacked: Any = None  # temporary folder
+        self._copy: Path | None = None  # that is read in its place
+        self._folder: Any = None  # temporary, of the copy
 
     def topics(self) -> dict[str, str]:
         """Return the type of each topic that has messages, by its name."""
         return {item.topic: item.msgtype for item in self._open().connections if item.msgcount}
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of messages of each topic that has some."""
+        found: Counter[str] = Counter()
+        for item in self._open().connections:
+            found[item.topic] += item.msgcount
+        return dict(+found)
 
     def definition(self, topic: str) -> str:
         """Return the definition of a topic's messages, as far as the file has it."""
@@ -83,38 +97,66 @@ class BagFile:
 
     def _open(self) -> Any:
         if self._reader is None:
-            reader_of = library('rosbags.rosbag2').Reader
             if not self.path.is_file():
                 raise ValueError(f'{self.path}: it is missing, though metadata.yaml names it')
+            library('rosbags.rosbag2')
             try:
-                reader = reader_of(self._file())
-                reader.open()
+                self._reader = _reader(self._file())
             except _damages() as error:
-                raise ValueError(
-                    f'{self.path}: {error or type(error).__name__}; ros2 bag reindex or mcap '
-                    'recover may mend it'
-                ) from error
-            self._reader = reader
+                self._reader = self._without_its_end(error)
             _opened.append(self)
             if len(_opened) > OPEN:
                 _opened.popleft().close()
         return self._reader
 
     def _file(self) -> Path:
-        """Return the file, unpacked to a temporary folder if it is compressed as a whole."""
-        if self.path.suffix != '.zstd':
-            return self.path
-        import zstandard
+        """Return the file, or a copy: unpacked, or with what a killed recorder left beside it."""
+        logs = [self.path.with_name(self.path.name + end) for end in SQLITE_LOGS]
+        logs = [log for log in logs if log.is_file() and log.stat().st_size]
+        if self._copy is None and logs:
+            for part in (self.path, *logs):
+                shutil.copyfile(part, self._place(part.name))
+            self._copy = self._place(self.path.name)
+            with closing(sqlite3.connect(self._copy)) as file:
+                file.execute('PRAGMA journal_mode = DELETE')  # which takes the logs in
+            self.damage = f'{self.path}: {NOT_CLOSED}: what is in {logs[0].name} is used too'
+        if self._copy is None and self.path.suffix == '.zstd':
+            import zstandard
 
-        if self._unpacked is None:
-            self._unpacked = tempfile.TemporaryDirectory(prefix='bag_')
-            with open(self.path, 'rb') as packed:
-                with open(Path(self._unpacked.name, self.path.stem), 'wb') as file:
-                    zstandard.ZstdDecompressor().copy_stream(packed, file)
-        return Path(self._unpacked.name, self.path.stem)
+            self._copy = self._place(self.path.stem)
+            with open(self.path, 'rb') as packed, open(self._copy, 'wb') as file:
+                zstandard.ZstdDecompressor().copy_stream(packed, file)
+        return self._copy or self.path
+
+    def _without_its_end(self, error: Exception) -> Any:
+        """Return a reader of what a .mcap file has that was not closed; ValueError for others."""
+        text, file = f'{self.path}: {error or type(error).__name__}', self._file()
+        if file.suffix == '.mcap' and is_open_ended(file):
+            copy = self._place(f'closed_{file.name}')
+            if count := write_closed(file, copy):
+                self.damage = (
+                    f'{self.path}: {NOT_CLOSED}: the {count} messages up to its end are used'
+                )
+                self._copy = copy
+                return _reader(copy)
+        raise ValueError(f'{text}; ros2 bag reindex or mcap recover may mend it') from error
+
+    def _place(self, name: str) -> Path:
+        """Return where a copy of that name may be written."""
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix='bag_')
+        return Path(self._folder.name, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_reader': None, '_unpacked': None}
+        return {**self.__dict__, '_reader': None, '_copy': None, '_folder': None}
+
+
+def _reader(path: Path) -> Any:
+    """Return an open reader of a file; it raises _damages()."""
+    from rosbags.rosbag2 import Reader
+
+    reader = Reader(path)
+    reader.open()
+    return reader
 
 
 def is_bag(path: Path) -> bool:
@@ -180,6 +222,7 @@ def _damages() -> tuple[type[Exception], ...]:
         OSError,
         ReaderError,
         apsw.Error,
+        sqlite3.Error,
         zstandard.ZstdError,
         struct.error,
     ]

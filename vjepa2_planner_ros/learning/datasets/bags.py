@@ -47,6 +47,7 @@ def read_bag(path: Path, inputs: Inputs, camera: str = '') -> tuple[list[Recordi
         try:
             kinds |= file.topics()
             good.append(file)
+            problems += [file.damage] if file.damage else []
         except ValueError as error:
             problems.append(f'{error}: left out')
     if not good:
@@ -167,7 +168,7 @@ class _Streams:
                 f'{self._settings.gripper.joint!r}: allowed: {", ".join(sorted(self._joints))}; '
                 'set it by --params FILE'
             )
-        return found
+        return found + self.transforms.problems()
 
     def recording(self, source: str, files: list[BagFile]) -> Recording:
         """Return everything as a Recording."""
@@ -199,7 +200,7 @@ class _Streams:
             self.transforms.add(log, message.topic.endswith('tf_static'))
         elif message.kind == INFO:
             self.info = self.info or decode(message)
-        elif message.time - self._last.get(message.topic, -SPACING) >= SPACING:
+        elif abs(message.time - self._last.get(message.topic, -SPACING)) >= SPACING:
             taken = self._pose(message) if message.kind == POSE else self._gripper(message)
             if taken:
                 self._last[message.topic] = message.time

@@ -69,13 +69,9 @@ def _position_at(item: Recording, number: int) -> Array:
 
 def check_camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
     """Yield whether the camera stood still."""
-    moved: dict[str, float] = {}
-    known = 0
-    for item in _some(recordings, CHECKED):
-        motion = _motion(item.frames)
-        known += motion is not None
-        if motion is not None and motion > MOVED:
-            moved[item.source] = motion
+    motions = [(item.source, _motion(item.frames)) for item in _some(recordings, CHECKED)]
+    unknown = [source for source, motion in motions if motion is None]
+    moved = {source: motion for source, motion in motions if motion and motion > MOVED}
     if moved:
         yield Finding(
             WARNING,
@@ -85,22 +81,31 @@ def check_camera(recordings: Sequence[Recording]) -> Iterable[Finding]:
             'fix the camera and use what was recorded before or after it moved; a camera on the '
             'hand is not what the model was trained with',
         )
-    elif known:
-        yield Finding(OK, 'camera', f'the background stands still in {known} recordings')
+    elif len(unknown) < len(motions):
+        count, all_of_them = len(motions), len(recordings)
+        text = f'the background stands still in {count - len(unknown)} of {count} recordings'
+        text += f' that were looked at, of {all_of_them}' if count < all_of_them else ''
+        if unknown:
+            text += f'; too few of its features are found again in {some_names(unknown)}'
+        yield Finding(OK, 'camera', text)
     else:
         yield Finding(NOTE, 'camera', 'the pictures do not tell whether the camera stood still')
 
 
 def _motion(frames: Frames) -> float | None:
-    """Return the largest motion since the first frame; None if the pictures do not tell."""
+    """
+    Return the largest motion since the first frame; None if the pictures do not tell.
+
+    One that does not tell may be of a camera that was turned away.
+    """
     last, found = len(frames) - 1, []
     for number in sorted({last // 2, 3 * last // 4, last} - {0}):
         try:
-            motion = camera_motion(frames[0], frames[number])
+            found.append(camera_motion(frames[0], frames[number]))
         except ValueError:  # damaged, which _pictures tells
             continue
-        found += [] if motion is None else [motion]
-    return max(found, default=None)
+    largest = max((motion for motion in found if motion is not None), default=0.0)
+    return largest if largest > MOVED or found and None not in found else None
 
 
 def _some(items: Sequence[Recording], count: int) -> list[Recording]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,15 +139,21 @@ def _frames(
 ) -> Frames:
     if table.has_images:
         return ParquetPictures(table.path, key, start, stop - start)
-    if meta is None or f'videos/{key}/from_timestamp' not in meta:
-        raise ValueError('meta/episodes does not say where its video is')
-    path = folder / info['video_path'].format(
-        video_key=key,
-        chunk_index=meta[f'videos/{key}/chunk_index'],
-        file_index=meta[f'videos/{key}/file_index'],
-    )
+    try:
+        place = meta or {}
+        name = info['video_path'].format(
+            video_key=key,
+            chunk_index=place[f'videos/{key}/chunk_index'],
+            file_index=place[f'videos/{key}/file_index'],
+        )
+        begin = float(place[f'videos/{key}/from_timestamp'])
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f'meta does not say where its video is: {error!r}') from error
+    path = folder / name
+    if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
+        raise ValueError(f'video_path = {name!r}: allowed: a path in the data set')
     stamps = table.columns['timestamp'].ravel()[start:stop].astype(float)
-    times = stamps + meta[f'videos/{key}/from_timestamp']
+    times = begin + stamps
     return VideoFrames(path, times[: readable_until(path, times)])
 
 

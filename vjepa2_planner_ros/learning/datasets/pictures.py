@@ -4,19 +4,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
+import logging
 from pathlib import Path
 import re
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from .bag_files import decode, files_of, is_bag
+from .bags import IMAGES
+from ...messages.images import picture
 from ...messages.pictures import read_picture
 
-IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+log = logging.getLogger(__name__)
 
 
 def open_frames(source: str | Path, every: int = 1) -> FolderFrames | BagFrames:
@@ -35,7 +38,7 @@ def open_frames(source: str | Path, every: int = 1) -> FolderFrames | BagFrames:
         path = Path(name or topic)
     if not path.exists():
         raise FileNotFoundError(f'{source}: there is no such folder or bag')
-    if path.is_file() or (path / 'metadata.yaml').exists():
+    if path.is_file() or is_bag(path):
         return BagFrames(path, topic, every)
     return FolderFrames(path, every)
 
@@ -69,12 +72,13 @@ class BagFrames:
 
     def __init__(self, bag: Path, topic: str = '', every: int = 1):
         self._bag, self._every = bag, every
-        with _reader(bag) as reader:
-            counts = {
-                connection.topic: connection.msgcount
-                for connection in reader.connections
-                if connection.msgtype in IMAGE_TYPES and connection.msgcount
-            }
+        self._files, _ = files_of(bag)
+        counts: Counter[str] = Counter()
+        for file in self._files:
+            kinds = file.topics()
+            counts.update({n: c for n, c in file.counts().items() if kinds[n] in IMAGES})
+            if file.damage:
+                log.warning('%s', file.damage)
         if topic not in counts and (topic or len(counts) != 1):
             raise ValueError(
                 f"{bag}: topic is '{topic}': allowed: {', '.join(counts) or 'none has pictures'}; "
@@ -88,40 +92,17 @@ class BagFrames:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (time, picture)."""
-        with _reader(self._bag) as reader:
-            chosen = [item for item in reader.connections if item.topic == self._topic]
-            first = None
-            for connection, time, data in islice(reader.messages(chosen), 0, None, self._every):
-                first = time if first is None else first
-                seconds = (time - first) * 1e-9
-                try:
-                    yield seconds, _decode(data, connection.msgtype)
-                except ValueError as error:
-                    raise ValueError(
-                        f'{self._bag}:{self._topic} after {seconds:.3f} s: {error}'
-                    ) from error
-
-
-@contextmanager
-def _reader(bag: Path) -> Iterator[Any]:
-    try:
-        from rosbags.rosbag2 import Reader, ReaderError
-    except ImportError as error:
-        raise ValueError(f'{error}: bags are read by rosbags: pip install rosbags') from error
-    try:
-        with Reader(bag) as reader:
-            yield reader
-    except ReaderError as error:
-        raise ValueError(f'{bag}: {error}') from error
-
-
-def _decode(data: bytes, kind: str) -> np.ndarray:
-    """Return the picture of a serialised message; ValueError if it holds none."""
-    from rosbags.typesys import get_typestore, Stores
-
-    from ...messages.images import picture
-
-    return picture(get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(data, kind))
+        first = None
+        messages = chain.from_iterable(file.messages({self._topic}) for file in self._files)
+        for message in islice(messages, 0, None, self._every):
+            first = message.time if first is None else first
+            seconds = (message.time - first) * 1e-9
+            try:
+                yield seconds, picture(decode(message))
+            except ValueError as error:
+                raise ValueError(
+                    f'{self._bag}:{self._topic} after {seconds:.3f} s: {error}'
+                ) from error
 
 
 def _natural(path: Path) -> list[int | str]:

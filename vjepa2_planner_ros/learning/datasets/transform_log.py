@@ -31,7 +31,8 @@ class TransformLog:
 
     def __init__(self) -> None:
         self._frames: dict[str, _Frame] = {}
-        self.refused = 0  # transforms that were no rigid ones
+        self._refused = 0  # transforms that were no rigid ones
+        self._moved: set[str] = set()  # frames that got another parent
 
     def add(self, message: Any, fixed: bool) -> None:
         """Take a TFMessage."""
@@ -39,18 +40,38 @@ class TransformLog:
             name = transform.child_frame_id.removeprefix('/')
             parent = transform.header.frame_id.removeprefix('/')
             stamp = transform.header.stamp.sec + transform.header.stamp.nanosec * 1e-9
-            kept = self._frames.get(name)
-            if kept is None or kept.fixed and not fixed:
-                kept = self._frames[name] = _Frame(parent, fixed)
-            if kept.stamps and not fixed and abs(stamp - kept.stamps[-1]) < SPACING:
+            kept, moved = self._frames.get(name), False
+            if kept is not None and (kept.parent != parent or (kept.fixed and not fixed)):
+                moved, kept = kept.parent != parent, None  # forgotten, as in the live planner
+            if kept is not None and not fixed and abs(stamp - kept.stamps[-1]) < SPACING:
                 continue
             try:
                 rigid = rigid_of(transform.transform)
             except ValueError:
-                self.refused += 1
+                self._refused += 1
                 continue
+            if moved:
+                self._moved.add(name)
+            if kept is None:
+                kept = self._frames[name] = _Frame(parent, fixed)
             kept.stamps.append(stamp)
             kept.values.extend((*rigid.position, *rigid.turn))
+
+    def problems(self) -> list[str]:
+        """Return what was wrong with transforms."""
+        found = []
+        if self._refused:
+            found.append(
+                f'/tf: {self._refused} transforms: allowed: finite numbers and a quaternion of '
+                'norm 1; left out'
+            )
+        if self._moved:
+            names = ', '.join(sorted(self._moved))
+            found.append(
+                f'/tf: {names} had more than one parent: what came before it changed for the last '
+                'time is left out; let one node publish a frame'
+            )
+        return found
 
     def poses(
         self, bases: Sequence[str], frame: str, limit: float

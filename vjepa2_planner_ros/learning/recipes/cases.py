@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...simulation import Episode, PandaSim, sample_episode, WORKSPACE
-from ...simulation.kinematics import DOWN, euler_to_matrix, matrix_to_euler
 
 TURN = 0.4  # rad
 LEAST_LIFT = 0.1  # m
@@ -27,12 +26,7 @@ class Case:
 
 def turned(seed: int) -> Episode:
     """Return the episode of a seed with the goal turned by TURN about the vertical."""
-    episode = sample_episode(seed)
-    rotation = euler_to_matrix(episode.start[3:6])
-    _, _, yaw = matrix_to_euler(rotation @ DOWN.T)
-    turn = euler_to_matrix((0.0, 0.0, -np.copysign(TURN, yaw)))  # still within LARGEST_YAW
-    goal = np.array([*episode.goal[:3], *matrix_to_euler(turn @ rotation), episode.goal[6]])
-    return replace(episode, goal=goal)
+    return sample_episode(seed, turn=TURN)
 
 
 def lifted(seed: int) -> Episode:

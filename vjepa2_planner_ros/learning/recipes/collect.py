@@ -11,7 +11,8 @@ interrupted run goes on where it was.
 from __future__ import annotations
 
 import argparse
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +142,10 @@ def main(args=None) -> None:
         for seed in seeds
         if not episode_path(options.out, seed).exists()
     ]
-    with Pool(options.workers) as pool:
+    # Not forked: the threads of a torch that has run would leave their locks held in a copy.
+    with ProcessPoolExecutor(options.workers, get_context('spawn')) as pool:
         for _ in tqdm(
-            pool.imap_unordered(_collect_to_file, jobs),
+            pool.map(_collect_to_file, jobs),
             total=options.episodes,
             initial=options.episodes - len(jobs),
             unit='episode',

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from .episodes import write_whole
 from ...planning.actions import AXES
 from ...planning.config import CemConfig, TrustRegionConfig
 from ...planning.cost import goal_energy
@@ -110,7 +111,7 @@ def references(world_model, problems, case: str, settings, path: Path) -> list[l
                 replace(REFERENCE, **settings),
             )
             known[key] = [found.energy, found.start_energy]
-            path.write_text(json.dumps(known, indent=0))
+            write_whole(path, json.dumps(known, indent=0))
     return [known[f'{case} {problem.seed}'] for problem in problems]
 
 

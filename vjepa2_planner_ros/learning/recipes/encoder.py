@@ -87,7 +87,8 @@ class EncoderTraining(nn.Module):
         """Return the mean absolute error of the pixels of hidden patches."""
         patches = F.pixel_unshuffle(images, self.patch_size).flatten(2).mT  # [B, N, 3 P P]
         batch, count, _ = patches.shape
-        order = torch.rand(batch, count, device=images.device).argsort(dim=1)
+        # Of the CPU's generator, which checkpoints have.
+        order = torch.rand(batch, count).argsort(dim=1).to(images.device)
         visible = round(VISIBLE * count)
         seen = self.encoder(images, keep=order[:, :visible])
         hidden = self.mask_token.to(seen.dtype).expand(batch, count - visible, -1)

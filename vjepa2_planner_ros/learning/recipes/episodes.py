@@ -34,11 +34,18 @@ def write_episode(path: Path, frames: np.ndarray, states: np.ndarray, tips: np.n
     partial.replace(path)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all: a run that is killed can go on from it."""
+    partial = path.with_name(f'{path.name}.partial')
+    partial.write_text(text)
+    partial.replace(path)
+
+
 def read_episodes(folder: Path) -> Episodes:
     """Read every episode of a folder into memory, ordered by seed."""
     paths = sorted(folder.glob('episode_*.npz'))
     if not paths:
-        raise FileNotFoundError(f'no episodes in {folder}; run training.collect first')
+        raise FileNotFoundError(f'no episodes in {folder}; run learning.recipes.collect first')
     arrays = {}
     for i, path in enumerate(paths):
         with np.load(path) as episode:

@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from .cases import Case, CASES
+from .episodes import write_whole
 from ...control.stop_rule import StopRule
 from ...planning.actions import AXES
 from ...planning.config import CemConfig, COSTS, TrustRegionConfig
@@ -295,7 +296,7 @@ def run_row(sim, row: str, case: str, make_policy, stops: bool, report, options)
         known[seed] = vars(run_episode(sim, seed, make_policy, stop, CASES[case]))
         report[row] = list(known.values())
         if options.json:
-            options.json.write_text(json.dumps(report))
+            write_whole(options.json, json.dumps(report))
     return [Outcome(**known[seed]) for seed in seeds]
 
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from .encoder import encoder_metrics, EncoderTraining
 from .episodes import Episodes, read_episodes
 from .predictor import fold_normalisation, predictor_metrics, PredictorTraining, WINDOW
-from ...world_model import model_spec, ModelSpec, poses
-from ...world_model.checkpoints import read_checkpoint, write_safetensors
+from ...world_model import load_world_model, model_spec, ModelSpec, poses
+from ...world_model.checkpoints import write_safetensors
 from ...world_model.devices import pick_device
 from ...world_model.model import layer_norm
 from ...world_model.preprocessing import normalise
@@ -70,12 +70,13 @@ def train(
     torch.manual_seed(seed)
     first = 0
     if path.exists():
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, map_location='cpu', weights_only=True)
         module.load_state_dict(saved['module'])
         optimizer.load_state_dict(saved['optimizer'])
         generator.set_state(saved['generator'])
         torch.set_rng_state(saved['torch_generator'])
         first = saved['step']
+    drop_rows(path.with_suffix('.csv'), first)
 
     def save(step):
         partial = path.with_suffix('.partial')
@@ -100,17 +101,28 @@ def train(
             losses = module(*batch(generator))
         optimizer.zero_grad(set_to_none=True)
         losses['loss'].backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        # Weights that are no numbers must not get into the checkpoint.
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0, error_if_nonfinite=True)
         optimizer.step()
         if step % LOG_EVERY == 0 or step == steps - 1:
             with autocast:
-                row = {'step': step, **{k: float(v) for k, v in losses.items()}, **metrics()}
+                figures = {name: float(loss.detach()) for name, loss in losses.items()}
+                row = {'step': step, **figures, **metrics()}
             append_row(path.with_suffix('.csv'), row)
             bar.set_postfix({k: f'{v:.4g}' for k, v in row.items() if k != 'step'})
         if monotonic() - saved_at > SAVE_EVERY:
             save(step + 1)
             saved_at = monotonic()
-    save(steps)
+    if first < steps:
+        save(steps)
+
+
+def drop_rows(path: Path, first: int) -> None:
+    """Remove the rows of a CSV log from a step on, which are logged again."""
+    if path.exists():
+        rows = path.read_bytes().splitlines(keepends=True)
+        kept = [row for row in rows[1:] if int(row.split(b',')[0]) < first]
+        path.write_bytes(b''.join([*rows[:1], *kept]))
 
 
 def append_row(path: Path, row: dict) -> None:
@@ -165,8 +177,10 @@ def train_encoder(data: Data, spec: ModelSpec, options) -> EncoderTraining:
     torch.manual_seed(options.seed)
     module = EncoderTraining(spec).to(data.device)
     if options.encoder:
-        parts = read_checkpoint(options.encoder, spec.checkpoint_entries)
-        module.encoder.load_state_dict(parts['encoder'])
+        known = load_world_model(
+            spec.name, checkpoint=options.encoder, dtype='float32', device='cpu'
+        )
+        module.encoder.load_state_dict(known.encoder.state_dict())
 
     def frames_at(episode, start):
         """Return pairs of neighbouring frames: what differs in a pair is what has moved."""

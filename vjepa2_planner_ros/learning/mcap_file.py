@@ -2,10 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is good in an MCAP file, which may be damaged; mcap is imported where it is used."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 import os
+from pathlib import Path
 import struct
+from typing import Any, BinaryIO
 import zlib
 
+MAGIC = b'\x89MCAP0\r\n'  # at both ends
 FOOTER = struct.Struct('<QQI')  # without its opcode and length
 
 
@@ -60,12 +66,13 @@ def _messages(file, place, channels):
     ]
 
 
-def from_the_start(file):
+def from_the_start(file: BinaryIO) -> Iterator[tuple[Any, Any, Any]]:
     """Yield (schema, channel, message) up to the first damage."""
     from mcap.records import Channel, Message, Schema
     from mcap.stream_reader import StreamReader
 
-    schemas, channels = {}, {}
+    schemas: dict[int, Any] = {}
+    channels: dict[int, Any] = {}
     file.seek(0)
     try:
         for record in StreamReader(file, validate_crcs=True).records:
@@ -78,6 +85,36 @@ def from_the_start(file):
                 yield schemas[channel.schema_id], channel, record
     except _damages():
         return
+
+
+def is_open_ended(path: Path) -> bool:
+    """Return whether a file begins like one of MCAP, but was not closed."""
+    with open(path, 'rb') as file:
+        begin = file.read(len(MAGIC))
+        file.seek(-min(len(MAGIC), path.stat().st_size), os.SEEK_END)
+        return begin == MAGIC and file.read() != MAGIC
+
+
+def write_closed(path: Path, target: Path) -> int:
+    """Write what a file of ROS 2 has up to its first damage, closed; return its messages."""
+    from mcap.writer import CompressionType, Writer
+
+    count, channels = 0, {}
+    with open(path, 'rb') as source, open(target, 'wb') as file:
+        writer = Writer(file, compression=CompressionType.LZ4)
+        writer.start(profile='ros2')
+        for schema, channel, message in from_the_start(source):
+            if channel.id not in channels:
+                number = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.id] = writer.register_channel(
+                    channel.topic, channel.message_encoding, number, channel.metadata
+                )
+            writer.add_message(
+                channels[channel.id], message.log_time, message.data, message.publish_time
+            )
+            count += 1
+        writer.finish()
+    return count
 
 
 def _damages():
