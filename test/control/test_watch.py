@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from vjepa2_planner_ros.control.config import Arrival, Limits
 from vjepa2_planner_ros.control.reasons import Outcome, Reason, RunEnd
-from vjepa2_planner_ros.control.watch import Rest, Watch
+from vjepa2_planner_ros.control.watch import Push, Rest, Watch
 
 LIMITS = Limits(workspace=(0.2, 0.8, -0.5, 0.5, 0.05, 0.8), max_lag=0.05, max_jump=0.04)
 ARRIVAL = Arrival(rest_time=0.2, timeout=2.0, gripper_delay=1.0)
@@ -27,8 +27,8 @@ def test_an_arm_that_follows_is_fine():
 @pytest.mark.parametrize(
     ('before', 'now', 'target', 'reason', 'text'),
     [
-        (0.0, 0.045, 0.045, Reason.WORKSPACE, 'jumped by 0.045 m: allowed: limits.max_jump'),
-        (0.0, 0.0, 0.06, Reason.NOT_FOLLOWING, '0.060 m from its target: allowed'),
+        (0.0, 0.045, 0.045, Reason.WORKSPACE, 'jumped by 0.045 m and 0.00 rad: allowed'),
+        (0.0, 0.0, 0.06, Reason.NOT_FOLLOWING, '0.060 m and 0.00 rad from its target: allowed'),
         (0.31, 0.33, 0.33, Reason.WORKSPACE, 'the measured x = 0.830 m: allowed: 0.2 to 0.8'),
     ],
 )
@@ -38,6 +38,18 @@ def test_what_is_wrong_ends_the_run(before, now, target, reason, text):
     with pytest.raises(RunEnd, match=text) as raised:
         watch.check(moved(now), moved(target)[:6])
     assert raised.value.reason == reason
+
+
+def test_an_orientation_that_jumps_or_stays_behind_ends_the_run():
+    turned = STATE + [0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0]
+    watch = Watch(LIMITS)
+    watch.check(STATE, STATE[:6])
+    with pytest.raises(RunEnd, match='0.90 rad: allowed') as raised:
+        watch.check_place(turned)
+    assert raised.value.reason == Reason.WORKSPACE
+    with pytest.raises(RunEnd, match='and 0.90 rad from its target') as raised:
+        Watch(LIMITS).check(turned, STATE[:6])
+    assert raised.value.reason == Reason.NOT_FOLLOWING
 
 
 def test_the_target_waits_for_a_slow_arm_but_not_for_ever():
@@ -59,6 +71,21 @@ def rest_after(states, target, start=STATE, period=0.02):
         if rest.add(number * period, state):
             return number * period
     return None
+
+
+def test_twists_that_do_not_move_the_pose_end_the_run():
+    push, slowly = Push(), np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.0])
+    for _ in range(9):
+        push.add(STATE, slowly, 0.1, LIMITS)
+    push.add(moved(0.003), slowly, 0.1, LIMITS)  # it moves, after all
+    for _ in range(8):
+        push.add(moved(0.003), slowly, 0.1, LIMITS)
+    with pytest.raises(RunEnd, match='twists of 0.05. m and 0.00 rad have not moved') as raised:
+        push.add(moved(0.004), slowly, 0.2, LIMITS)
+    assert raised.value.reason == Reason.NOT_FOLLOWING
+    push.add(moved(0.004), slowly, 0.9, LIMITS)  # anew, after somebody has looked
+    with pytest.raises(RunEnd, match='and 0.82 rad'):
+        Push().add(STATE, np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.82]), 1.0, LIMITS)
 
 
 def test_it_is_at_rest_once_it_is_still_at_the_target():

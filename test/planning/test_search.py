@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from vjepa2_planner_ros.planning.actions import AXES, to_command
+from vjepa2_planner_ros.planning.confidence import FEATURES, Fit
 from vjepa2_planner_ros.planning.config import CemConfig, TrustRegionConfig
 from vjepa2_planner_ros.planning.errors import NonFiniteEnergyError, PlanTimeout
 from vjepa2_planner_ros.planning.search import plan
@@ -116,6 +117,20 @@ def test_a_command_is_within_its_bounds_to_the_last_digit_and_never_minus_zero(c
             assert not np.signbit(commands[commands == 0.0]).any()
 
 
+@pytest.mark.parametrize('share', [1.0, 0.5], ids=['model', 'narrowed'])
+def test_a_step_counts_in_the_probability_as_in_the_fit(share):
+    """By its length in units of the longest that the model knows, whatever settings allow."""
+    weights = [0.0] * len(FEATURES)
+    weights[FEATURES.index('step')] = 3.0
+    fit = Fit('any', 'l1', (0.03, 0.2), 1.0, tuple(weights))
+    model, config = Network(0), TrustRegionConfig(seed=0, bounds=tuple(share * BOUNDS))
+    found = plan(model, None, None, model.goal(5.0 * BOUNDS), config, fit=fit)
+    length = np.linalg.norm(found.actions[0, :3]) / np.linalg.norm(BOUNDS[:3])
+    assert length > 0.3
+    assert found.confidence == pytest.approx(1.0 / (1.0 + np.exp(-3.0 * length)))
+    assert found.confidence_calibrated
+
+
 class Slow(Network):
     """A rollout takes as long as the test says."""
 
@@ -167,6 +182,24 @@ def test_a_plan_ends_between_batches_of_candidates():
     with pytest.raises(PlanTimeout, match='after 0 of 1'):
         config = CemConfig(samples=16384, iterations=1, time_limit=0.2)
         plan(model, None, None, model.goal(0.5 * BOUNDS), config)
+
+
+@pytest.mark.parametrize('kind', [CemConfig, TrustRegionConfig])
+@pytest.mark.parametrize('horizon', [1, 4, 16])
+def test_as_many_steps_are_predicted_between_two_checks_whatever_the_horizon(kind, horizon):
+    class Counting(Network):
+        """Knows what it predicted at once."""
+
+        counts = ()
+
+        def rollout(self, context, states, actions):
+            self.counts = (*self.counts, actions.shape[0] * actions.shape[1])
+            return super().rollout(context, states, actions)
+
+    model = Counting(0)
+    config = kind(samples=1000, iterations=1, horizon=horizon)
+    plan(model, None, None, model.goal(0.5 * BOUNDS), config)
+    assert max(model.counts) == 256
 
 
 @pytest.mark.parametrize('kind', [CemConfig, TrustRegionConfig])

@@ -39,6 +39,18 @@ def test_orientation_is_shared_and_near_tool_down():
     assert kstest(yaws, 'uniform', (-0.4, 0.8)).pvalue > 1e-3
 
 
+def test_a_turned_goal_is_the_same_one_turned_about_the_vertical():
+    for plain in EPISODES[:100]:
+        turned = sample_episode(plain.seed, turn=0.4)
+        assert np.array_equal(turned.start, plain.start)
+        assert np.array_equal(turned.goal[[0, 1, 2, 6]], plain.goal[[0, 1, 2, 6]])
+        start, goal = (Rotation.from_euler('xyz', x[3:6]) for x in (turned.start, turned.goal))
+        vector = (goal * start.inv()).as_rotvec()
+        np.testing.assert_allclose(abs(vector), [0.0, 0.0, 0.4], atol=1e-6)
+        down = Rotation.from_euler('x', np.pi)
+        assert abs((goal * down.inv()).as_euler('xyz')[2]) <= 0.4 + 1e-6
+
+
 def test_closedness_is_uniform_and_independent():
     start, goal = np.transpose([(e.start[6], e.goal[6]) for e in EPISODES])
     assert kstest(start, 'uniform').pvalue > 1e-3

@@ -134,17 +134,25 @@ class Ending:
         low=1,
         high=100,
     )
+    reached_energy: float = setting(
+        1.5,
+        'Highest energy at which a sub-goal that has settled counts as reached, in units of what '
+        'is usual for the model 1 to 3 cm from a goal (near_energy of PlanAction), if that is '
+        'known.',
+        low=0.0,
+        high=100.0,
+    )
     min_drop: float = setting(
         0.5,
-        'Share by which the energy must have fallen since the start of a sub-goal for it to count '
-        'as reached.',
+        'Where it is not known: share by which the energy must have fallen since the start of a '
+        'sub-goal for it to count as reached.',
         low=0.0,
         high=1.0,
     )
     max_energy_rise: float = setting(
         0.5,
         'Largest energy above the predicted one after a step, as a share of the energy at the '
-        'start of the sub-goal.',
+        'start of the sub-goal, or of near_energy where that is higher.',
         low=0.0,
         high=100.0,
     )

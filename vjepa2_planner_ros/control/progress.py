@@ -18,6 +18,10 @@ class Judged(Confident, Protocol):
     def surprise(self) -> float | None:
         """Return the surprise at what the step before led to; None = not known."""
 
+    @property
+    def near_energy(self) -> float:
+        """Return the energy that is usual 1 to 3 cm from a goal; 0 = not known."""
+
 
 class Progress:
     """Decides from the plans made toward one sub-goal whether it is worth another step."""
@@ -25,9 +29,8 @@ class Progress:
     def __init__(self, ending: Ending):
         self._ending = ending
         self._rule = StopRule(ending.min_confidence, ending.min_probability, ending.patience)
-        self._unsure = 'min_confidence'  # name of the limit that a plan was below
         self._first: float | None = None  # energy at the start
-        self._energy = self._promised = 0.0  # the newest, and the one predicted after the step
+        self._promised = 0.0  # energy predicted after the step
 
     def update(self, energy: float, predicted: float, plan: Judged) -> tuple[float, Reason | None]:
         """
@@ -41,9 +44,9 @@ class Progress:
         ending, rise = self._ending, 0.0
         if self._first is None:
             self._first = energy
-        elif self._first > 0.0:
-            rise = (energy - self._promised) / self._first
-        self._energy, self._promised = energy, predicted
+        elif scale := max(self._first, plan.near_energy):
+            rise = (energy - self._promised) / scale
+        self._promised = predicted
         if plan.surprise is not None and plan.surprise > ending.max_surprise:
             raise RunEnd(
                 Reason.SURPRISE,
@@ -60,22 +63,29 @@ class Progress:
             )
         if not self._rule.update(energy, plan):
             return rise, None
-        if energy <= (1.0 - ending.min_drop) * self._first:
+        if energy <= self._reached(plan):
             return rise, Reason.SETTLED
-        self._unsure = 'min_probability' if plan.confidence_calibrated else 'min_confidence'
         return rise, Reason.UNSURE if self._rule.unsure(plan) else Reason.NO_PROGRESS
 
-    def why(self, reason: Reason, confidence: float) -> str:
-        """Return the text for an update's reason; '' for SETTLED."""
-        ending = self._ending
-        fell = 1.0 - self._energy / self._first if self._first else 0.0
-        if reason == Reason.SETTLED:
-            return ''
-        text = f'the energy fell by {fell:.0%}: allowed: ending.min_drop = {ending.min_drop:.0%} '
+    def _reached(self, plan: Judged) -> float:
+        """Return the highest energy that counts as reached."""
+        if plan.near_energy:
+            return self._ending.reached_energy * plan.near_energy
+        return (1.0 - self._ending.min_drop) * (self._first or 0.0)
+
+    def why(self, reason: Reason, plan: Judged, energy: float) -> str:
+        """Return the text for an update's reason, which was not SETTLED."""
+        ending, way = self._ending, 'the model does not see a way to the picture'
+        if plan.near_energy:
+            name = f'ending.reached_energy = {ending.reached_energy:g} times that near a goal'
+        else:
+            name = f'ending.min_drop = {ending.min_drop:.0%} below that at the start'
+            way = f'either the picture is reached already, or {way}'
+        text = f'the energy is {energy:.4f}: allowed: {self._reached(plan):.4f} ({name}) '
         if reason == Reason.UNSURE:
+            limit = 'min_probability' if plan.confidence_calibrated else 'min_confidence'
             return (
-                f'{text}or more before the confidence, {confidence:.3f}, is below '
-                f'ending.{self._unsure} = {getattr(ending, self._unsure):g}; either the picture '
-                'is reached already, or the model does not see a way to it'
+                f'{text}before the confidence, {plan.confidence:.3f}, is below '
+                f'ending.{limit} = {getattr(ending, limit):g}; {way}'
             )
-        return f'{text}or more by the time it stops falling; a nearer sub-goal may help'
+        return f'{text}by the time it stops falling; a nearer sub-goal may help'

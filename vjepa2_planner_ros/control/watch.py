@@ -15,6 +15,8 @@ from .path import distance
 from .reasons import Reason, RunEnd
 
 WAITING = 2.0  # s that a target waits for the arm
+MOVES = 0.002, 0.02  # m and rad beyond which the measured pose is not frozen
+TURN = 0.3  # rad that the measured orientation may jump, and lag beyond the largest turn of a step
 
 
 class Watch:
@@ -32,22 +34,24 @@ class Watch:
         WORKSPACE as check_place; NOT_FOLLOWING: it is too far from the target.
         """
         self.check_place(measured)
-        limits, lag = self._limits, distance(measured, target)[0]
-        if lag > limits.max_lag:
+        limits, (lag, turned) = self._limits, distance(measured, target)
+        if lag > limits.max_lag or turned > limits.max_turn + TURN:
             raise RunEnd(
                 Reason.NOT_FOLLOWING,
-                f'the arm is {lag:.3f} m from its target: allowed: limits.max_lag = '
-                f'{limits.max_lag:g} m; is it blocked, or does its controller not take targets?',
+                f'the arm is {lag:.3f} m and {turned:.2f} rad from its target: allowed: '
+                f'limits.max_lag = {limits.max_lag:g} m, {limits.max_turn + TURN:g} rad; is it '
+                'blocked, or does its controller not take targets?',
             )
 
     def check_place(self, measured: NDArray[np.float64]) -> None:
         """Raise RunEnd WORKSPACE if a measured state [7] has jumped or is outside."""
         limits, last, self._last = self._limits, self._last, measured
-        if last is not None and distance(measured, last)[0] > limits.max_jump:
+        moved, turned = (0.0, 0.0) if last is None else distance(measured, last)
+        if moved > limits.max_jump or turned > TURN:
             raise RunEnd(
                 Reason.WORKSPACE,
-                f'the measured pose jumped by {distance(measured, last)[0]:.3f} m: allowed: '
-                f'limits.max_jump = {limits.max_jump:g} m; check what publishes it',
+                f'the measured pose jumped by {moved:.3f} m and {turned:.2f} rad: allowed: '
+                f'limits.max_jump = {limits.max_jump:g} m, {TURN:g} rad; check what publishes it',
             )
         check_inside(measured, limits)
 
@@ -73,6 +77,46 @@ class Watch:
                 'controller not take targets?',
             )
         return behind
+
+
+class Push:
+    """
+    How far twists have told the arm to move since its measured pose last did, over all motions.
+
+    A target stands still somewhere, while an arm goes on as long as it gets a twist: if its pose
+    is frozen, nobody knows where to.
+    """
+
+    def __init__(self) -> None:
+        self._place: NDArray[np.float64] | None = None  # where the arm was when it last moved
+        self._pushed = np.zeros(2)  # m and rad since then
+
+    def add(
+        self,
+        measured: NDArray[np.float64],
+        velocity: NDArray[np.float64],
+        elapsed: float,
+        limits: Limits,
+    ) -> None:
+        """
+        Raise RunEnd NOT_FOLLOWING if a pose [7] has not moved, as far as it may be behind.
+
+        :param velocity: told to the arm, linear [m/s] and angular [rad/s].
+        :param elapsed: s for which it was.
+        """
+        moved = (0.0, 0.0) if self._place is None else distance(measured, self._place)
+        if self._place is None or moved[0] > MOVES[0] or moved[1] > MOVES[1]:
+            self._place, self._pushed = measured, np.zeros(2)
+        self._pushed += np.linalg.norm(velocity.reshape(2, 3), axis=1) * elapsed
+        move, turn = self._pushed
+        if move > limits.max_lag or turn > limits.max_turn + TURN:
+            self._pushed = np.zeros(2)  # somebody has to look now
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'twists of {move:.3f} m and {turn:.2f} rad have not moved the measured pose: '
+                f'allowed: limits.max_lag = {limits.max_lag:g} m, '
+                f'{limits.max_turn + TURN:g} rad; is it blocked, or its pose frozen?',
+            )
 
 
 class Rest:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .search import Plan
 
 SUFFIX = '.fit.json'
+ENDINGS = ('.safetensors', '.pth.tar', '.pth', '.pt', '.bin')  # of files of weights
 # One radian of turn counts as 10 cm, the length of a finger; a gripper's whole travel as 4 cm.
 METRES = (1.0, 0.1, 0.04)  # of position [m], turn [rad], closedness
 FEATURES = ('constant', 'start', 'end', 'progress', 'agreement', 'step', 'seen', 'surprise')
@@ -87,6 +88,8 @@ class Fit:
     :param usual_error: a, b of the error that is usual after a step for which a change c of the
         latents was predicted: a + b c.
     :param unit: the median error of one step, in which energies are measured.
+    :param near_energy: the median energy of pictures taken 1 to 3 cm from that of the goal, see
+        pose_distance; 0 = not known.
     :param weights: of FEATURES, in the logarithm of the odds that a plan leads nearer.
     :param figures: for people: data, number of windows, calibration error.
     """
@@ -97,6 +100,7 @@ class Fit:
     unit: float
     weights: tuple[float, ...]
     figures: Mapping[str, Any] = field(default_factory=dict)
+    near_energy: float = 0.0
 
     def __post_init__(self) -> None:
         for name, count in (('usual_error', 2), ('weights', len(FEATURES))):
@@ -105,6 +109,8 @@ class Fit:
                 raise ValueError(f'{name} = {list(numbers)}: allowed: {count} finite numbers')
         if not (isfinite(self.unit) and self.unit > 0.0):
             raise ValueError(f'unit = {self.unit}: allowed: above 0')
+        if not (isfinite(self.near_energy) and self.near_energy >= 0.0):
+            raise ValueError(f'near_energy = {self.near_energy}: allowed: 0 or above')
 
     def surprise(self, found: StepError) -> float:
         """Return the error of a step in units of the usual one."""
@@ -117,7 +123,7 @@ class Fit:
         """
         Return the probability that a plan's first action leads nearer to the goal.
 
-        :param bounds: [7] of an action.
+        :param bounds: [7] of the model's actions, whatever settings allow.
         :param surprises: at the steps of the run so far, the newest last.
         """
         score = float(np.dot(self.weights, features(plan, self.unit, bounds, surprises)))
@@ -159,6 +165,7 @@ def read_fit(path: str | Path) -> Fit:
             float(values['unit']),
             tuple(values['weights']),
             values.get('figures', {}),
+            float(values.get('near_energy', 0.0)),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(
@@ -167,8 +174,13 @@ def read_fit(path: str | Path) -> Fit:
 
 
 def find_fit(weights: Path, model: str) -> Fit | None:
-    """Return the Fit beside a file of weights, NAME.fit.json; None if there is none of a model."""
-    path = weights.with_name(weights.name.partition('.')[0] + SUFFIX)
+    """
+    Return the Fit beside a file of weights; None if there is none of a model.
+
+    Its name is that of the weights with SUFFIX in the place of one of ENDINGS.
+    """
+    suffix = next((end for end in ENDINGS if weights.name.endswith(end)), '')
+    path = weights.with_name(weights.name.removesuffix(suffix) + SUFFIX)
     if not path.is_file():
         return None
     fit = read_fit(path)

@@ -168,7 +168,7 @@ class SearchConfig:
         '',
         'Settings of another planner in place of optimizer, search and cem, but for seed, '
         'fixed_gripper and fixed_gripper_from; of bounds and axes, what allows less motion is '
-        "taken: 'meta' = the one that Meta released.",
+        "taken, and a cost other than its own is refused: 'meta' = the one that Meta released.",
         choices=('', 'meta'),
     )
     time_limit: float | None = None  # s

@@ -33,9 +33,10 @@ from .trust_region import TrustRegion
 from ..world_model import WorldModel
 
 OptimizerConfig: TypeAlias = CemConfig | TrustRegionConfig
-# Candidates evaluated between two checks whether to stop: enough to keep a GPU busy, and the
-# latents of all the others need no memory.
+# Steps predicted between two checks whether to stop, and the fewest candidates they are of: enough
+# to keep a GPU busy, and the latents of all the others need no memory.
 BATCH = 256
+FEWEST = 16
 GRIPPER = AXES.index('gripper')
 
 
@@ -66,6 +67,7 @@ class Plan:
     planning_time: float  # s
     agreement: float  # 0..1, of the best candidates, see plan
     confidence_calibrated: bool = False  # it is a probability
+    near_energy: float = 0.0  # of the Fit that makes it one; 0 = not known
 
     @property
     def progress(self) -> float:
@@ -93,8 +95,8 @@ def plan(
     An axis that the prediction hardly depends on stays still: where leaving it at 0 costs at most
     config.min_axis_gain of the energy that the plan removes, it is 0.
 
-    With a fit of the same cost the confidence is the probability that the first action leads
-    nearer to the goal (confidence.pose_distance). Without, it is progress x agreement, both 0..1.
+    With a fit of the same cost the confidence of a plan of one action is the probability that it
+    leads nearer to the goal (confidence.pose_distance), else progress x agreement, each of 0..1.
     Progress is the share of the start energy that the plan is predicted to remove. Agreement is
     1 - the deviation of the best of all candidates / that of all candidates, averaged over the
     searched axes and the horizon: near 0 where the good ones lie anywhere.
@@ -171,10 +173,12 @@ def plan(
         planning_time=perf_counter() - began,
         agreement=agreement,
     )
-    if fit is None or fit.cost != config.cost_for(world_model):
+    if fit is None or fit.cost != config.cost or config.horizon > 1:  # fits are of one action
         return replace(found_plan, confidence=found_plan.progress * agreement)
-    probability = fit.probability(found_plan, limits, surprises)
-    return replace(found_plan, confidence=probability, confidence_calibrated=True)
+    probability = fit.probability(found_plan, np.array(world_model.action_bounds), surprises)
+    return replace(
+        found_plan, confidence=probability, confidence_calibrated=True, near_energy=fit.near_energy
+    )
 
 
 def energies_in_batches(
@@ -213,7 +217,7 @@ def _make_optimizer(config: OptimizerConfig, axes: list[int], bounds: Tensor) ->
 
 class _Evaluator:
     """
-    Evaluates candidates in batches of BATCH; check() may end it before each.
+    Evaluates candidates in batches of BATCH steps; check() may end it before each.
 
     It also knows what a candidate is on the axes that are not searched.
     """
@@ -257,7 +261,7 @@ class _Evaluator:
     ) -> tuple[Tensor, Tensor | None]:
         """Return the energies [S] of actions [S, H, 7] and their misses of the goal [S, N * D]."""
         energies, kept, cost = [], [], self._config.cost
-        for batch in actions.split(BATCH):
+        for batch in actions.split(max(FEWEST, BATCH // actions.shape[1])):
             self._check()
             latents = self._world_model.rollout(self._context, self._states, batch)
             misses = (latents - self._goal).flatten(1)

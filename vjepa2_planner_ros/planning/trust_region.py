@@ -185,8 +185,8 @@ class LatentModel:
     def _newton_step(self, point: Tensor, miss: Tensor, low: Tensor, high: Tensor) -> Tensor:
         slopes = self.slopes(point)
         weighted = slopes * steepness(miss, self._cost)
-        gradient = (weighted @ miss).double().cpu()
-        curvature = (weighted @ slopes.T).double().cpu()
+        gradient = (weighted @ miss).cpu().double()
+        curvature = (weighted @ slopes.T).cpu().double()
         curvature += (1e-6 * curvature.diagonal().mean() + 1e-12) * torch.eye(len(point))
         free = ~(((point <= low) & (gradient > 0)) | ((point >= high) & (gradient < 0)))
         step = torch.zeros_like(point)

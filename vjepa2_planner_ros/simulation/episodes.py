@@ -33,7 +33,9 @@ def check_seed(seed: int) -> None:
         raise ValueError(f'seed = {seed}: allowed: 0 to {LARGEST_SEED}')
 
 
-def sample_episode(seed: int, distance: tuple[float, float] = DISTANCE) -> Episode:
+def sample_episode(
+    seed: int, distance: tuple[float, float] = DISTANCE, turn: float = 0.0
+) -> Episode:
     """
     Return the episode of a seed.
 
@@ -41,6 +43,9 @@ def sample_episode(seed: int, distance: tuple[float, float] = DISTANCE) -> Episo
     a random direction. They share the orientation: tool down, turned by up to 0.4 rad about the
     vertical after a tilt of up to 0.1 rad about x and y. The closedness is uniform in 0..1.
     ValueError: the seed is out of range.
+
+    :param turn: rad of the goal against the start about the vertical, to the side on which the
+        tool stays within LARGEST_YAW if it is at most that.
     """
     check_seed(seed)
     rng = np.random.default_rng([seed, 1])
@@ -53,8 +58,11 @@ def sample_episode(seed: int, distance: tuple[float, float] = DISTANCE) -> Episo
             break
     roll, pitch = rng.uniform(-LARGEST_TILT, LARGEST_TILT, 2)
     yaw = rng.uniform(-LARGEST_YAW, LARGEST_YAW)
-    rpy = matrix_to_euler(euler_to_matrix((roll, pitch, yaw)) @ DOWN)
+    rotation = euler_to_matrix((roll, pitch, yaw)) @ DOWN
+    turned = euler_to_matrix((0.0, 0.0, -np.copysign(turn, yaw))) @ rotation
     closedness = rng.uniform(size=2)
     return Episode(
-        seed, np.array([*start, *rpy, closedness[0]]), np.array([*goal, *rpy, closedness[1]])
+        seed,
+        np.array([*start, *matrix_to_euler(rotation), closedness[0]]),
+        np.array([*goal, *matrix_to_euler(turned), closedness[1]]),
     )
