@@ -41,7 +41,7 @@ def page(patient_chromium):
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=patient_chromium, args=OPTIONS)
         page = browser.new_page(viewport={'width': 1200, 'height': 900})
-        page.set_default_timeout(PATIENCE)
+        page.context.set_default_timeout(PATIENCE)
         page.requests, page.allowed_faults, faults = [], [], []
         page.on('request', lambda request: page.requests.append(request.url))
         page.on('pageerror', lambda error: faults.append(str(error)))

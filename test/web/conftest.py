@@ -106,7 +106,7 @@ def nodes(tmp_path_factory):
     # Patient: a busy machine, and a console of little priority, may stand still for seconds.
     patient = {'image_timeout': 20.0, 'max_image_age': 5.0, 'max_state_age': 5.0}
     arm = {'dry_run': False, 'dead_man.topic': 'web/alive', 'dead_man.timeout': 3.0}
-    arm |= {**SIMULATION, **patient}
+    arm |= {**SIMULATION, **patient, 'history.folder': folder}
     with ExitStack() as stack:
         for name, parameters, remapped in (
             ('simulation', {'seed': SEED}, {}),
@@ -136,7 +136,8 @@ def recordings(tmp_path_factory):
 @pytest.fixture(scope='session')
 def server(nodes, recordings):
     """Start the console; it hears the planner, which is ready."""
-    server = Server(arguments=('--recordings', str(recordings)))
+    # A browser on a busy machine may stand still for seconds.
+    server = Server(arguments=('--recordings', str(recordings), '--browser-timeout', '5'))
     ready = {f'{NAMESPACE}/planner: planner': 'ok'}
 
     def hears():

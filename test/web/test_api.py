@@ -4,10 +4,12 @@
 
 import asyncio
 import base64
+import io
 import json
 
 from conftest import eventually  # noqa: I100
 import numpy as np
+from PIL import Image
 import pytest
 import websockets
 
@@ -56,6 +58,9 @@ def test_a_plan_leads_from_two_pictures_toward_the_goal(server, pictures):
     result = events[-1]
     assert result['energy'] < result['start_energy']
     assert np.isfinite(result['action']).all() and len(result['action']) == 7
+    status, data = server.ask('GET', f'/api/pictures/{result["imagined"]}')
+    assert (status, Image.open(io.BytesIO(data)).size) == (200, (128, 128))
+    assert 0.0 < result['imagined_error'] < 20.0
     assert follow(server, task_id) == events  # who comes late gets everything
     status, task = server.ask('GET', f'/api/plan/{task_id}')
     assert (status, task['status'], task['events']) == (200, 'completed', events)
@@ -78,6 +83,18 @@ def test_the_same_seed_gives_the_same_action_by_json_and_by_a_form(server, pictu
     assert ends[0]['action'] == ends[1]['action']
 
 
+def test_cost_and_preset_are_those_of_the_search(server, pictures):
+    one, other = (follow(server, plan(server, pictures, cost=c))[-1] for c in ('l1', 'l2'))
+    # No root of a mean square is less than the mean of the absolute values.
+    assert one['start_energy'] < other['start_energy'] and one['energy'] < one['start_energy']
+    own = dict.fromkeys(('samples', 'iterations', 'elite_fraction'), 0)
+    *running, end = follow(server, plan(server, pictures, preset='meta', **own, optimizer=''))
+    assert (len(running), len(end['plan'])) == (10, 2)  # iterations and steps of Meta's planner
+    starts = [found['start_energy'] for found in (end, one, other)]
+    assert abs(starts[0] - starts[1]) < 0.1 * abs(starts[0] - starts[2])  # by its l1
+    assert not np.any(np.array(end['plan'])[:, 3:6])  # which does not turn
+
+
 def test_a_plan_is_cancelled_while_it_runs_and_while_it_waits(server, pictures):
     running = plan(server, pictures, samples=2000, iterations=100)
     waiting = plan(server, pictures)
@@ -88,6 +105,20 @@ def test_a_plan_is_cancelled_while_it_runs_and_while_it_waits(server, pictures):
         last = follow(server, task_id)[-1]
         assert (last['type'], last['code']) == ('failed', 'CANCELLED')
         assert server.ask('GET', f'/api/plan/{task_id}')[1]['status'] == 'cancelled'
+
+
+def test_plans_that_were_cancelled_make_room_for_others(server, pictures):
+    running = plan(server, pictures, samples=2000, iterations=100)
+    eventually(lambda: server.ask('GET', f'/api/plan/{running}')[1]['status'] == 'running')
+    waiting = [plan(server, pictures) for _ in range(16)]
+    status, answer = server.ask('POST', '/api/plan', {'goalImage': text_of(pictures[1])})
+    assert (status, answer['code']) == (429, 'BUSY')
+    for task_id in waiting:
+        server.ask('DELETE', f'/api/plan/{task_id}')
+    waiting.append(plan(server, pictures))
+    for task_id in (waiting[-1], running):
+        server.ask('DELETE', f'/api/plan/{task_id}')
+    assert follow(server, running)[-1]['code'] == 'CANCELLED'
 
 
 def test_what_the_planner_refuses_is_told_with_its_code(server, pictures):
@@ -102,11 +133,21 @@ def test_what_the_planner_refuses_is_told_with_its_code(server, pictures):
         ('POST', '/api/plan', {'goalImage': 'no base64'}, 422, 'goalImage'),
         ('POST', '/api/plan', {'goalImage': text_of(b'GIF89a')}, 422, 'jpeg, png or webp'),
         ('POST', '/api/plan', {'goalImage': 'AA==', 'samples': -1}, 422, 'samples'),
+        ('POST', '/api/plan', {'goalImage': 'AA==', 'cost': 'l3'}, 422, 'cost'),
+        ('POST', '/api/plan', {'goalImage': 'AA==', 'preset': 'mine'}, 422, 'preset'),
         ('POST', '/api/plan', {'goalImage': 'AA==', 'path': '/etc/passwd'}, 422, 'path'),
         ('GET', '/api/plan/unknown', None, 404, 'task_id'),
         ('DELETE', '/api/plan/unknown', None, 404, 'task_id'),
         ('POST', '/api/models/unknown/load', None, 404, 'sim-panda-ac'),
-        ('POST', '/api/models/sim-panda/unload', None, 409, 'not loaded'),
+        (
+            'POST',
+            '/api/models/sim-panda/unload',
+            None,
+            409,
+            "'NOT_LOADED', 'text': \"model = 'sim-panda': ",
+        ),
+        ('GET', '/api/nowhere', None, 404, "path = 'GET /api/nowhere': allowed: what /openapi"),
+        ('POST', '/api/plan/a/b', {}, 404, "'NOT_FOUND'"),
         ('GET', '/api/history/..%2F..%2Fetc/report', None, 404, ''),
         ('GET', '/api/history/0000/report', None, 404, 'none of the'),
     ),

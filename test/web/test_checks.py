@@ -38,7 +38,9 @@ def test_a_recording_is_looked_at(server):
     assert server.ask('GET', f'/api/checks/{check["id"]}/report')[0] == 404
 
 
-@pytest.mark.parametrize('name', ['../secret.npz', '/etc/passwd', 'monday/../../secret.npz', 'x'])
+@pytest.mark.parametrize(
+    'name', ['../secret.npz', '/etc/passwd', 'monday/../../secret.npz', 'x', '', '.', 300 * 'x']
+)
 def test_nothing_outside_the_folder_is_read(server, name):
     body = {'kind': 'check', 'recording': name, 'model': 'sim-panda-ac'}
     status, problem = server.ask('POST', '/api/checks', body)
@@ -53,8 +55,20 @@ def test_a_link_to_the_outside_is_not_followed(server, recordings):
         assert server.ask('GET', '/api/recordings')[1] == [DRIVE]
         body = {'kind': 'check', 'recording': 'link.npz', 'model': 'sim-panda-ac'}
         assert server.ask('POST', '/api/checks', body)[0] == 422
+        link.rename(recordings / 'monday' / 'link.npz')  # as a part of a recording
+        status, problem = server.ask('POST', '/api/checks', {**body, 'recording': 'monday'})
+        assert status == 422 and 'link.npz is a link out of the folder' in problem['text']
     finally:
-        link.unlink()
+        for path in recordings.rglob('link.npz'):
+            path.unlink()
+
+
+def test_a_result_that_was_replaced_by_a_link_is_not_shown(server, recordings):
+    check_id = ended(server, begin(server, 'check'))['id']
+    for name, path in (('report.html', 'report'), ('calibration.yaml', 'apply')):
+        (recordings / 'checks' / check_id / name).symlink_to(recordings.parent / 'secret.npz')
+        method = 'GET' if path == 'report' else 'POST'
+        assert server.ask(method, f'/api/checks/{check_id}/{path}')[0] == 404
 
 
 def test_a_calibration_that_is_refused_says_why(server):

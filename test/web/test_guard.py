@@ -42,6 +42,11 @@ def test_this_machine_needs_no_token(host):
     assert ask(host=host, token=TOKEN).status_code == 200
 
 
+def test_a_host_that_is_no_name_is_not_this_machine():
+    for name, value, status in (('host', '[', 401), ('origin', 'http://[', 403)):
+        assert ask(token=TOKEN, headers={name: value}).status_code == status
+
+
 @pytest.mark.parametrize('client, host', (('10.0.0.7', 'lab:8080'), ('127.0.0.1', 'evil.example')))
 def test_others_need_the_token(client, host):
     def answer(**more):

@@ -19,7 +19,7 @@ from starlette.datastructures import UploadFile
 from . import checks, history
 from .console import Console
 from .link import NoAnswer
-from .model_loads import Busy
+from .model_loads import Busy, NotLoaded
 from .pictures import check
 from .schemas import (
     Accepted,
@@ -39,9 +39,11 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     LookupError: (404, 'NOT_FOUND'),
     ValueError: (422, 'INVALID'),
     Busy: (409, 'BUSY'),
+    NotLoaded: (409, 'NOT_LOADED'),
     QueueFull: (429, 'BUSY'),
     NoAnswer: (503, 'NO_ANSWER'),
 }
+METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 PICTURES: dict[str, dict[str, Any]] = {'image/png': {}, 'image/jpeg': {}, 'image/webp': {}}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {'model': Problem} for status in (401, 403, 404, 409, 413, 422, 429, 503)
@@ -54,6 +56,15 @@ def add_api(app: FastAPI, console: Console) -> None:
         app.add_exception_handler(kind, _handler(status, code))
     for router in (_plans(console), _models(console), _others(console)):
         app.include_router(router)
+
+
+def refuse_other_paths(app: FastAPI) -> None:
+    """Answer what is under /api/ and no route by then as a Problem, not by NiceGUI's page."""
+
+    @app.api_route('/api/{path:path}', methods=METHODS, include_in_schema=False)
+    async def nothing(request: Request) -> None:
+        path = f'{request.method} {request.url.path}'
+        raise LookupError(f'path = {path!r}: allowed: what /openapi.json describes')
 
 
 def _handler(status: int, code: str) -> Callable[[Request, Exception], JSONResponse]:
@@ -207,8 +218,10 @@ def _models(console: Console) -> APIRouter:
         states = {model.name: model.state for model in await console.models.list()}
         if name not in states:
             raise LookupError(f'model = {name!r}: allowed: {", ".join(states)}')
+        if states[name] == 'unloaded':
+            raise NotLoaded(f'model = {name!r}: allowed: one that is loaded; it is not')
         if states[name] != 'loaded':
-            raise Busy(f'{name} is not loaded')
+            raise Busy(f'{name} is {states[name]}: wait, or cancel it')
         return Accepted(message=await console.models.unload())
 
     return router

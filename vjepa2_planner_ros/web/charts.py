@@ -86,10 +86,10 @@ class LinesChart:
             }
             for colour, (name, (x, y)) in zip(self._colours, lines.items())
         ]
-        empty = not any(x for x, _ in lines.values())
+        last = max((max(x, default=0) for x, _ in lines.values()), default=0)
         shown = self._figure['layout']
-        shown['xaxis'].update(title={'text': title}, autorange=not empty)
-        shown['yaxis'].update(autorange=not empty)
+        shown['xaxis'].update(title={'text': title}, autorange=last > 0, dtick=max(1, last // 10))
+        shown['yaxis'].update(autorange=last > 0)
         self._plot.update()
 
 

@@ -3,8 +3,8 @@
 """
 Checks of recordings: validate and calibrate as processes of their own, one at a time.
 
-Only what lies in the folder of recordings can be read, and what a check writes goes to a folder
-`checks` in it.
+A recording is named by its path in the folder of recordings; one that a link leads out of there is
+refused. What a check writes goes to a folder `checks` in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pydantic import BaseModel, Field
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 
+from .history import SANDBOX
 from .link import Link
 from .model_loads import Busy
 from .news import News
@@ -79,9 +80,9 @@ class Checks:
         found = [path for path in _recordings(folder, 3) if path.relative_to(folder).parts]
         return sorted(str(path.relative_to(folder)) for path in found[:MOST_RECORDINGS])
 
-    def begin(self, request: CheckRequest) -> Check:
+    async def begin(self, request: CheckRequest) -> Check:
         """Start a check; Busy if one is running, ValueError if there is no such recording."""
-        source = self._inside(request.recording)
+        source = await asyncio.to_thread(self._inside, request.recording)
         if any(check.state == 'running' for check in self.all.values()):
             raise Busy('a check is running: wait, or cancel it')
         now = datetime.now(timezone.utc)
@@ -100,9 +101,13 @@ class Checks:
         return self.all[check_id]
 
     def cancel(self, check: Check) -> None:
-        """End a check that is running."""
-        if check.state == 'running' and self._process is not None:
+        """End a check that is running; one whose process has not begun ends as soon as it has."""
+        if check.state == 'running':
             self._cancelled = check.id
+            self._end_if_cancelled(check)
+
+    def _end_if_cancelled(self, check: Check) -> None:
+        if self._cancelled == check.id and self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 
@@ -117,9 +122,10 @@ class Checks:
                 self._process.kill()
 
     def result(self, check: Check, name: str) -> Path:
-        """Return a file that a check has written; LookupError if it has not."""
-        path = self._required() / RESULTS / check.id / name
-        if not path.is_file():
+        """Return a file that a check has written; LookupError without one, or for a link out."""
+        folder = self._required().resolve()
+        path = (folder / RESULTS / check.id / name).resolve()
+        if not path.is_file() or not path.is_relative_to(folder):
             raise LookupError(f'{check.id} has no {name}')
         return path
 
@@ -146,9 +152,17 @@ class Checks:
 
     def _inside(self, name: str) -> Path:
         folder = self._required().resolve()
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder) or not path.exists():
+        try:
+            path = (folder / name).resolve(strict=True)
+            link = _leaves(path, folder)
+        except (OSError, RuntimeError):  # there is none, the name is too long, links in a circle
+            path, link = folder, None
+        if path == folder or not path.is_relative_to(folder):
             raise ValueError(f'recording = {name!r}: allowed: one of GET /api/recordings')
+        if link is not None:
+            raise ValueError(f'recording = {name!r}: {link.name} is a link out of the folder')
+        if not (folder / RESULTS).resolve().is_relative_to(folder):
+            raise ValueError(f'{RESULTS} is a link out of the folder of recordings')
         return path
 
     async def _run(self, check: Check, source: Path, request: CheckRequest) -> None:
@@ -179,6 +193,7 @@ class Checks:
             )
         finally:
             os.close(theirs)
+        self._end_if_cancelled(check)
         lines: deque[str] = deque(maxlen=MOST_LINES)
         text = ''
         try:
@@ -215,17 +230,34 @@ def _command(source: Path, results: Path, request: CheckRequest) -> list[str]:
 
 def _recordings(folder: Path, depth: int) -> Iterator[Path]:
     """Yield what may be recordings in a folder; links are not followed."""
-    if any((folder / mark).is_file() for mark in MARKS):
-        yield folder
+    try:
+        if any((folder / mark).is_file() for mark in MARKS):
+            yield folder
+            return
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # lost+found of a disk is not for us
         return
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith('.') or entry.name == RESULTS:
-                continue
-            if entry.is_dir(follow_symlinks=False) and depth > 1:
-                yield from _recordings(Path(entry.path), depth - 1)
-            elif entry.is_file(follow_symlinks=False) and entry.name.endswith(ENDINGS):
-                yield Path(entry.path)
+    for entry in entries:
+        if entry.name.startswith('.') or entry.name == RESULTS:
+            continue
+        if entry.is_dir(follow_symlinks=False) and depth > 1:
+            yield from _recordings(Path(entry.path), depth - 1)
+        elif entry.is_file(follow_symlinks=False) and entry.name.endswith(ENDINGS):
+            yield Path(entry.path)
+
+
+def _leaves(source: Path, folder: Path) -> Path | None:
+    """Return what in a recording is a link out of a folder, None if nothing is."""
+    waiting, seen = [source], set()
+    while waiting:
+        path = waiting.pop()
+        real = path.resolve()
+        if not real.is_relative_to(folder):
+            return path
+        if real not in seen and real.is_dir():
+            seen.add(real)
+            waiting += real.iterdir()
+    return None
 
 
 def add_routes(router: APIRouter, checks: Checks) -> None:
@@ -239,7 +271,7 @@ def add_routes(router: APIRouter, checks: Checks) -> None:
     @router.post('/api/checks', status_code=202, response_model=Check, tags=['checks'])
     async def begin_check(request: CheckRequest) -> Check:
         """Begin to check a recording: 'check' looks at it, the others need the model's weights."""
-        return checks.begin(request)
+        return await checks.begin(request)
 
     @router.get('/api/checks', response_model=list[Check], tags=['checks'])
     async def all_checks() -> list[Check]:
@@ -262,10 +294,8 @@ def add_routes(router: APIRouter, checks: Checks) -> None:
     async def check_report(check_id: str) -> Response:
         """Return the report of validate as one HTML page."""
         path = checks.result(checks.get(check_id), 'report.html')
-        # An origin of its own: whatever is in a recording, it has nothing to do with the console.
-        headers = {'Content-Security-Policy': 'sandbox allow-scripts'}
         html = await asyncio.to_thread(path.read_bytes)
-        return Response(html, media_type='text/html', headers=headers)
+        return Response(html, media_type='text/html', headers=SANDBOX)
 
     @router.get('/api/calibration', response_model=Accepted, tags=['checks'])
     async def calibration() -> Accepted:
@@ -282,5 +312,5 @@ def add_routes(router: APIRouter, checks: Checks) -> None:
     async def apply_calibration(check_id: str) -> Check:
         """Give the planner the calibration that a check has found."""
         check = checks.get(check_id)
-        await checks.set_calibration(str(checks.result(check, 'calibration.yaml').resolve()))
+        await checks.set_calibration(str(checks.result(check, 'calibration.yaml')))
         return check

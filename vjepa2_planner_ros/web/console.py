@@ -22,7 +22,7 @@ from .tasks import Tasks
 class Console:
     """The link to the nodes, and what was begun from the console."""
 
-    def __init__(self, link: Link, recordings: Path | None = None):
+    def __init__(self, link: Link, recordings: Path | None, browser_timeout: float):
         self.link = link
         self.news = News()
         self.pictures = Pictures()
@@ -30,7 +30,7 @@ class Console:
         self.models = ModelLoads(link, self.news)
         self.deletions = Deletions(link, self.news)
         self.live_search = LiveSearch(link)
-        self.runs = Runs(link, self.pictures, self.news)
+        self.runs = Runs(link, self.pictures, self.news, browser_timeout)
         self.preview = Preview(link)
         self.geometry = CameraGeometry(link)
         self.checks = Checks(link, self.news, recordings)

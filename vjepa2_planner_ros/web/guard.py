@@ -189,7 +189,10 @@ def is_local(scope: Scope, headers: Headers) -> bool:
     """Return whether a request comes from this machine and by one of its own names."""
     client = scope.get('client')
     # The name too: a page of another site may have a name that leads to this machine.
-    host = urlsplit(f'//{headers.get("host", "")}').hostname or ''
+    try:
+        host = urlsplit(f'//{headers.get("host", "")}').hostname or ''
+    except ValueError:  # of a bracket too many
+        return False
     return client is not None and _is_loopback(client[0]) and _is_loopback(host)
 
 
@@ -199,7 +202,7 @@ def same_origin(headers: Headers) -> bool:
         # A link of another page may lead here; nothing else may.
         return headers.get('sec-fetch-mode') == 'navigate' and 'origin' not in headers
     origin = headers.get('origin')
-    return origin is None or urlsplit(origin).netloc == headers.get('host')
+    return origin is None or origin.partition('://')[2] == headers.get('host')
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,8 @@ from fastapi import Request
 from nicegui import ui
 
 from .console import Console
-from .system import system
+from .link import PLANNER
+from .system import told_by
 
 HEAD = (
     '<link rel="stylesheet" href="/static/console.css"><script src="/static/console.js"></script>'
@@ -137,19 +138,23 @@ class _Watch:
 
 def planner_state(console: Console) -> tuple[str, str]:
     """Return colour and text of the planner's state."""
-    state = system(console.link.heard())
-    for status in state.diagnostics:
-        if status.name.endswith('planner: planner') and status.level != 'stale':
-            colour = {'ok': 'good', 'warn': 'warn'}.get(status.level, 'bad')
-            model = status.values.get('model', 'none')
-            ready = f'ready, model {model}' if status.level == 'ok' else status.message
-            return colour, f'planner {ready}'
-    return 'bad', 'no planner is heard: start planner_node'
+    status = told_by(console.link, PLANNER)
+    if status is None:
+        return 'bad', 'no planner is heard: start planner_node'
+    colour = {'ok': 'good', 'warn': 'warn'}.get(status.level, 'bad')
+    model = status.values.get('model', 'none')
+    ready = f'ready, model {model}' if status.level == 'ok' else status.message
+    return colour, f'planner {ready}'
 
 
 def div(classes: str = '') -> ui.element:
     """Add a div."""
     return ui.element('div').classes(classes)
+
+
+def scrolled(label: str) -> ui.element:
+    """Add a div for a wide table; the keyboard scrolls it, so that it has a label."""
+    return div('scroll').props(f'tabindex=0 role=region aria-label="{label}"')
 
 
 def heading(text: str, level: int = 2) -> None:

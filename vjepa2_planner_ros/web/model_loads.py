@@ -44,6 +44,10 @@ class Busy(RuntimeError):  # noqa: N818
     """Another model is being loaded, or the planner refuses."""
 
 
+class NotLoaded(RuntimeError):  # noqa: N818
+    """What is to be unloaded is not loaded."""
+
+
 class ModelLoads:
     """Lists the planner's models and changes them; it lives on the event loop."""
 

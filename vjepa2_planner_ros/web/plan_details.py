@@ -11,11 +11,11 @@ from typing import Any
 from nicegui import ui
 
 from .charts import LinesChart
-from .layout import div, View
+from .layout import div, scrolled, View
 from ..history.recorded import began, RecordedPlan
-from ..history.topics import CURRENT_IMAGE, GOAL_IMAGE
+from ..history.topics import CURRENT_IMAGE, GOAL_IMAGE, IMAGINED
 from ..messages.commands import UNITS
-from ..messages.results import confidence_text
+from ..messages.results import confidence_text, imagined_text
 from ..messages.texts import one_line
 from ..messages.times import seconds
 
@@ -29,8 +29,8 @@ class Details:
             self._title = ui.label().style('font-weight: 650')
             with div('grid wide-right'):
                 self._chart = LinesChart(view.dark, 'iteration', 'Energies of what is compared')
-                self._facts = div('scroll')
-            self._pictures = div('pair')
+                self._facts = scrolled('Figures of what is compared')
+            self._pictures = div('stack')
         self._card.set_visibility(False)
 
     async def show_plans(self, plans: Sequence[RecordedPlan]) -> None:
@@ -50,10 +50,16 @@ class Details:
         self._table([plan.short_id for plan in plans], [_plan_facts(plan) for plan in plans])
         self._pictures.clear()
         for plan in plans:
-            for role, text in ((CURRENT_IMAGE, 'planned from'), (GOAL_IMAGE, 'goal as seen')):
+            with self._pictures:
+                row = div('pair')
+            for role, text in (
+                (CURRENT_IMAGE, 'planned from'),
+                (GOAL_IMAGE, 'goal as seen'),
+                (IMAGINED, imagined_text(plan.record)),
+            ):
                 if role in plan.images:
                     picture = await self._console.pictures.add_frame(plan.images[role])
-                    with self._pictures, ui.element('figure').style('margin: 0'):
+                    with row, ui.element('figure').style('margin: 0'):
                         label = f'{plan.short_id}, {text}'
                         with div('drop filled').style('aspect-ratio: 1'):
                             source = f'src=/api/pictures/{picture.id}'

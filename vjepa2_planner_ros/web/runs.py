@@ -16,16 +16,18 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from vjepa2_interfaces.action import ReachGoal
 
-from .link import Link, NoAnswer
+from .link import CONTROLLER, Link, NoAnswer
 from .news import Level, News
 from .pictures import Picture, Pictures
+from .system import told_by
 from ..client import ControllerClient, PlanFailed
+from ..client.controller_client import ARM_WITHIN
 from ..control.reasons import Outcome
 from ..messages.goals import reach_goal, sub_goal
 from ..messages.runs import ReachResult
 
-SILENT = 1.0  # s without a sign of life after which the browser has gone
 BEAT = 0.1  # s between messages on ~/alive
+TOLD_WITHIN = 2.0  # s after a change until the controller's diagnostics tell of it
 KEPT_STEPS = 500
 PHASES = {
     0: 'waiting for the controller',
@@ -51,14 +53,18 @@ class Runs:
 
     While the browser that armed the controller gives signs of life, ~/alive carries true, for the
     controller's parameter dead_man.topic. When it falls silent, the controller is stopped.
+
+    :param browser_timeout: s of silence after which it has gone.
     """
 
-    def __init__(self, link: Link, pictures: Pictures, news: News):
+    def __init__(self, link: Link, pictures: Pictures, news: News, browser_timeout: float):
         self._link, self._pictures, self._news = link, pictures, news
+        self._browser_timeout = browser_timeout
         self._alive = link.node.create_publisher(Bool, '~/alive', 10)
         self._beaten = 0.0  # of time.monotonic()
         self._watch: asyncio.Task[None] | None = None
         self.armed_by = ''  # the page that armed it; '' = none of this console
+        self._disarmed = 0.0  # of time.monotonic()
         self.running = False
         self.phase = 0
         self.steps: list[Any] = []  # ReachSteps of the run
@@ -75,14 +81,25 @@ class Runs:
         """Return whether a step waits to be confirmed."""
         return self.running and self.phase == ReachGoal.Feedback.CONFIRMING
 
+    @property
+    def armed_elsewhere(self) -> bool:
+        """Return whether the controller says that it is armed, and no page did it."""
+        if self.armed_by or time.monotonic() - self._disarmed < TOLD_WITHIN:
+            return False
+        told = told_by(self._link, CONTROLLER)
+        return told is not None and told.values.get('armed') == 'True'
+
     def beat(self, page: str) -> None:
         """Note a sign of life of a page; only that of the one that armed it counts."""
         if page == self.armed_by:
             self._beaten = time.monotonic()
 
     async def arm(self, page: str) -> None:
-        """Arm the controller for a page; RuntimeError with the reason if it refuses."""
-        answer = await self._link.ask('controller/arm', SetBool.Request(data=True))
+        """Arm the controller for a page; RuntimeError if it refuses or another page did it."""
+        if self.armed_by not in ('', page):
+            raise RuntimeError('not armed: another browser has armed it')
+        arm = SetBool.Request(data=True)
+        answer = await self._link.ask('controller/arm', arm, ARM_WITHIN)
         if not answer.success:
             raise RuntimeError(f'not armed: {answer.message}')
         self.armed_by, self._beaten = page, time.monotonic()
@@ -91,12 +108,12 @@ class Runs:
 
     async def disarm(self) -> None:
         """Disarm the controller."""
-        self.armed_by = ''
+        self._forget()
         await self._link.ask('controller/arm', SetBool.Request(data=False))
 
     async def stop(self, why: str) -> str:
         """Stop the arm and disarm; return the controller's answer; NoAnswer without one."""
-        self.armed_by = ''
+        self._forget()
         for _ in range(3):
             with suppress(NoAnswer):
                 answer = await self._link.ask('controller/stop', Trigger.Request(), timeout=1.0)
@@ -125,6 +142,9 @@ class Runs:
         self.steps = []
         self._task = asyncio.create_task(self._run(list(sub_goals), fields))
 
+    def _forget(self) -> None:
+        self.armed_by, self._disarmed = '', time.monotonic()
+
     def _client(self) -> ControllerClient:
         client: ControllerClient = self._link.goals(ReachGoal, 'reach_goal', ControllerClient)
         return client
@@ -147,7 +167,7 @@ class Runs:
             result: ReachResult = await asyncio.wrap_future(future)
             self.result = result
             if result.reason.disarms:
-                self.armed_by = ''
+                self._forget()
             level: Level = 'positive' if result.outcome == Outcome.REACHED else 'warning'
             self._news.add(level, f'run ended: {in_words(result)}')
         except (PlanFailed, ValueError) as error:
@@ -166,7 +186,9 @@ class Runs:
     async def _watch_over(self) -> None:
         """Tell ~/alive of the browser until it is disarmed; stop the arm when it falls silent."""
         while self.armed_by:
-            if time.monotonic() - self._beaten > SILENT:
+            if self._is_silent():
+                await asyncio.sleep(BEAT)  # signs may have waited while the console stood still
+            if self._is_silent():
                 self._alive.publish(Bool(data=False))
                 with suppress(NoAnswer):
                     await self.stop('the browser that armed the arm has gone')
@@ -174,6 +196,9 @@ class Runs:
             self._alive.publish(Bool(data=True))
             await asyncio.sleep(BEAT)
         self._alive.publish(Bool(data=False))
+
+    def _is_silent(self) -> bool:
+        return self.armed_by != '' and time.monotonic() - self._beaten > self._browser_timeout
 
 
 def in_words(result: ReachResult) -> str:

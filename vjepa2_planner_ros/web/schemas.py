@@ -35,13 +35,15 @@ class StartState(_Strict):
 class PlanSettings(_Strict):
     """How to plan; what is 0, empty or absent is the planner's own parameter."""
 
-    model: str = Field(default='', max_length=200, description="'' = the one that is loaded")
+    model: str = Field(default='', max_length=200, description="'' = the planner's own")
     camera: str = Field(default='', max_length=200, description="'' = the first one")
     optimizer: Literal['', 'cem', 'trust_region'] = ''
     samples: int = Field(default=0, ge=0, le=MAX_UINT32, description='candidates an iteration')
     iterations: int = Field(default=0, ge=0, le=MAX_UINT32)
     elite_fraction: float = Field(default=0.0, ge=0.0, le=1.0, description='cem only')
     horizon: int = Field(default=0, ge=0, le=MAX_UINT32, description='actions in a plan')
+    cost: Literal['', 'l1', 'l2'] = ''
+    preset: Literal['', 'meta'] = Field(default='', description="meta = Meta's released planner")
     seed: int | None = Field(default=None, ge=0, le=MAX_UINT64)
     time_allowance: float = Field(default=0.0, ge=0.0, le=86400.0, description='s, 0 = no limit')
     best_effort: bool = Field(default=False, description='at its end, the best plan so far')
@@ -93,6 +95,7 @@ class Completed(BaseModel):
     plan: list[Seven]
     confidence: float = Field(description='0..1')
     confidence_calibrated: bool = Field(description='it is the probability to get nearer')
+    near_energy: float = Field(description='usual 1 to 3 cm from a goal; 0 = not known')
     calibration: str = Field(description="of the camera, '' = none")
     energy: float
     start_energy: float
@@ -101,6 +104,11 @@ class Completed(BaseModel):
     plan_id: str
     frame_id: str
     planning_time: float = Field(description='s')
+    imagined: str | None = Field(
+        description='id of a picture, GET /api/pictures/ID: what the model expects to see after '
+        'it; null without a decoder'
+    )
+    imagined_error: float = Field(description='of such pictures at least, 0..255')
 
 
 class Failed(BaseModel):

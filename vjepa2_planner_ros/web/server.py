@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 import uvicorn
 
-from .api import add_api
+from .api import add_api, refuse_other_paths
 from .console import Console
 from .guard import Guard
 from .pages import PAGES
@@ -41,6 +41,7 @@ def make_app(console: Console) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     add_api(app, console)
+    refuse_other_paths(app)
     app.mount('/static', StaticFiles(directory=Path(__file__).parent / 'static'))
     for page in PAGES:
         page.register(console)

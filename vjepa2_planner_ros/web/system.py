@@ -8,7 +8,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from .link import Heard
+from .link import Heard, Link
 from .schemas import Diagnosis, Level, System
 
 LEVELS: dict[bytes, Level] = {
@@ -44,3 +44,10 @@ def system(heard: Heard) -> System:
             for at, status in heard.diagnostics.values()
         ],
     )
+
+
+def told_by(link: Link, node: str) -> Diagnosis | None:
+    """Return what a node of the console's own namespace tells of itself, None if it is silent."""
+    name = f'{link.node.get_namespace().rstrip("/")}/{node}: {node}'
+    told = (each for each in system(link.heard()).diagnostics if each.name == name)
+    return next((each for each in told if each.level != 'stale'), None)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import deque, OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -13,12 +13,14 @@ import secrets
 import time
 from typing import Any
 
+from sensor_msgs.msg import Image
 from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import EndEffectorState
 
 from .limits import KEPT_TASKS, QUEUED_PLANS
 from .link import Link
 from .news import News
+from .on_demand import deep
 from .pictures import Pictures
 from .schemas import (
     Completed,
@@ -33,6 +35,7 @@ from .schemas import (
 )
 from ..client import PlanFailed, PlannerClient
 from ..messages.goals import plan_goal
+from ..messages.images import to_rgb
 from ..messages.results import confidence_text, PlanResult
 from ..messages.states import quaternion_of_rpy
 
@@ -101,8 +104,9 @@ class Tasks:
 
     def __init__(self, link: Link, pictures: Pictures, news: News):
         self._link, self._pictures, self._news = link, pictures, news
+        self.imagined = Imagined(link, pictures)
         self._kept: OrderedDict[str, PlanTask] = OrderedDict()
-        self._queue: asyncio.Queue[PlanTask] = asyncio.Queue(QUEUED_PLANS)
+        self._queue: asyncio.Queue[PlanTask] = asyncio.Queue()
         self._running: PlanTask | None = None
         self._worker: asyncio.Task[None] | None = None
 
@@ -119,11 +123,12 @@ class Tasks:
 
     def add(self, settings: PlanSettings, goal: bytes, current: bytes | None) -> PlanTask:
         """Take a plan on; QueueFull if too many wait."""
+        # Those that were cancelled are in the queue, and wait no more.
+        waiting = sum(not kept.ended for kept in self._kept.values() if kept is not self._running)
+        if waiting >= QUEUED_PLANS:
+            raise QueueFull(f'{QUEUED_PLANS} plans wait: try again later')
         task = PlanTask(settings, goal, current)
-        try:
-            self._queue.put_nowait(task)
-        except asyncio.QueueFull:
-            raise QueueFull(f'{QUEUED_PLANS} plans wait: try again later') from None
+        self._queue.put_nowait(task)
         self._kept[task.id] = task
         ended = [kept.id for kept in self._kept.values() if kept.ended]
         for name in ended[: max(len(self._kept) - KEPT_TASKS, 0)]:
@@ -172,13 +177,19 @@ class Tasks:
     async def _plan(self, task: PlanTask) -> Event:
         loop = asyncio.get_running_loop()
         try:
+            self.imagined.look()  # the planner knows of it before the plan ends
             goal = await self._goal(task)
+            self.imagined.await_next()
             feedback = partial(_on_feedback, loop, task)
             # In a thread: it waits up to two seconds for a planner that is not there.
             future = await asyncio.to_thread(self._client().send, goal, feedback)
             if task.cancelled:
                 self._client().cancel(timeout=0.0)
-            return _completed(await asyncio.wrap_future(future))
+            waiting = asyncio.wrap_future(future)
+            while not (await asyncio.wait([waiting], timeout=1.0))[0]:
+                self.imagined.look()
+            result = waiting.result()
+            return _completed(result, await self.imagined.of(result))
         except PlanFailed as failure:
             if failure.cancelled:
                 return CANCELLED
@@ -234,13 +245,44 @@ def _on_feedback(
     loop.call_soon_threadsafe(task.add, event)
 
 
-def _completed(result: PlanResult) -> Completed:
+class Imagined:
+    """What the model expects to see after the newest plan, while look() is called."""
+
+    def __init__(self, link: Link, pictures: Pictures):
+        self._pictures, self._newest = pictures, deque[Image](maxlen=1)
+        self._topic = link.on_demand(Image, 'planner/imagined', self._keep, deep(1))
+
+    def _keep(self, message: Image) -> None:
+        self._newest.append(message)
+
+    def look(self) -> None:
+        """Listen, for some seconds from now; the planner draws it only while somebody does."""
+        self._topic.look()
+
+    def await_next(self) -> None:
+        """Forget the last one."""
+        self._newest.clear()
+
+    async def of(self, result: PlanResult) -> str | None:
+        """Return the id of the picture of a plan, None if nothing was imagined."""
+        if result.imagined_error is None:
+            return None
+        for _ in range(20):  # it comes another way than the result
+            if self._newest:
+                picture = await self._pictures.add_frame(to_rgb(self._newest[0]))
+                return picture.id
+            await asyncio.sleep(0.05)
+        return None
+
+
+def _completed(result: PlanResult, imagined: str | None) -> Completed:
     target = result.target_pose and result.target_pose.pose.position
     return Completed(
         action=result.command.tolist(),
         plan=result.plan.tolist(),
         confidence=result.confidence,
         confidence_calibrated=result.confidence_calibrated,
+        near_energy=result.near_energy,
         calibration=result.calibration,
         energy=result.energy,
         start_energy=result.start_energy,
@@ -249,4 +291,6 @@ def _completed(result: PlanResult) -> Completed:
         plan_id=result.plan_id.hex(),
         frame_id=result.frame_id,
         planning_time=result.planning_time,
+        imagined=imagined,
+        imagined_error=result.imagined_error or 0.0,
     )

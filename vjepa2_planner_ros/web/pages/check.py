@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..charts import LinesChart
-from ..components import Facts, failed, PictureInput
+from ..components import Facts, failed, PictureInput, small_button
 from ..energies import energy, natural
 from ..history import list_plans, read_plan
 from ..layout import div, heading, Page, View
@@ -22,6 +22,7 @@ from ...history.topics import CURRENT_IMAGE
 
 MOST_PICTURES = 300
 DROPPED = 'pictures that are dropped'
+HINT = 'Drop pictures here; their names are their order.'
 ZEROS = bytes(16)
 Named = tuple[str, NDArray[np.uint8]]
 
@@ -47,29 +48,26 @@ class CheckPage:
                 with ui.element('p').classes('muted small'):
                     ui.label(
                         '0 is the same picture. What counts is that the energy falls on the way '
-                        'to the goal: below, along a recording.'
+                        'to the goal: measure it along a recording.'
                     )
             with div('card stack'):
                 self._make_recording(view)
 
     def _make_recording(self, view: View) -> None:
         heading('Along a recording')
-        with div('fields'):
-            self._source = ui.select(
-                {'': 'pictures that are dropped'}, value='', label='Recording'
-            )
-            self._source.props('outlined dense stack-label options-dense')
+        self._source = ui.select({'': DROPPED}, value='', label='Recording')
+        self._source.props('outlined dense stack-label options-dense')
         self._drop = div('drop').props('data-many=1').style('aspect-ratio: auto; min-height: 84px')
         self._drop.on('picture', self._on_picture, args=['detail'])
         with self._drop:
-            self._hint = ui.label('Drop pictures here, in the order of their names.')
-            self._hint.classes('hint')
+            self._hint = ui.label(HINT).classes('hint')
             self._input = ui.element('input').props(
                 'type=file multiple accept=image/png,image/jpeg,image/webp tabindex=-1 '
                 'aria-label="Pictures of a recording"'
             )
         with div('line'):
-            ui.button('Choose', icon='upload_file', on_click=self._choose).props('flat')
+            small_button('Choose', 'upload_file', 'Pictures of a recording', self._choose)
+            small_button('', 'close', 'Pictures of a recording: Clear', self._clear)
             self._start = ui.button('Measure', icon='show_chart', on_click=self._measure)
             self._start.props('unelevated')
             self._stop = ui.button('Stop', on_click=self._end).props('outline')
@@ -104,6 +102,10 @@ class CheckPage:
 
     def _choose(self) -> None:
         ui.run_javascript(f'getHtmlElement({self._input.id}).click()')
+
+    def _clear(self) -> None:
+        self._files.clear()
+        self._hint.set_text(HINT)
 
     def _on_picture(self, event: Any) -> None:
         detail = event.args['detail']

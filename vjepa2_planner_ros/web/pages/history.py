@@ -10,10 +10,11 @@ from typing import Any
 from nicegui import ui
 
 from ..components import failed, small_button
-from ..history import list_plans, read_plan, UNDO_WITHIN
+from ..history import list_plans, NEWEST, read_plan, UNDO_WITHIN
 from ..layout import div, Page, View
 from ..link import NoAnswer
 from ..plan_details import began_at, Details
+from ...messages.results import confidence_text
 from ...messages.texts import one_line
 from ...messages.times import seconds
 
@@ -77,11 +78,11 @@ class HistoryPage:
             self._export = small_button('Export', 'download', what, lambda: None)
             with self._export, ui.menu():
                 for kind, text in (
-                    ('csv', 'Candidates (csv)'),
+                    ('csv', 'Candidates, or steps of a run (csv)'),
                     ('json', 'Figures (json)'),
-                    ('png', 'Picture (png)'),
                 ):
                     ui.menu_item(text, lambda kind=kind: self._download(kind))
+                self._picture = ui.menu_item('Picture (png)', lambda: self._download('png'))
             self._delete = small_button('Delete', 'delete', what, self._begin_delete)
             self._hint = ui.label().classes('muted small').props('role=status')
             self._undo_button = small_button('Undo', 'undo', 'Deletion', self._undo)
@@ -118,9 +119,13 @@ class HistoryPage:
         self._show.set_text(word)
         self._show.props(f'aria-label="selected: {word}"')
         for button in (self._report, self._export):
-            button.set_enabled(count == 1 and not runs)
+            button.set_enabled(count == 1)
+        self._picture.set_visibility(not runs)
         self._delete.set_enabled(count > 0 and not runs)
-        self._hint.set_text('Select one to look at it, two to compare them.' if not count else '')
+        hint = 'Select one to look at it, two to compare them.'
+        if len(self._records) >= NEWEST:
+            hint += f' Only the newest {NEWEST} plans are listed.'
+        self._hint.set_text('' if count else hint)
 
     async def _look(self) -> None:
         folders = [row['folder'] for row in self._table.selected][:2]
@@ -134,10 +139,14 @@ class HistoryPage:
             failed(error.args[0])
 
     def _open_report(self) -> None:
-        ui.navigate.to(f'/api/history/{self._table.selected[0]["folder"]}/report', new_tab=True)
+        ui.navigate.to(f'{self._address()}/report', new_tab=True)
 
     def _download(self, kind: str) -> None:
-        ui.download(f'/api/history/{self._table.selected[0]["folder"]}/export/{kind}')
+        ui.download(f'{self._address()}/export/{kind}')
+
+    def _address(self) -> str:
+        what = 'runs' if self._what.value == 'runs' else 'history'
+        return f'/api/{what}/{self._table.selected[0]["folder"]}'
 
     def _begin_delete(self) -> None:
         folders = [row['folder'] for row in self._table.selected]
@@ -179,7 +188,7 @@ def _plan_row(record: Any) -> dict[str, Any]:
         'model': one_line(record.model, 40),
         'search': f'{optimizer} {samples} x {iterations}' if optimizer else '',
         'energy': f'{record.start_energy:.4f} to {record.energy:.4f}' if planned else '',
-        'confidence': f'{record.confidence:.2f}' if planned else '',
+        'confidence': confidence_text(record) if planned else '',
         'time': f'{seconds(record.planning_time):.2f}' if planned else '',
         'run': '' if run == ZEROS else run.hex()[:8],
         'note': one_line(record.error_msg, 80),

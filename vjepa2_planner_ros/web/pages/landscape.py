@@ -70,7 +70,9 @@ class LandscapePage:
             heading('Candidates')
             self._play = small_button('Play', 'play_arrow', 'Iterations', self._toggle)
             self._slider = ui.slider(min=1, max=2, value=1, step=1, on_change=self._draw)
-            self._slider.props('aria-label="Iteration of the search" markers snap')
+            self._slider.props('aria-label="Iteration of the search" markers snap').style(
+                'margin: 0 10px'
+            )
             self._iteration = ui.label('none yet').classes('muted small number')
             self._iteration.style('min-width: 130px')
         self._slider.set_enabled(False)

@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from ..components import failed, header_row, small_button
-from ..layout import div, Page, View
+from ..layout import div, Page, scrolled, View
 from ..link import NoAnswer
 from ..model_loads import Busy
 from ..schemas import LoadKind, Model
@@ -26,7 +26,7 @@ class ModelsPage:
         self._rows: dict[str, _Row] = {}
         with div('card'):
             self._empty = ui.label('The planner has not answered yet.').classes('empty')
-            with div('scroll'):
+            with scrolled('Models'):
                 self._table = ui.element('table').classes('plain cards')
             with self._table:
                 header_row(COLUMNS)

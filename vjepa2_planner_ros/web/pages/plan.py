@@ -17,16 +17,17 @@ from ..geometry import arrow
 from ..layout import div, heading, Page, View
 from ..schemas import Completed, Failed, ModelLoading, Running, StartState
 from ..search_form import SearchForm
-from ..tasks import PlanTask, QueueFull
-from ...messages.results import confidence_text
+from ..tasks import CANCELLED, PlanTask, QueueFull
+from ...messages.results import confidence_text, imagined_text
 
 MEANINGS = (
     "Energy: how far the predicted picture is from the goal in the model's eyes; lower is nearer, "
     'and 0 is the same picture.',
     "Command: the next step of the end effector in the robot's base frame: metres along its axes, "
     'radians about them, and the gripper from -1 (close) to +1 (open).',
-    'Confidence: the share of the energy that the plan removes, times how far the best candidates '
-    'agree; near the goal it falls to 0, which means stop there.',
+    'Confidence: the probability that the step leads nearer; or, not calibrated, the share of the '
+    'energy that the plan removes, times how far the best candidates agree. Either falls near the '
+    'goal, which means stop there.',
     'Nothing moves: a plan is a proposal; only the Reach page moves an arm, and only when it is '
     'armed.',
 )
@@ -113,6 +114,11 @@ class PlanPage:
                 ['confidence', 'energy', 'start energy', 'planning time', 'model', 'calibration']
             )
             self._table = CommandTable()
+            with ui.element('figure').style('margin: 0') as self._imagined:
+                self._picture = ui.element('img').style('width: 256px; max-width: 100%')
+                with ui.element('figcaption').classes('muted small'):
+                    self._caption = ui.label()
+            self._imagined.set_visibility(False)
         with div('card'), ui.expansion('What does this mean?').classes('w-full'):
             with div('stack').style('gap: 8px'):
                 for meaning in MEANINGS:
@@ -146,6 +152,7 @@ class PlanPage:
         await self._show_live()
         self._chart.show([])
         self._table.show(None)
+        self._imagined.set_visibility(False)
 
     async def _show_live(self) -> None:
         """Show the camera's frame where the planner takes one itself."""
@@ -184,6 +191,7 @@ class PlanPage:
 
     def _follow(self) -> None:
         """Show what is new of the plan."""
+        self._view.console.tasks.imagined.look()
         task = self._task
         self._draw_arrow()
         self._start.set_enabled(task is None or task.ended)
@@ -205,6 +213,11 @@ class PlanPage:
         axes = 3 if not any(result.action[3:]) and result.model.endswith('3dof') else 7
         self._table.show(result.action, axes)
         self._result = result
+        self._imagined.set_visibility(result.imagined is not None)
+        if result.imagined is not None:
+            text = imagined_text(result)
+            self._picture.props(f'src=/api/pictures/{result.imagined} alt="Imagined"')
+            self._caption.set_text(f'Imagined: {text}.')
         self._facts.show(
             {
                 'confidence': confidence_text(result),
@@ -227,7 +240,7 @@ def _progress(event: Any) -> tuple[float, str]:
         share = event.iteration / max(event.iterations, 1)
         return share, f'iteration {event.iteration} of {event.iterations}'
     if isinstance(event, Failed):
-        return 0.0, 'cancelled' if event.code == 'CANCELLED' else f'failed: {event.code}'
+        return 0.0, 'cancelled' if event == CANCELLED else f'failed: {event.code}: {event.text}'
     return 1.0, 'planned'
 
 

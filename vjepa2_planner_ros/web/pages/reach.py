@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from ..charts import LinesChart
 from ..components import CommandTable, failed, header_row, LiveCamera, small_button
 from ..frames import frame_rgb
-from ..layout import div, heading, Page, View
+from ..layout import div, heading, Page, scrolled, View
 from ..link import NoAnswer
-from ..runs import in_words, PHASES, SubGoal
-from ..search_form import NUMBERS, SearchForm
+from ..runs import in_words, PHASES, Runs, SubGoal
+from ..search_form import SEARCH, SearchForm
+from ...messages.results import confidence_text
 
 GRIPPERS = {-1.0: 'gripper as it is', 0.0: 'open the gripper', 1.0: 'close the gripper'}
 MOST_GOALS = 12
@@ -84,8 +85,13 @@ class ReachPage:
                 with div('chip'):
                     self._dot = div('dot')
                     self._state = ui.label().props('role=status')
-                self._arm = ui.button('Arm', icon='lock_open', on_click=self._toggle_arm)
-                self._arm.props('outline')
+                # Two buttons: one that changed its meaning would arm a browser that lags behind
+                # and still shows "Disarm".
+                with div('line'):
+                    self._arm = ui.button('Arm', icon='lock_open', on_click=self._on_arm)
+                    self._disarm = ui.button('Disarm', icon='lock', on_click=self._on_disarm)
+                for button in (self._arm, self._disarm):
+                    button.props('outline')
             with div('line'):
                 self._start = ui.button('Start', icon='play_arrow', on_click=self._begin)
                 self._start.props('unelevated')
@@ -108,7 +114,7 @@ class ReachPage:
                 heading('Steps')
                 self._phase = ui.label('no run yet').classes('muted small').props('role=status')
             self._chart = LinesChart(view.dark, 'step', 'Energy of the picture at each step')
-            with div('scroll'), ui.element('table').classes('plain'):
+            with scrolled('Steps of the run'), ui.element('table').classes('plain'):
                 header_row(COLUMNS)
                 self._rows = ui.element('tbody')
         with div('card stack'):
@@ -175,13 +181,16 @@ class ReachPage:
         self._goals.append(SubGoal(picture))
         self._show_goals()
 
-    async def _toggle_arm(self) -> None:
+    async def _on_arm(self) -> None:
         try:
-            if self._runs.armed_by:
-                await self._runs.disarm()
-            else:
-                await self._runs.arm(self._name)
+            await self._runs.arm(self._name)
         except (NoAnswer, RuntimeError) as error:
+            failed(error)
+
+    async def _on_disarm(self) -> None:
+        try:
+            await self._runs.disarm()
+        except NoAnswer as error:
             failed(error)
 
     async def _confirm(self, yes: bool) -> None:
@@ -195,7 +204,7 @@ class ReachPage:
             failed('Sub-goals: drop, choose or take a picture first')
             return
         try:
-            search = self._form.settings().model_dump(include={'model', 'optimizer', *NUMBERS})
+            search = self._form.settings().model_dump(include={'model', *SEARCH})
             await self._runs.start(
                 self._goals,
                 max_steps=int(self._most.value or 0),
@@ -210,11 +219,12 @@ class ReachPage:
         """Show what is new."""
         runs, here = self._runs, self._runs.is_there
         mine = runs.armed_by == self._name
-        colour = 'bad' if mine else 'warn' if runs.armed_by else ''
+        armed = bool(runs.armed_by) or runs.armed_elsewhere
+        colour = 'bad' if mine else 'warn' if armed else ''
         self._dot.classes(replace=f'dot {colour}')
-        self._state.set_text(_armed(here, mine, bool(runs.armed_by)))
-        self._arm.set_text('Disarm' if runs.armed_by else 'Arm')
-        self._arm.set_enabled(here)
+        self._state.set_text(_armed(runs, mine))
+        self._arm.set_enabled(here and not armed)
+        self._disarm.set_enabled(here)  # whatever is known of the controller
         self._start.set_enabled(here and not runs.running)
         self._cancel.set_enabled(runs.running)
         for button in (self._yes, self._no):
@@ -252,7 +262,7 @@ class ReachPage:
                     f'{step.sub_goal}',
                     f'{step.energy:.4f}',
                     f'{step.predicted_energy:.4f}',
-                    f'{step.confidence:.2f}',
+                    confidence_text(step),
                     f'{step.surprise:.2f}' if step.has_surprise else '',
                     ', '.join(step.limits),
                 )
@@ -262,12 +272,14 @@ class ReachPage:
                             ui.label(cell)
 
 
-def _armed(here: bool, mine: bool, armed: bool) -> str:
-    if not here:
+def _armed(runs: Runs, mine: bool) -> str:
+    if not runs.is_there:
         return 'no controller is heard'
-    if not armed:
-        return 'disarmed: nothing moves'
-    return 'armed: a run moves the arm' if mine else 'armed by another browser'
+    if mine:
+        return 'armed: a run moves the arm'
+    if runs.armed_elsewhere:
+        return 'armed, but not by this console'
+    return 'armed by another browser' if runs.armed_by else 'disarmed: nothing moves'
 
 
 def _build(view: View) -> Any:

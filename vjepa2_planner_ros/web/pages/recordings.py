@@ -53,21 +53,27 @@ class RecordingsPage:
             self._windows = ui.number('Windows', value=200, min=1, max=10000, precision=0)
             for field in (self._recording, self._kind, self._model, self._windows):
                 field.props('outlined dense stack-label')
+            for field in (self._recording, self._kind):
+                field.style('grid-column: 1 / -1')  # long names
         with div('line'):
             self._start = ui.button('Start', icon='play_arrow', on_click=self._begin)
             self._start.props('unelevated')
             self._stop = ui.button('Cancel', on_click=self._cancel).props('outline')
-        heading("The planner's calibration", 3)
-        self._calibration = ui.label().classes('small')
-        self._remove = ui.button('Remove', on_click=lambda: self._set('')).props('outline')
+        heading("The planner's calibration")
+        self._calibration = ui.label().classes('small').style('overflow-wrap: anywhere')
+        with div('line'):
+            self._remove = ui.button('Remove', on_click=lambda: self._set('')).props('outline')
 
     async def load(self) -> None:
         """Offer the recordings, and show the calibration in force."""
         try:
             names = await asyncio.to_thread(self._checks.recordings)
             self._recording.set_options(names, value=names[0] if names else None)
+            problem = '' if names else f'There is no recording in {self._checks.folder}.'
         except LookupError as error:
-            self._state.set_text(str(error.args[0]))
+            problem = str(error.args[0])
+        if problem:
+            self._state.set_text(problem)
             self._start.set_enabled(False)
         await self._show_calibration()
 
@@ -81,7 +87,7 @@ class RecordingsPage:
         self._calibration.set_text(path or 'none')
         self._remove.set_enabled(bool(path))
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         try:
             request = CheckRequest(
                 kind=cast(Kind, self._kind.value),
@@ -89,7 +95,7 @@ class RecordingsPage:
                 model=self._model.value or '',
                 windows=int(self._windows.value or 0),
             )
-            self._shown = self._checks.begin(request)
+            self._shown = await self._checks.begin(request)
         except (ValueError, LookupError, RuntimeError) as error:
             failed(error)
 
@@ -120,7 +126,11 @@ class RecordingsPage:
     def _ask_to_apply(self) -> None:
         if self._shown is None:
             return
-        path = str(self._checks.result(self._shown, 'calibration.yaml').resolve())
+        try:
+            path = str(self._checks.result(self._shown, 'calibration.yaml'))
+        except LookupError as error:
+            failed(error.args[0])
+            return
         with ui.dialog(value=True) as dialog, ui.card():
             ui.label('Plans will turn states and commands by this calibration from now on:')
             ui.label('\n'.join(self._shown.lines)).style('white-space: pre-wrap').classes('small')

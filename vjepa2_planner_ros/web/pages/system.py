@@ -74,11 +74,10 @@ class SystemPage:
         self._diagnose(state)
         self._load.show(self._link.load())
         self._lines, new = self._link.lines(self._lines)
-        for line in new[-SHOWN_LINES:]:
-            if line.level >= self._level.value:
-                word = LEVELS.get(line.level, '')
-                colour = {'warn': 'warn', 'error': 'bad', 'fatal': 'bad'}.get(word, '')
-                self._log.push(f'{word:5} {line.name}: {line.msg}', classes=colour)
+        for line in [line for line in new if line.level >= self._level.value][-SHOWN_LINES:]:
+            word = LEVELS.get(line.level, '')
+            colour = {'warn': 'warn', 'error': 'bad', 'fatal': 'bad'}.get(word, '')
+            self._log.push(f'{word:5} {line.name}: {line.msg}', classes=colour)
 
     def _diagnose(self, state: System) -> None:
         self._quiet.set_visibility(not state.diagnostics)

@@ -58,7 +58,20 @@
 
   // Directly, and not by way of the page: it works while the page is busy or reconnects.
   async function stop() {
-    await fetch('/api/stop', { method: 'POST' });
+    let text = '';
+    try {
+      const answer = await fetch('/api/stop', { method: 'POST', signal: AbortSignal.timeout(5000) });
+      text = answer.ok ? '' : (await answer.json()).text;
+    } catch (error) {
+      text = `the console did not answer: ${error.message}`;
+    }
+    document.querySelectorAll('.stop-failed').forEach((each) => each.remove());
+    if (!text) return;
+    const note = document.createElement('div');
+    note.className = 'stop-failed';
+    note.setAttribute('role', 'alert');
+    note.textContent = `STOP failed: ${text}. Use the emergency stop of the arm.`;
+    document.body.append(note);
   }
   document.addEventListener('keydown', (event) => {
     const button = document.querySelector('.stop');
