@@ -145,9 +145,9 @@ def make_lab(context):
     """Return a function that makes a Lab; parameters with __ for the dot."""
     labs = []
 
-    def make(of_planner=(), **parameters):
+    def make(of_planner=(), sending=STREAMS, **parameters):
         values = {name.replace('__', '.'): value for name, value in parameters.items()}
-        labs.append(Lab(context, values, of_planner))
+        labs.append(Lab(context, values, of_planner, sending=sending))
         return labs[-1]
 
     yield make

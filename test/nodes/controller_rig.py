@@ -8,6 +8,7 @@ import time
 from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 from planner_rig import eventually, GOAL, Robot
+from rcl_interfaces.msg import Log
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
 from scipy.spatial.transform import Rotation
@@ -63,8 +64,9 @@ class Lab:
             ],
         )
         self.targets, self.twists, self.steps, self.follows = [], [], [], True
-        self._changed = []
+        self._changed, self.logs = [], []  # texts of the controller
         node = self.robot.node
+        node.create_subscription(Log, '/rosout', self._on_log, 1000)
         node.create_subscription(PoseStamped, 'controller/target_pose', self._on_target, 100)
         node.create_subscription(TwistStamped, 'controller/twist', self._on_twist, 100)
         node.create_subscription(ReachStep, 'controller/step', self._on_step, 100)
@@ -88,6 +90,7 @@ class Lab:
             streams = node._streams
             for seen in (streams.frames['main'], streams.poses, streams.grippers):
                 eventually(lambda seen=seen: seen.newest and seen.newest.stamp > now)
+        eventually(lambda: self.robot.node.count_publishers('/rosout') > 1)
         eventually(lambda: self.controller.count_subscribers(self.controller.output.topic) > 0)
         return self
 
@@ -108,8 +111,13 @@ class Lab:
         self.controller.set_parameters(self._changed[::-1])
         self._changed, self.follows = [], True
         self.robot.restore()
-        self.targets, self.twists, self.steps = [], [], []
+        self.targets, self.twists, self.steps, self.logs = [], [], [], []
         return self
+
+    def logged(self, text):
+        """Return whether the controller has logged this text by and by."""
+        eventually(lambda: any(text in line for line in self.logs))
+        return True
 
     def arm(self):
         """Arm the controller; return self."""
@@ -137,6 +145,10 @@ class Lab:
         before = self.robot.state.copy()
         time.sleep(seconds)
         return np.abs(self.robot.state - before)[:6].max() < 1e-9
+
+    def _on_log(self, message):
+        if message.name == f'{self.controller.get_namespace()[1:]}.controller':
+            self.logs.append(message.msg)
 
     def _on_step(self, message):
         self.steps.append(message)

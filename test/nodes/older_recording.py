@@ -45,6 +45,8 @@ def _without_run(item):
         'bool has_surprise',
         'float64 surprise',
         'string calibration',
+        'bool has_imagined',
+        'float32 imagined_error',
     ):
         assert f'{field}\n' in older
         older = older.replace(f'{field}\n', '')

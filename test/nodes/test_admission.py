@@ -213,7 +213,7 @@ def test_inactive_planner_rejects_and_works_again(make_robot):
     with pytest.raises(PlanFailed) as failure:
         robot.plan()
     assert failure.value.code == ErrorCode.GOAL_REJECTED
-    assert 'not active' in failure.value.message
+    assert 'not active: activate it' in failure.value.message
     eventually(lambda: robot.logged('Goal rejected: the node is inactive'))
     assert transition(robot, CLEANUP)
     assert transition(robot, CONFIGURE)

@@ -124,6 +124,25 @@ def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
     assert robot.plan().energy < 1.0
 
 
+def test_nothing_is_left_of_goals_that_have_ended(robot):
+    client = robot.client._client
+    for _ in range(5):
+        robot.plan(iterations=1)
+    assert len(client._futures) <= 1  # the last cancel or result may still be under way
+    assert not client._pending_goal_requests and not client._goal_sequence_number_to_goal_id
+
+
+def test_a_result_that_cannot_be_read_is_a_failure(robot, monkeypatch):
+    def read(result):
+        raise ValueError('99 is not a valid Outcome')  # as of a newer server
+
+    with PlannerClient(robot.node) as client:
+        monkeypatch.setattr(client, '_outcome', read)
+        error = client.plan_async(PICTURE, iterations=1).exception(20.0)
+    assert error.code == ErrorCode.UNKNOWN
+    assert error.message == 'the result cannot be read: ValueError: 99 is not a valid Outcome'
+
+
 @pytest.mark.parametrize(
     'field, value, largest',
     [
@@ -136,6 +155,11 @@ def test_error_in_the_clients_thread_is_survived(robot, monkeypatch):
 def test_number_that_no_goal_can_have(robot, field, value, largest):
     with pytest.raises(ValueError, match=f'{field} = {value}: allowed: 0 to {largest}'):
         robot.client.plan_async(PICTURE, **{field: value})
+
+
+def test_an_id_of_a_run_that_no_goal_can_have(robot):
+    with pytest.raises(ValueError, match="run_id = b'three': allowed: 16 bytes, or none"):
+        robot.client.plan_async(PICTURE, run_id=b'three')
 
 
 @pytest.mark.slow
@@ -157,6 +181,7 @@ def test_two_clients_in_one_script():
             'from vjepa2_planner_ros.client import PlannerClient\n'
             'first = PlannerClient()\n'
             'second = PlannerClient()\n'
+            'first.close()\n'
             'first.close()\n'
             'assert not second.wait_until_ready(0.1)\n'
             'assert not second._ended.is_set()\n'

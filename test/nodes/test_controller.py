@@ -2,14 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The controller brings an arm to what a picture shows; planner, DDS and threads are real."""
 
+from concurrent.futures import ThreadPoolExecutor
+import re
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
 from builtin_interfaces.msg import Duration
-from controller_rig import largest_step, PERIOD, SPEED
+from controller_rig import largest_step, PERIOD, QUIET, SPEED
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 import numpy as np
 from planner_rig import eventually, Gate, GOAL, START
 import pytest
 from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
 from tools.toy_world_model import ToyWorldModel
 from visualization_msgs.msg import MarkerArray
 from vjepa2_interfaces.action import ReachGoal
@@ -17,7 +25,20 @@ from vjepa2_interfaces.msg import SearchSettings, SubGoal
 from vjepa2_planner_ros.control.reasons import Outcome, Reason
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
 from vjepa2_planner_ros.messages.goals import reach_goal, sub_goal
+from vjepa2_planner_ros.nodes import reach_run
 
+# A node of a namespace and a name that publishes poses on a topic, until SIGTERM.
+TWIN = """
+import sys
+from geometry_msgs.msg import PoseStamped
+import rclpy
+
+namespace, name, topic = sys.argv[1:]
+rclpy.init(args=[])
+node = rclpy.create_node(name, namespace=namespace)
+node.create_publisher(PoseStamped, topic, 10)
+rclpy.spin(node)
+"""
 CONFIRMING, MOVING = ReachGoal.Feedback.CONFIRMING, ReachGoal.Feedback.MOVING
 
 
@@ -58,9 +79,112 @@ def test_the_arm_reaches_the_picture(lab):
 def test_nothing_moves_before_it_is_armed(lab):
     lab.client.arm(False)
     result = ended(lab.reach(), Outcome.STOPPED, Reason.DISARMED)
-    assert '/controller/arm' in result.message
+    assert result.message.startswith('not armed: allowed after ')
+    assert '/controller/arm' in result.message and '`reach --arm`' in result.message
     assert not lab.targets
     assert np.array_equal(lab.robot.state, START)
+
+
+def test_a_callback_can_stop_the_arm_but_not_wait_for_the_answer(slow):
+    answers = []
+
+    def stop(feedback):
+        if feedback.phase == MOVING and not answers:
+            began = time.monotonic()
+            answers.append((*slow.client.stop(), time.monotonic() - began))
+
+    ended(slow.reach_async(on_feedback=stop), Outcome.STOPPED, Reason.STOP_CALLED)
+    ((answered, words, waited),) = answers
+    assert not answered and 'cannot wait for its answer' in words and waited < 2.0
+
+
+@pytest.mark.slow
+def test_arming_waits_for_what_it_needs_and_then_says_what_is_missing(make_lab):
+    lab = make_lab(sending=['state'], image_timeout=3.0)
+    assert lab.client.wait_until_ready(60.0)
+    began = time.monotonic()
+    armed, words = lab.client.arm()
+    assert not armed and time.monotonic() - began >= 3.0
+    assert 'within image_timeout = 3 s' in words
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(lab.client.arm)
+        time.sleep(0.5)
+        assert not asked.done()
+        lab.robot.sending.add('image')
+        assert asked.result() == (True, 'armed')
+
+
+@pytest.mark.slow
+@pytest.mark.case(67, 70)
+@pytest.mark.parametrize(
+    ('end', 'why'),
+    [
+        (lambda client: client.stop(), '~/stop was called'),
+        (lambda client: client.arm(False), '~/arm was called with false'),
+        (lambda client: client.arm(), '~/arm was called again'),
+    ],
+)
+def test_the_newest_order_ends_the_wait_of_an_arming(make_lab, end, why):
+    lab = make_lab(sending=['state'], image_timeout=5.0)
+    assert lab.client.wait_until_ready(60.0)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(lab.client.arm)
+        time.sleep(0.5)
+        later, began = pool.submit(end, lab.client), time.monotonic()
+        assert asked.result() == (False, f'{why} while arming waited for its inputs')
+        assert time.monotonic() - began < 2.0
+        later.result()
+    lab.robot.sending.add('image')
+    time.sleep(0.3)
+    assert not lab.controller.armed
+
+
+@pytest.mark.slow
+@pytest.mark.case(70)
+def test_many_armings_that_wait_delay_no_stop(make_lab):
+    lab = make_lab(sending=['state'], image_timeout=20.0)
+    assert lab.client.wait_until_ready(60.0)
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(lab.client.arm) for _ in range(20)]
+        time.sleep(1.0)
+        began = time.monotonic()
+        assert lab.client.stop()[0]
+        assert time.monotonic() - began < 2.0
+        assert not any(item.result()[0] for item in asked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('output', 'name', 'kind'),
+    [('pose', 'target_pose', PoseStamped), ('twist', 'twist', TwistStamped)],
+)
+def test_it_is_not_armed_where_nobody_takes_its_targets(make_lab, output, name, kind):
+    lab = make_lab(output=output, image_timeout=0.5).ready()
+    node, topic = lab.robot.node, lab.controller.output.topic
+    for subscription in list(node.subscriptions):
+        if subscription.topic_name == topic:
+            node.destroy_subscription(subscription)
+    eventually(lambda: not lab.controller.count_subscribers(topic))
+    armed, words = lab.client.arm()
+    assert not armed
+    assert words.startswith(f"nobody subscribes to '{topic}': remap ~/{name} or set output_topic ")
+    lab.set(dry_run=True)
+    assert lab.client.arm()[0]  # it publishes none
+    lab.client.arm(False)
+    lab.set(dry_run=False, image_timeout=20.0)
+    node.create_subscription(kind, topic, lambda target: None, 10)
+    assert lab.client.arm() == (True, 'armed')
+
+
+def test_the_log_says_what_arming_allows_and_why_it_is_disarmed(lab):
+    assert lab.logged('Armed: goals move the arm from now on')
+    lab.client.stop()
+    assert lab.logged('Disarmed: ~/stop was called')
+    lab.set(dry_run=True)
+    lab.arm()
+    assert lab.logged('Armed: but dry_run = true: goals move nothing until that is false')
+    lab.client.arm(False)
+    assert lab.logged('Disarmed: ~/arm was called with false')
 
 
 @pytest.mark.case(68)
@@ -68,6 +192,7 @@ def test_a_dry_run_shows_its_step_and_moves_nothing(lab):
     lab.set(dry_run=True)
     result = ended(lab.reach(), Outcome.NOT_REACHED, Reason.DRY_RUN)
     assert (result.steps, len(result.energies)) == (0, 1)
+    assert 'set the parameter dry_run to false' in result.message
     eventually(lambda: lab.steps)
     assert np.abs(np.array(lab.steps[0].command)).max() > 0.01
     assert not lab.targets
@@ -75,7 +200,23 @@ def test_a_dry_run_shows_its_step_and_moves_nothing(lab):
 
 def test_a_dry_run_needs_no_arming(lab):
     lab.client.arm(False)
-    ended(lab.reach(dry_run=True), Outcome.NOT_REACHED, Reason.DRY_RUN)
+    result = ended(lab.reach(dry_run=True), Outcome.NOT_REACHED, Reason.DRY_RUN)
+    assert 'to move the arm, ask for none' in result.message
+
+
+@pytest.mark.case(68)
+def test_a_dry_run_never_moves_the_gripper(lab):
+    lab.client.arm(False)
+    # The first one is given up, as it is reached already.
+    goals = [
+        sub_goal(ToyWorldModel.picture(START), gripper=1.0),
+        sub_goal(ToyWorldModel.picture(GOAL)),
+    ]
+    result = lab.client.reach(goals, timeout=60.0, dry_run=True)
+    ended(result, Outcome.NOT_REACHED, Reason.DRY_RUN)
+    assert result.sub_goals_done == 1
+    assert lab.still()
+    assert lab.robot.state[6] == START[6]
 
 
 @pytest.mark.case(70)
@@ -99,22 +240,62 @@ def test_the_newest_goal_wins(slow):
     assert np.abs(slow.robot.state - START)[:3].max() < 0.01
 
 
+def test_a_goal_that_never_began_takes_nothing_from_the_one_that_ran(slow, monkeypatch):
+    first = slow.reach_async()
+    slow.moving()
+    monkeypatch.setattr(reach_run, 'POLL', 0.5)  # the newer goals come before the run looks
+    later = [slow.reach_async() for _ in range(2)]
+    result = ended(first, Outcome.STOPPED, Reason.PREEMPTED)
+    assert result.run_time > 0.0 and len(result.energies) == 1
+    ended(later[0], Outcome.STOPPED, Reason.PREEMPTED)
+    slow.client.cancel(10.0)
+
+
 @pytest.mark.case(70)
 def test_disarming_holds(slow):
     future = slow.reach_async()
     slow.moving()
     slow.client.arm(False)
-    ended(future, Outcome.STOPPED, Reason.DISARMED)
+    result = ended(future, Outcome.STOPPED, Reason.DISARMED)
+    assert 'was disarmed while the run went on' in result.message
     held(slow)
 
 
 def test_a_run_ends_even_if_it_is_armed_again_at_once(slow):
     future = slow.reach_async()
     slow.moving()
-    slow.controller._disarm()
-    slow.controller._armed = True  # before the run has looked
+    slow.controller._disarm('by this test')
+    slow.controller._arming.armed = True  # before the run has looked
     ended(future, Outcome.STOPPED, Reason.DISARMED)
     held(slow)
+
+
+@pytest.mark.case(70)
+def test_a_run_that_plans_ends_too(lab, monkeypatch):
+    monkeypatch.setattr(reach_run, 'POLL', 2.0)
+    with Gate(lab.robot) as gate:
+        future = lab.reach_async()
+        gate.reached()
+        assert lab.client.stop()[0]
+        assert lab.client.arm()[0]
+        gate.release()
+        result = future.result(60.0)
+    assert result.reason in (Reason.DISARMED, Reason.STOP_CALLED), str(result)
+    assert not lab.targets
+
+
+def test_no_gripper_moves_after_a_stop(lab, monkeypatch):
+    report = lab.controller.report.step
+
+    def stop(steps, limits):  # between the plan and its execution
+        report(steps, limits)
+        assert steps[-1].limited_command[6]
+        assert lab.client.stop()[0]
+
+    monkeypatch.setattr(lab.controller.report, 'step', stop)
+    ended(lab.reach(), Outcome.STOPPED, Reason.STOP_CALLED)
+    assert lab.still()
+    assert lab.robot.state[6] == START[6]
 
 
 @pytest.mark.case(70)
@@ -162,6 +343,18 @@ def test_a_pose_that_jumps_holds(slow):
     result = ended(future, Outcome.FAILED, Reason.WORKSPACE)
     assert 'jumped by 0.2' in result.message
     assert max(abs(target[1] - true[1]) for _, target in slow.targets) < 0.05
+
+
+@pytest.mark.case(71)
+def test_an_orientation_that_jumps_holds(slow):
+    future = slow.reach_async()
+    slow.moving()
+    slow.follows = False
+    true = slow.robot.state.copy()
+    slow.robot.state = true + [0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0]
+    result = ended(future, Outcome.FAILED, Reason.WORKSPACE)
+    assert 'and 1.50 rad' in result.message
+    assert max(abs(target[5] - true[5]) for _, target in slow.targets) < 0.3
 
 
 @pytest.mark.case(71)
@@ -247,6 +440,47 @@ def test_another_publisher_of_the_target_is_noticed(slow):
     eventually(lambda: slow.client.arm()[0])
 
 
+@pytest.mark.case(71)
+def test_a_second_controller_of_the_same_name_is_noticed(slow):
+    slow.set(limits__max_speed=0.005)  # the twin takes its time to start
+    future = slow.reach_async()
+    slow.moving()
+    name, topic = slow.controller.get_fully_qualified_name(), slow.controller.output.topic
+    twin = subprocess.Popen([sys.executable, '-c', TWIN, *name.rsplit('/', 1), topic])
+    try:
+        result = ended(future, Outcome.FAILED, Reason.OTHER_PUBLISHER)
+        assert re.search('published by (another controller|a node that has just)', result.message)
+        held(slow)
+        assert not slow.client.arm()[0]
+    finally:
+        twin.terminate()
+        twin.wait(20.0)
+    eventually(lambda: slow.client.arm()[0])
+
+
+def test_a_hold_does_not_fight_with_another_publisher(lab):
+    ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
+    eventually(lambda: time.monotonic() - lab.targets[-1][0] < QUIET)
+    other = lab.robot.node.create_publisher(PoseStamped, lab.controller.output.topic, 10)
+    assert lab.logged('The hold is repeated no more')
+    eventually(lambda: time.monotonic() - lab.targets[-1][0] > 5.0 * QUIET)
+    lab.robot.node.destroy_publisher(other)
+    eventually(lambda: not lab.controller.output.others())
+
+
+@pytest.mark.case(69)
+def test_a_hold_does_not_draw_an_arm_back_that_was_moved_by_hand(lab):
+    ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
+    lab.follows = False  # as with the emergency stop pressed
+    lab.robot.state = lab.robot.state + [0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert lab.logged('The hold is repeated no more: the arm is 0.2')
+    eventually(lambda: time.monotonic() - lab.targets[-1][0] > 5.0 * QUIET)
+    place, lab.follows = lab.robot.state, True
+    lab.ready().targets.clear()
+    lab.reach(max_steps=1)
+    assert np.abs(lab.targets[0][1] - place)[:3].max() < 0.02  # from where it is
+
+
 @pytest.mark.case(72)
 def test_a_planner_that_fails_ends_the_run_with_its_code(lab):
     lab.robot.model.fault = lambda latents: latents * float('nan')
@@ -304,6 +538,41 @@ def test_steps_wait_for_confirmation(lab):
         ended(future, Outcome.STOPPED, Reason.NOT_CONFIRMED)
 
 
+def test_a_step_may_be_confirmed_before_the_log_has_told_of_it(lab, monkeypatch):
+    controller = lab.controller
+
+    def confirm(text):
+        controller._on_confirm(SetBool.Request(data=True), SetBool.Response())
+
+    monkeypatch.setattr(controller, 'get_logger', lambda: SimpleNamespace(info=confirm))
+    assert controller.ask_for_confirmation().answer
+
+
+@pytest.mark.case(69, 73)
+def test_an_arm_that_was_moved_before_the_confirmation_stays_there(lab):
+    lab.set(confirm=True)
+    seen = []
+    future = lab.reach_async(on_feedback=lambda feedback: seen.append(feedback.phase))
+    eventually(lambda: seen and seen[-1] == CONFIRMING)
+    lab.robot.state = START + [0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]
+    poses = lab.controller._streams.poses
+    eventually(lambda: poses.newest.message.pose.position.y == lab.robot.state[1])
+    assert lab.client.confirm() == (True, 'confirmed')
+    result = ended(future, Outcome.FAILED, Reason.NOT_FOLLOWING)
+    assert 'moved by 0.200 m and 0.00 rad after the step was planned' in result.message
+    assert not lab.targets
+
+
+def test_a_step_of_a_run_that_has_ended_cannot_be_confirmed(lab):
+    lab.set(confirm=True)
+    seen = []
+    future = lab.reach_async(on_feedback=lambda feedback: seen.append(feedback.phase))
+    eventually(lambda: seen and seen[-1] == CONFIRMING)
+    lab.client.cancel(10.0)
+    ended(future, Outcome.STOPPED, Reason.CANCELLED)
+    assert lab.client.confirm() == (False, 'no step waits for a confirmation')
+
+
 @pytest.mark.case(74)
 def test_sub_goals_are_reached_in_order(lab):
     over = START + [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.0]
@@ -319,13 +588,22 @@ def test_sub_goals_are_reached_in_order(lab):
     assert lab.robot.state[6] == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_sub_goal_that_is_given_up_is_logged(lab):
+    over = START + [0.0, 0.0, 0.06, 0.0, 0.0, 0.0, 0.0]
+    result = ended(lab.reach(START, over), Outcome.REACHED, Reason.SETTLED)
+    assert result.sub_goals_done == 2
+    assert lab.logged('Sub-goal 1 of 2 is given up for the next one (UNSURE): the energy is ')
+    assert [step.sub_goal for step in lab.steps[:4]] == [1, 1, 1, 2]  # ending.patience = 3
+
+
 @pytest.mark.case(67, 70)
 def test_deactivating_holds(make_lab):
     lab = make_lab(limits__max_speed=0.02).arm()
     future = lab.reach_async()
     lab.moving()
     lab.controller.trigger_deactivate()
-    ended(future, Outcome.STOPPED, Reason.DEACTIVATED)
+    result = ended(future, Outcome.STOPPED, Reason.DEACTIVATED)
+    assert 'activate it' in result.message
     held(lab)
     assert lab.client.arm() == (False, 'the controller is inactive, not active')
     lab.controller.trigger_activate()
@@ -361,6 +639,21 @@ def test_twists_lead_there_too(make_lab):
     assert not lab.twists[-1][1].any()
 
 
+@pytest.mark.case(71)
+@pytest.mark.parametrize('step', (0.005, 0.02, 0.1))
+def test_twists_end_where_the_pose_does_not_move(make_lab, step):
+    patient = {'ending__min_drop': 1.0, 'ending__patience': 100, 'ending__max_energy_rise': 9.0}
+    patient |= {'ending__max_steps': 100, 'ending__sub_goal_steps': 100}
+    lab = make_lab(output='twist', limits__max_step=step, **patient).arm()
+    lab.follows = False  # blocked, or its pose is frozen
+    result = ended(lab.reach(), Outcome.FAILED, Reason.NOT_FOLLOWING)
+    assert 'have not moved the measured pose' in result.message
+    speeds = np.array([np.linalg.norm(velocity) for _, velocity in lab.twists])
+    assert speeds.sum() * PERIOD < 0.06  # limits.max_lag = 0.05, and what a late tick adds
+    moving = speeds[speeds > 0.0]
+    assert moving[-5:].max() <= 2.0 * 0.04  # it waits: only twice the distance a second
+
+
 @pytest.mark.parametrize('output', ('pose', 'twist'))
 @pytest.mark.slow
 def test_targets_are_of_the_frame_that_the_arm_tells(make_lab, output):
@@ -380,6 +673,18 @@ def test_an_arm_that_holds_by_itself_is_left_alone(make_lab):
     count = len(lab.targets)
     assert lab.still()
     assert len(lab.targets) == count
+
+
+@pytest.mark.case(69)
+def test_an_arm_that_was_moved_by_hand_sets_out_from_where_it_is(make_lab):
+    lab = make_lab(repeat_hold=False).arm()
+    ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
+    place = lab.robot.state + [0.03, 0.0, 0.0, 0.0, 0.0, 0.2, 0.0]
+    lab.robot.state = place
+    lab.ready().targets.clear()
+    ended(lab.reach(START), Outcome.REACHED, Reason.SETTLED)
+    assert np.abs(lab.targets[0][1] - place)[:6].max() < 0.02
+    assert largest_step(lab.targets) <= 1.01 * 2.0 * PERIOD * SPEED
 
 
 @pytest.mark.case(71)

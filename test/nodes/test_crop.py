@@ -2,12 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The crop of a camera is what the model sees of its frames, goals and other pictures."""
 
+import itertools
+
 import numpy as np
 from PIL import Image as Pillow
-from planner_rig import eventually, Robot, START, to_image
+from planner_rig import eventually, Robot, send_goal, START, to_image
 import pytest
+from rclpy.action import ActionClient
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
+from vjepa2_interfaces.action import ComputeEnergyLandscape
 from vjepa2_interfaces.srv import ComputeEnergy
 from vjepa2_planner_ros.messages.input_settings import read_crop
 from vjepa2_planner_ros.world_model import load_world_model
@@ -82,6 +87,71 @@ def test_what_lies_outside_does_not_count_in_energies_and_plans(cropping, camera
         for to in (now, goal)
     )
     np.testing.assert_allclose(still.command, other.command, atol=1e-6)
+
+
+def look(context, crop, see, goal):
+    """
+    Plan and compute a landscape with live frames and a context of three of them.
+
+    Return the context's latents [3, ...], the plan's command and energy, the landscape's energies.
+
+    :param see: returns what the camera sees next.
+    """
+    contexts = []
+
+    def load(*args, **options):
+        model = load_world_model(*args, **options)
+        rollout = model.rollout
+        model.rollout = lambda *of: (contexts.append(of[0].numpy()), rollout(*of))[1]
+        return model
+
+    parameters = {'device': 'cpu', 'dtype': 'float32', 'context_frames': 3}
+    robot = Robot(context, {**parameters, 'camera.main.crop': crop}, load)
+    robot.picture = see()
+    steady = Clock(clock_type=ClockType.STEADY_TIME)
+    robot.node.create_timer(0.02, lambda: setattr(robot, 'picture', see()), clock=steady)
+
+    def whole(ask):
+        """Return what ask() does once it had three frames: few just after the start, or late."""
+        found = []
+        eventually(lambda: (found.append(ask()), len(contexts[-1]) == 3)[1])
+        return found[-1]
+
+    try:
+        robot.ready()
+        how = {'seed': 1, 'samples': 10, 'iterations': 2, 'timeout': 60.0}
+        plan = whole(lambda: robot.client.plan(goal, **how))
+        energies = whole(lambda: landscape(robot, goal))
+        return contexts[-1], plan.command, plan.energy, energies
+    finally:
+        robot.close()
+
+
+def landscape(robot, goal):
+    """Return the energies over x and y, from the live frames and the state."""
+    client = ActionClient(robot.node, ComputeEnergyLandscape, 'compute_energy_landscape')
+    assert client.wait_for_server(60.0)
+    message = ComputeEnergyLandscape.Goal(goal_image=to_image(goal), resolution=[3, 3])
+    ended = send_goal(robot.node, client, message).get_result_async()
+    eventually(ended.done)
+    client.destroy()
+    assert ended.result().result.error_msg == ''
+    return ended.result().result.energies
+
+
+def test_live_frames_of_the_context_and_landscapes_are_cropped(context):
+    whole, goal, numbers = picture(3), picture(4), itertools.count(5)
+    part = np.s_[96:, 128:224]  # a square, of which the model sees all
+
+    def changing():  # but for the part
+        seen = picture(next(numbers))
+        seen[part] = whole[part]
+        return seen
+
+    found = look(context, '0.25 0.5 0.1875 0.5', changing, goal)
+    same = look(context, '', lambda: whole[part], goal[part])  # cropped beforehand
+    for one, other in zip(found, same):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_forms_of_a_crop():

@@ -92,13 +92,14 @@ def test_what_fails_is_said_with_what_to_do():
         *('--wait', '0.1'),
         code=('-c', NO_TORCH),
         ROS_DOMAIN_ID=str(free_domain()),
-        FASTDDS_DEFAULT_PROFILES_FILE='/nowhere/fastdds.xml',
+        FASTDDS_DEFAULT_PROFILES_FILE='/nowhere/\x1b[31mfastdds.xml',
     )
     found = {name: (level, text) for level, name, text in lines}
     assert code == 1
     assert found['PyTorch'][0] == 'FAIL' and 'pip install torch' in found['PyTorch'][1]
     assert found['weights'] == ('WARN', 'not looked for: PyTorch is missing')
     assert found['Fast DDS profile'][0] == 'FAIL'
+    assert r'/nowhere/\x1b[31mfastdds.xml' in output and '\x1b' not in output
 
 
 def test_with_a_planner_its_streams_are_listed(robot):

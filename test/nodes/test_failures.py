@@ -238,6 +238,17 @@ def outcome(robot, place, fault, after, cancel=False, **fields):
 OPTIMIZERS = ('cem', 'trust_region')
 
 
+def test_what_comes_after_the_end_of_a_goal_costs_no_result(make_robot, monkeypatch):
+    robot = make_robot().ready()
+
+    def broken(*end):
+        raise OSError('the disk is gone')
+
+    monkeypatch.setattr(robot.planner._plans, '_on_end', broken)
+    assert np.any(robot.plan(iterations=2).command)
+    eventually(lambda: [line for line in robot.errors() if 'the disk is gone' in line])
+
+
 @pytest.mark.case(20)
 @pytest.mark.slow
 def test_goals_end_whatever_fails(robot):

@@ -3,6 +3,7 @@
 """The command `history`, on what the planner recorded."""
 
 import csv
+from dataclasses import replace
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from sensor_msgs.msg import Image
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from vjepa2_planner_ros.cli.history import main
 from vjepa2_planner_ros.cli.plan import HEADING
+from vjepa2_planner_ros.history import bag
 from vjepa2_planner_ros.history.bag import MCAP
 from vjepa2_planner_ros.nodes.process import spinning
 from vjepa2_planner_ros.planning.actions import AXES
@@ -103,6 +105,11 @@ def test_list_says_that_there_is_no_such_folder(tmp_path, capsys):
     for folder in (tmp_path / 'nowhere', tmp_path / 'file'):
         assert main(['--folder', str(folder), 'list']) == 1
         assert capsys.readouterr() == ('', f"folder = '{folder}': allowed: a folder that exists\n")
+
+
+def test_list_says_that_there_are_none(tmp_path, capsys):
+    assert main(['--folder', str(tmp_path), 'list']) == 0
+    assert capsys.readouterr() == (f"no recordings in '{tmp_path}'; --folder names another\n", '')
 
 
 def test_list_is_quiet_when_nobody_reads_on(recorded, plans_folder):
@@ -208,6 +215,28 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(recorded, plans, tmp_path
     assert ' damaged ' in plans('list')[1]
     assert plans('export', 'latest', tmp_path / 'plan.png')[0] == 0
     assert plans('report', 'latest', '-o', tmp_path / 'report.html')[0] == 0
+
+
+def test_a_message_that_is_none_costs_itself_alone(recorded, plans, tmp_path):
+    source = recorded[2]
+
+    def with_cut(role, count):
+        """Return a copy in which the first so many messages of a role are cut."""
+        writer = bag.BagWriter(tmp_path / role / source.name)
+        for item in bag.read(source):
+            cut = item.topic.role == role and count > 0
+            count -= cut
+            writer.write(replace(item, data=item.data[:12]) if cut else item)
+        writer.close()
+        return tmp_path / role / source.name
+
+    code, output, errors = plans('show', with_cut('search', 1))
+    assert code == 0 and 'no vjepa2_interfaces/msg/SearchIteration' in errors
+    assert [line.split()[0] for line in output.splitlines() if ' /   3 ' in line] == ['2', '3']
+    unreadable = with_cut('plan_record', 9)
+    code, _, errors = plans('show', unreadable)
+    assert code == 1 and 'has nothing readable' in errors
+    assert main(['--folder', str(unreadable.parent), 'list']) == 0
 
 
 def test_what_cannot_be_read_at_all_is_an_error(recorded, plans, tmp_path):

@@ -5,6 +5,7 @@
 from array import array
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -291,3 +292,12 @@ def test_goal_picture_of_a_damaged_jpeg():
     damaged = CompressedImage(format='jpeg', data=array('B', data[: len(data) // 2] + b'\xff\xd9'))
     (text,) = oddities(images.compressed_to_rgb(damaged), big)
     assert 'of 480 rows' in text and 'damaged JPEG' in text
+
+
+def test_oddities_of_a_large_picture_take_little():
+    large = np.full((4096, 4096, 3), 200, np.uint8)
+    tracemalloc.start()
+    assert oddities(large, large) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < large.nbytes / 5  # and not several copies of it, half a second's work

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from tools.toy_world_model import ToyWorldModel
 from vjepa2_planner_ros.client import PlanFailed
 from vjepa2_planner_ros.messages.error_codes import ErrorCode
+from vjepa2_planner_ros.nodes import observations
 from vjepa2_planner_ros.nodes.stream_buffer import Stamped, StreamBuffer
 
 
@@ -59,6 +60,18 @@ def test_a_state_that_comes_later_than_the_frame_is_waited_for(make_robot):
     time.sleep(0.6)  # far more than max_skew
     robot.sending = {'image', 'state'}
     assert np.isfinite(future.result(60.0).command).all()
+
+
+@pytest.mark.case(42)
+def test_what_matched_is_not_too_old_once_the_picture_is_read(make_robot, monkeypatch):
+    def slow(message):
+        time.sleep(0.6)
+        return picture(message)
+
+    picture = observations.picture
+    monkeypatch.setattr(observations, 'picture', slow)
+    robot = make_robot(max_state_age=0.4, gripper__max_age=0.4).ready()
+    assert np.isfinite(robot.plan().command).all()
 
 
 def test_first_image_is_waited_for(make_robot):
@@ -194,6 +207,21 @@ def test_history_survives_late_messages_and_a_clock_set_back():
     second = 10**9
     assert stamps_kept(0, 10 * second, [5, 9, 7])[1] == [5, 9]
     assert stamps_kept(0, 10 * second, [50 * second, 51 * second, 3])[1] == [3]
+
+
+def test_history_survives_a_clock_set_back_by_less_than_a_second():
+    tick = 10**7
+    before, after = range(0, 200 * tick, tick), range(140 * tick, 300 * tick, tick)
+    history, _ = stamps_kept(0, 10 * tick, before)
+    newest = [(history.add(Stamped(None, stamp)), history.newest.stamp)[1] for stamp in after]
+    # For 0.2 s they may have been late only; from then on they are what there is.
+    assert newest == 20 * [199 * tick] + list(after)[20:]
+    # Two publishers, one of them behind: the newest stays the newest.
+    mixed = [
+        stamp for now in range(500 * tick, 600 * tick, tick) for stamp in (now, now - 7 * tick)
+    ]
+    _, kept = stamps_kept(0, 10**9, mixed)
+    assert kept == list(range(500 * tick, 600 * tick, tick))
 
 
 def test_history_of_a_clock_that_stands_still():

@@ -107,4 +107,4 @@ def test_a_planner_that_goes_away_is_not_waited_for(command, robot, goal_file):
     assert asked.wait(60.0)
     server.destroy()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1 and 'has gone away' in errors, errors
+    assert process.returncode == 1 and 'has gone away: start its node' in errors, errors

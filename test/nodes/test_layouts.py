@@ -33,7 +33,7 @@ def offered(robot):
 
     def publishers(topic):
         name = topic.replace('/planner/', f'{robot.planner.get_fully_qualified_name()}/', 1)
-        eventually(lambda: robot.node.get_publishers_info_by_topic(name), 20.0)
+        eventually(lambda: robot.node.get_publishers_info_by_topic(name))
         return robot.node.get_publishers_info_by_topic(name)
 
     return publishers

@@ -7,8 +7,9 @@ from pathlib import Path
 import threading
 
 import numpy as np
-from planner_rig import GOAL
+from planner_rig import eventually, GOAL
 import pytest
+from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter, ParameterType
 from tools import parameter_docs
 from tools.toy_world_model import ToyWorldModel
@@ -162,6 +163,23 @@ def test_wrong_value_is_refused_with_its_name(robot, name, value):
     assert name in answer.reason
     assert np.array_equal(robot.planner.get_parameter(name).value, before)
     assert np.isfinite(robot.plan(iterations=1).command).all()
+
+
+@pytest.mark.parametrize(
+    'name, value',
+    [('calibration', '~nobody-of-that-name/camera.yaml'), ('decoder', '/' + 'x' * 5000)],
+)
+def test_a_path_that_the_system_refuses_is_answered(robot, name, value):
+    # What such a check raises would leave the client of ~/set_parameters without an answer.
+    client = robot.node.create_client(SetParameters, 'planner/set_parameters')
+    assert client.wait_for_service(60.0)
+    answer = client.call_async(
+        SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    )
+    eventually(answer.done, timeout=10.0)
+    (result,) = answer.result().results
+    assert not result.successful and name in result.reason and '\n' not in result.reason
+    robot.node.destroy_client(client)
 
 
 def test_reason_names_value_and_what_is_allowed(robot):

@@ -11,7 +11,12 @@ import rclpy
 from rclpy.parameter import Parameter
 from vjepa2_planner_ros.nodes import parameters
 from vjepa2_planner_ros.nodes.controller_settings import ControllerSettings
-from vjepa2_planner_ros.nodes.params_file import check_params_file, readable_args
+from vjepa2_planner_ros.nodes.params_file import (
+    check_args,
+    check_params_file,
+    is_for,
+    readable_args,
+)
 from vjepa2_planner_ros.nodes.planner_node import PlannerNode
 from vjepa2_planner_ros.nodes.settings import MODELS, Settings
 from vjepa2_planner_ros.world_model import MODELS as CATALOGUE
@@ -53,7 +58,9 @@ def test_names_of_models_are_those_of_the_catalogue():
         ('/**: {ros__parameters: {camera: {main: {topik: a}}}}', 'camera.main.topik .*main.topic'),
         ('planer: {ros__parameters: {}}', "node = '/planer' .* /left/planner"),
         ('planner: {ros__parameters: {}}', "node = '/planner' .* /left/planner"),
-        ('search: {bounds: [0.01]}', "bounds = .* ros__parameters, such as '/\\*\\*'"),
+        ('search: {bounds: [0.01]}', "bounds = .* the file begins with '/\\*\\*:'"),
+        ('/**: {ros__parameters: [model]}', r"ros__parameters = \['model'\] in .* nodes"),
+        ('planner: {}', "planner = .* the file begins with '/\\*\\*:'"),
         ('', 'params_file = .* nodes'),
         ('a: [', 'is not YAML, line 1'),
     ],
@@ -69,6 +76,32 @@ def test_a_file_for_the_planner_is_taken(written, name):
     body = '{planner: {ros__parameters: {model: a}}}' if name == 'left' else None
     path = written(f'{name}: {body or "{ros__parameters: {model: a}}"}')
     assert check_params_file(path, '/left/planner') == path
+
+
+@pytest.mark.parametrize('remaps', [[], ['__ns:=/left'], ['__node:=mine', 'planner:__ns:=/left']])
+def test_a_node_refuses_a_section_of_a_node_that_is_not_known(written, remaps):
+    prefix = '/left/' if '__ns:=/left' in ''.join(remaps) else '/'
+    names = ['planner', 'controller', 'simulation', *(['mine'] if len(remaps) > 1 else [])]
+    path = written(f'{prefix}controler: {{ros__parameters: {{rate: 20.0}}}}')
+    args = ['--ros-args', '--params-file', path]
+    for remap in remaps:
+        args += ['-r', remap]
+    with pytest.raises(ValueError, match=f"'{prefix}controler' .*, the nearest is {prefix}contr"):
+        check_args(args)
+    with pytest.raises(ValueError, match="node = 'planer' in -p .*, the nearest is planner"):
+        check_args([*args[:1], '-p', 'planer:model:=a', *args[3:]])
+    check_args([*args[:1], '-p', 'planner:model:=a', '-p', 'model:=a', *args[3:]])
+    if remaps:
+        written('other: {planner: {ros__parameters: {model: a}}}')
+        with pytest.raises(
+            ValueError, match="node = '/other/planner' .*, the nearest is /left/pl"
+        ):
+            check_args(args)
+    for name in (*(prefix + name for name in names), '/**', f'{prefix}*'):
+        written(f'{name}: {{ros__parameters: {{rate: 20.0}}}}')
+        check_args(args)
+    written(f'{prefix}planner: {{ros__parameters: {{model: a}}}}')
+    assert is_for(path, f'{prefix}planner') and not is_for(path, f'{prefix}controller')
 
 
 @pytest.mark.parametrize('path', sorted(CONFIG.glob('*.yaml')), ids=lambda path: path.stem)
@@ -96,6 +129,12 @@ def test_bare_axes_are_read_as_they_are_meant(context, written, tmp_path):
         node.destroy_node()
     with pytest.raises(ValueError, match=r'^search.axes = True: allowed: a list of .* quotes'):
         start(context, '-p', 'search.axes:=y', tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize('name', ['cameras', 'search.axes', 'search.bounds'])
+def test_an_empty_list_is_refused_by_name(context, tmp_path, name):
+    with pytest.raises(ValueError, match=rf'^{name} = \[\]: allowed: a list of .*, not empty'):
+        start(context, '-p', f'{name}:=[]', tmp_path=tmp_path)
 
 
 def test_output_of_ros2_param_dump_loads(context, written, tmp_path):
@@ -153,7 +192,7 @@ def test_what_can_be_checked_when_it_is_set_is_refused_then(context, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('module', ['planner_node', 'simulation_node'])
+@pytest.mark.parametrize('module', ['planner_node', 'controller_node', 'simulation_node'])
 @pytest.mark.parametrize(
     'arguments, line',
     [
@@ -169,6 +208,41 @@ def test_a_process_says_one_line_and_ends_with_1(module, arguments, line):
     assert said.startswith('The node cannot start: ') and line in said
 
 
+@pytest.mark.slow
+def test_a_process_refuses_or_tells_of_a_file_that_is_for_other_nodes(written):
+    command = [sys.executable, '-m', 'vjepa2_planner_ros.nodes.controller_node', '--ros-args']
+    command += ['-p', 'autostart:=false', '--params-file']
+    path = written('/controler: {ros__parameters: {limits: {max_speed: 0.1}}}')
+    ended = subprocess.run([*command, path], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The node cannot start: node = '/controler' in ")
+    path = written('/planner: {ros__parameters: {model: sim-panda}}')
+    process = subprocess.Popen([*command, path], stderr=subprocess.PIPE, text=True)
+    try:
+        assert f"params_file = '{path}': nothing in it is for /controller" in next(process.stderr)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+# The tips of the groups that MoveIt Servo moves, by the SRDFs of the drivers.
+TIPS = {
+    'fr3': 'fr3_link8',
+    'panda': 'panda_link8',
+    'ur5e_robotiq': 'tool0',
+    'gen3': 'end_effector_link',
+}
+
+
+@pytest.mark.parametrize('robot, tip', TIPS.items())
+def test_servo_gets_poses_of_the_frame_that_it_moves(robot, tip):
+    values = yaml.safe_load((CONFIG / 'robots' / f'{robot}.yaml').read_text())
+    values = values['/**']['ros__parameters']
+    assert values['output_topic'] == '/servo_node/pose_target_cmds'
+    assert values['ee_frame'] == tip
+    assert values['tool_offset'][2] > 0.1  # to the finger tips
+
+
 @pytest.mark.parametrize(
     'robot', sorted((CONFIG / 'robots').glob('*.yaml')), ids=lambda it: it.stem
 )
@@ -178,7 +252,7 @@ def test_the_file_of_a_robot_serves_planner_and_controller(context, kind, robot)
     node = rclpy.create_node(
         'node', context=context, cli_args=['--ros-args', '--params-file', str(robot)]
     )
-    settings, _ = parameters.declare(node, kind)
+    settings, _ = parameters.declare_inputs(node, kind)
     node.destroy_node()
     assert settings.gripper.joint == wanted.get('gripper', {}).get('joint', 'panda_finger_joint1')
     if kind is ControllerSettings:

@@ -93,6 +93,8 @@ def test_plans_are_those_of_the_pose_that_tf_tells(make_tree):
         position = START[:3] + turn.apply(tree.poses['arm'][:3])
         kept = robot.planner._streams.poses
         eventually(lambda: abs(kept.newest.message.pose.position.x - position[0]) < 1e-6)
+        moved, frames = kept.newest.stamp, robot.planner._streams.frames['main']
+        eventually(lambda: frames.newest.stamp > moved)  # a plan is of the state at its frame
         robot.plan(iterations=1)
         state = robot.model.context[1][-1]
     np.testing.assert_allclose(state[:3], position, atol=1e-6)

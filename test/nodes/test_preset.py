@@ -8,7 +8,7 @@ c2963a4) with a world model whose latents are its states, as the toy's, after to
 """
 
 import numpy as np
-from planner_rig import GOAL, START
+from planner_rig import eventually, GOAL, START
 import pytest
 from rclpy.parameter import Parameter
 from tools.toy_world_model import ToyWorldModel
@@ -137,9 +137,33 @@ def test_bounds_can_be_narrower_than_the_preset_s():
 def test_axes_that_stay_still_do_so_under_a_preset():
     found = commands(Settings(search=changed(META, axes=('x', 'gripper', 'yaw'))))
     assert found[:, [0, 3]].any(axis=0).all() and not found[:, [1, 2]].any()
-    settings = Settings(search=SearchConfig(axes=('yaw',)))
-    with pytest.raises(ValueError, match='axes = x, y, z, gripper: allowed: an axis whose bound'):
+    settings = Settings(search=SearchConfig(axes=('roll', 'yaw')))
+    refused = "search.axes = roll, yaw: allowed: one of x, y, z, gripper with preset 'meta'"
+    with pytest.raises(ValueError, match=refused):
         commands(settings, preset='meta')
+
+
+def test_another_cost_beside_a_preset_is_refused_unless_the_goal_has_its_own():
+    settings = Settings(search=SearchConfig(seed=5, cost='l2'))
+    with pytest.raises(ValueError, match="search.cost = 'l2': allowed: l1 or '' with preset 'm"):
+        commands(settings, preset='meta')
+    config = with_goal(settings, SearchSettings(preset='meta', cost='l2'), None).plan_config()
+    assert config.cost == 'l2'
+    same = Settings(search=SearchConfig(seed=5, cost='l1'))
+    np.testing.assert_allclose(commands(same, preset='meta'), WRAPPER, atol=1e-6)
+
+
+def test_what_does_not_go_with_a_preset_cannot_be_set(robot):
+    def set_parameters(**values):
+        changed = [Parameter(f'search.{name}', value=value) for name, value in values.items()]
+        return robot.planner.set_parameters_atomically(changed)
+
+    answer = set_parameters(preset='meta', cost='l2')
+    assert not answer.successful
+    assert answer.reason.startswith("search.cost = 'l2': allowed: l1 or '' with preset")
+    assert set_parameters(preset='meta', cost='l1').successful
+    assert not set_parameters(axes=['roll']).successful
+    assert set_parameters(preset='', cost='').successful
 
 
 @pytest.mark.parametrize('by', ['parameter', 'goal'])
@@ -155,6 +179,7 @@ def test_the_preset_is_reached_over_ros(robot, by):
             [Parameter('search.seed', value=1), Parameter('search.preset', value='')]
         )
     assert found.iterations == 10
+    eventually(lambda: robot.logged("10 iterations, horizon 2, cost l1, preset 'meta', camera"))
     np.testing.assert_allclose(
         found.plan[:, [0, 1, 2, 6]], np.array(WRAPPER) * [1, 1, 1, -1], atol=1e-5
     )

@@ -99,12 +99,12 @@ def test_the_plans_of_a_run_are_found_until_they_are_gone(lab, folder):
     (path,) = closed(RunStore(folder))
     run = load_run(path)
     closed(PlanStore(folder), len(run.steps) + 1)
-    plans = plans_of(run, folder)
+    plans = plans_of(run)
     assert [plan.name.rpartition('_')[2] for plan in plans] == [
         bytes(step.plan_id.uuid).hex() for step in run.steps
     ]
     shutil.rmtree(plans[0])
-    assert plans_of(run, folder) == plans[1:] and sum(run.done) == result.steps
+    assert plans_of(run) == plans[1:] and sum(run.done) == result.steps
 
 
 def test_neither_makes_room_by_deleting_what_is_the_others(lab, folder):
@@ -188,6 +188,7 @@ def test_a_run_without_its_plans_is_reported_and_not_replayed(reached, folder, h
     assert 'not recorded here' not in whole
     assert f'{len(result.energies)} of the plans are not recorded here.' in bare
     assert whole.count('<td>succeeded</td>') == len(result.energies)
+    assert whole.count(' (not calibrated)</td>') == len(result.energies)  # the toy has no fit
     assert history('show', 'latest-run')[1].count('plans recorded: none') == 1
     code, _, errors = history('replay', 'latest-run')
     assert code == 1 and "none of the run's plans is in" in errors

@@ -1,54 +1,95 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy file for SROS 2 names what the planner really has, no more and no less."""
+"""The policy for SROS 2 names what the processes really have, no more and no less."""
 
-from pathlib import Path
-from xml.etree import ElementTree
+import subprocess
+import sys
 
+from controller_rig import Lab, REMAPPED
 from planner_rig import eventually
-from rclpy.action import get_action_server_names_and_types_by_node
+import pytest
+from rights import allowed, had
 
-POLICY = Path(__file__).parents[2] / 'config' / 'security' / 'policy.xml'
-# Only under simulated time, with ee_frame, and for a camera on the hand.
-SOMETIMES = {'/clock', '/tf', '/tf_static', '~/camera_info'}
-
-
-def named(kind, right, enclave='/planner'):
-    """Return the names of a right in the policy."""
-    root = ElementTree.parse(POLICY).getroot()
-    entries = root.iterfind(f".//enclave[@path='{enclave}']//{kind}s[@{right}='ALLOW']/{kind}")
-    return {entry.text for entry in entries}
-
-
-def had(robot, function):
-    """Return the names that a function of the graph tells of the planner, as in the policy."""
-    planner = robot.planner
-    own, space = planner.get_fully_qualified_name(), planner.get_namespace()
-    found = function(robot.node, planner.get_name(), space)
-    names = [name.replace(f'{own}/', '~/').replace(f'{space}/', '') for name, _ in found]
-    return {name for name in names if '/_action/' not in name}
+# Only under simulated time, with ee_frame, for a camera on the hand, for a dead-man switch, and
+# by what is set for arm and gripper.
+SOMETIMES = {
+    ('subscribe', '/clock'),
+    ('subscribe', '/tf'),
+    ('subscribe', '/tf_static'),
+    ('subscribe', '~/camera_info'),
+    ('subscribe', '/web/alive'),
+    ('publish', '~/twist'),
+    ('call', '~/gripper_command'),
+}
 
 
-def topics(way):
-    return lambda node, *name: getattr(node, f'get_{way}_names_and_types_by_node')(*name)
+def check(looker, node, enclave, others=(), renamed=()):
+    """Check that a node of the enclave's name and its other nodes have just what is allowed."""
+    own, space = node.get_fully_qualified_name(), node.get_namespace()
+    nodes = [(one.get_name(), space) for one in (node, *others)]
+    sometimes = {(right, name.replace('~', own, 1)) for right, name in SOMETIMES}
+    expected = allowed(enclave, space, renamed) - sometimes
+    eventually(lambda: had(looker, nodes) == expected)
 
 
-def test_policy_names_every_topic_service_and_action_of_the_planner(robot):
-    for kind, right, function in (
-        ('topic', 'publish', topics('publisher')),
-        ('topic', 'subscribe', topics('subscriber')),
-        ('service', 'reply', topics('service')),
-        ('service', 'request', topics('client')),
-        ('action', 'execute', get_action_server_names_and_types_by_node),
-    ):
-        expected = named(kind, right) - SOMETIMES
-        eventually(lambda: had(robot, function) == expected, timeout=10.0)  # noqa: B023
+def test_the_planner_has_what_its_enclave_names(robot):
+    check(robot.node, robot.planner, 'planner')
 
 
-def test_client_may_ask_for_nothing_that_the_planner_does_not_have():
-    allowed = {f'/planner/{name[2:]}' for name in named('service', 'reply')}
-    assert named('service', 'request', '/plan_client') <= allowed
-    assert named('action', 'call', '/plan_client') <= named('action', 'execute')
-    assert named('service', 'request', '/plan_client').isdisjoint(
-        {'/planner/delete_plan', '/planner/set_parameters', '/planner/unload_model'}
-    )
+def test_the_controller_has_what_its_enclave_names(context):
+    lab = Lab(context, {'gripper_output.name': '~/gripper_command'})
+    renamed = {f'~/{name}': f'planner/{name}' for name in REMAPPED}
+    try:
+        check(
+            lab.robot.node,
+            lab.ready().controller,
+            'controller',
+            [lab.controller.planner._node],
+            renamed,
+        )
+    finally:
+        lab.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command, action', (('plan', 'plan'), ('reach', 'reach_goal')))
+def test_a_command_has_nothing_that_its_enclave_does_not_name(robot, goal_file, command, action):
+    space, looker = f'/asks_to_{command}', robot.node
+    words = ['--goal', goal_file, '--wait', '100', '--ros-args', '-r', f'__ns:={space}']
+    words = [sys.executable, '-m', f'vjepa2_planner_ros.cli.{command}', *words]
+    may = allowed(f'{command}_client', space)
+
+    def has():
+        nodes = looker.get_node_names_and_namespaces()
+        return had(looker, [node for node in nodes if node[1] == space])
+
+    process = subprocess.Popen(words, stderr=subprocess.PIPE)
+    try:  # a client of the action, and what says why nobody answers
+        eventually(lambda: {('call', f'{space}/{action}'), ('subscribe', '/diagnostics')} <= has())
+        assert has() <= may
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_client_may_ask_for_nothing_that_the_nodes_do_not_have():
+    offered = allowed('planner', '') | allowed('controller', '')
+    offered = {name for right, name in offered if right in ('reply', 'execute')}
+    for enclave in ('controller', 'plan_client', 'reach_client', 'web'):
+        asked = {name for right, name in allowed(enclave, '') if right in ('request', 'call')}
+        assert asked - offered <= {'/controller/gripper_command'}  # the gripper's driver has it
+
+
+def test_only_the_controller_moves_the_arm_and_only_two_may_arm_it():
+    every = ('planner', 'controller', 'plan_client', 'reach_client', 'web')
+    rights = {enclave: allowed(enclave, '') for enclave in every}
+
+    def who(right, name):
+        return {enclave for enclave in every if (right, name) in rights[enclave]}
+
+    for topic in ('target_pose', 'twist', 'gripper_command'):
+        assert who('publish', f'/controller/{topic}') == {'controller'}
+    for asked in (('request', '/controller/arm'), ('call', '/reach_goal')):
+        assert who(*asked) == {'reach_client', 'web'}
+    for service in ('delete_plan', 'set_parameters', 'unload_model'):
+        assert who('request', f'/planner/{service}') == {'web'}

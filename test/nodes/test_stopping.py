@@ -6,7 +6,7 @@ import threading
 import time
 
 import numpy as np
-from planner_rig import DEACTIVATE, eventually, GOAL, START, transition
+from planner_rig import DEACTIVATE, eventually, Gate, GOAL, START, transition
 import pytest
 from std_srvs.srv import Trigger
 from tools.toy_world_model import ToyWorldModel
@@ -212,6 +212,19 @@ def test_best_effort_gives_the_plan_so_far_in_time(robot):
 
 
 @pytest.mark.case(18)
+def test_time_allowance_covers_waiting_for_the_goal_before(robot):
+    with Gate(robot) as gate:
+        robot.client.plan_async(PICTURE)
+        gate.reached()
+        late = robot.client.plan_async(PICTURE, time_allowance=0.3)
+        time.sleep(0.6)
+    failure = late.exception(60.0)
+    assert isinstance(failure, PlanFailed) and failure.code == ErrorCode.TIMEOUT
+    assert 'time_allowance = 0.3 s exceeded' in failure.message
+    robot.model.fault = None
+    next_goal_works(robot)
+
+
 def test_time_allowance_covers_waiting_for_an_image(make_robot):
     robot = make_robot(sending=['state'], image_timeout=60.0).ready()
     with pytest.raises(PlanFailed) as failure:

@@ -5,7 +5,7 @@ Find out from a recording how far the camera is turned against the one that a mo
 
 Motions that the model infers between frames are compared with those that the robot made. The file
 that is written makes the planner turn states and commands: parameter calibration. Nothing is
-written where turning cannot help; the reason is said.
+written where turning cannot help, or where no turn is needed; the reason is said.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS = 200
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 only if a calibration was found."""
+    """Run the command line; return 0 if a calibration was found or none is needed."""
     options = _parser().parse_args(args)
     from ..learning.calibrate import NotCalibrated  # torch takes seconds
     from ..world_model import WorldModelError
@@ -33,13 +33,14 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def calibrate(options: argparse.Namespace) -> None:
-    """Print how the view is turned, and write the calibration."""
+    """Print how the view is turned, and write the calibration if one is needed."""
     from ..learning.calibrate import (
         align,
         check_motion,
         check_view,
         figures,
         infer_motions,
+        needs_turn,
         summary,
         to_calibration,
     )
@@ -56,6 +57,9 @@ def calibrate(options: argparse.Namespace) -> None:
     found = align(inferred, true, groups, options.axes)
     print(*summary(found), sep='\n')
     check_view(found)
+    if not needs_turn(found):
+        print('no turn is needed, as far as the recording tells: not written')
+        return
     calibration = to_calibration(
         found, trajectories, options.model, options.only_camera, str(options.data)
     )

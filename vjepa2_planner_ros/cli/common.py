@@ -12,13 +12,14 @@ from pathlib import Path
 import re
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
 
 from ..messages.texts import one_line
 
 NEGATIVE = re.compile(r'-\.?\d')  # number
-QUIET = 3.0  # s that a wait for the planner says nothing
+QUIET = 3.0  # s that a wait for a node says nothing
 
 
 def run(
@@ -34,7 +35,9 @@ def run(
     """
     caught: tuple[type[Exception], ...] = (OSError, ValueError, *errors)
     try:
-        return command(options) or 0
+        code = command(options) or 0
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:  # the reader, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -87,24 +90,55 @@ def run_with_ros(
         return run(command, options, errors)
 
 
-def wait_for_planner(client, options: Namespace) -> None:
-    """Wait until the action of the options answers; OSError if it does not within --wait."""
+def wait_for(kind: str, client, options: Namespace) -> None:
+    """
+    Wait until the action of the options answers; OSError if it does not within --wait.
+
+    :param kind: of its node, 'planner' or 'controller'; what it does meanwhile is said.
+    """
     if client.wait_until_ready(min(options.wait, QUIET)):
         return
-    from .planner_watch import PlannerWatch  # only where it is needed
+    from .node_watch import NodeWatch  # only where it is needed
 
     until, said = time.monotonic() + options.wait - QUIET, ''
-    with PlannerWatch(client.namespace) as watch:
+    with NodeWatch(client.namespace, kind) as watch:
         while time.monotonic() < until:
-            if watch.state() != said:
-                said = watch.state()
-                print(f'waiting for the planner: {said}', file=sys.stderr, flush=True)
+            if (state := watch.state()) not in ('', said):
+                said = state
+                text = f'waiting for the {kind}: {said}'
+                print(one_line(text), file=sys.stderr, flush=True)
             if client.wait_until_ready(0.5):
                 return
     raise OSError(
-        f'SEND_GOAL_FAILURE: no planner on action {options.action!r} within {options.wait:g} s'
+        f'SEND_GOAL_FAILURE: no {kind} on action {options.action!r} within {options.wait:g} s'
         + (f': {said}' if said else '')
     )
+
+
+@contextmanager
+def printed(client, show: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
+    """
+    Yield a callback for feedback that prints it by show().
+
+    Where nobody reads on, the goals of the client are cancelled and BrokenPipeError ends this:
+    that of show() would be raised in a thread of the client, once for each feedback.
+    """
+    gone = False
+
+    def on_feedback(feedback: Any) -> None:
+        nonlocal gone
+        try:
+            show(feedback)
+        except BrokenPipeError:
+            gone = True
+            client.cancel()
+
+    try:
+        yield on_feedback
+    except Exception:
+        if gone:  # it is that the goal was cancelled
+            raise BrokenPipeError from None
+        raise
 
 
 def size(number: float) -> str:

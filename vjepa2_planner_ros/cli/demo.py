@@ -20,6 +20,7 @@ from pathlib import Path
 import time
 
 from ament_index_python.packages import get_package_share_directory
+import numpy as np
 import rclpy
 
 from . import common as commands
@@ -64,6 +65,12 @@ def _run(arguments, options):
             _serve(nodes)
     reached = sum(episode['distance_after'] < REACHED for episode in episodes)
     print(f'\n{reached} of {len(episodes)} goals reached (less than {REACHED * 100:.0f} cm away)')
+    if episodes:
+        distance, turn, seconds_taken = (
+            np.median([episode[name] for episode in episodes])
+            for name in ('distance_after', 'turn_after', 'run_time')
+        )
+        print(f'median {distance * 100:.2f} cm, {turn:.3f} rad, {seconds_taken:.1f} s a run')
     if options.json:
         Path(options.json).write_text(
             json.dumps({'reached': reached, 'episodes': episodes}, indent=2) + '\n'
@@ -78,8 +85,9 @@ def _nodes(options):
     target = {'~/target_pose': 'target_pose'}
     history = {'history.folder': os.path.abspath(options.history)} if options.history else {}
     shared = {'image_timeout': 20.0, **history}  # on a busy machine nodes find each other late
+    simulated = {'seed': options.seed - 1, 'mode': options.mode, 'goal_turn': options.turn}
     for name, parameters, remappings, params_file in (
-        ('simulation', {'seed': options.seed - 1, 'mode': options.mode}, {}, None),
+        ('simulation', simulated, {}, None),
         ('planner', shared, inputs, preset),
         ('controller', {**shared, 'dry_run': False}, {**inputs, **target}, preset),
     ):
@@ -120,26 +128,29 @@ def _episode(number, arm, client, options):
     start_picture, goal_picture = arm.picture(), arm.goal_picture()
     print(
         f'\nEpisode {number + 1} of {options.episodes} ({name}): {before[0] * 100:.1f} cm from '
-        f'the goal, gripper off by {before[1]:.2f}',
+        f'the goal, turned by {before[1]:.2f} rad, gripper off by {before[2]:.2f}',
         flush=True,
     )
     armed, words = client.arm()
     if not armed:
         raise RuntimeError(f'the controller cannot be armed: {words}')
     table = StepTable()
-    result = client.reach(
-        arm.goal_image,
-        on_feedback=table,
-        timeout=options.timeout,
-        max_steps=options.max_steps,
-        samples=options.samples,
-    )
+    with commands.printed(client, table) as on_feedback:
+        result = client.reach(
+            arm.goal_image,
+            on_feedback=on_feedback,
+            timeout=options.timeout,
+            max_steps=options.max_steps,
+            samples=options.samples,
+        )
+    table.end(result.steps)
     client.arm(False)
     after = arm.score()
     print(
         f'{result}{": " * bool(result.message)}{result.message}\n'
-        f'Episode {number + 1}: {before[0] * 100:.1f} cm -> {after[0] * 100:.1f} cm, gripper '
-        f'{before[1]:.2f} -> {after[1]:.2f}, {result.steps} steps, {result.run_time:.1f} s',
+        f'Episode {number + 1}: {before[0] * 100:.1f} cm -> {after[0] * 100:.1f} cm, turn '
+        f'{before[1]:.2f} -> {after[1]:.2f} rad, gripper {before[2]:.2f} -> {after[2]:.2f}, '
+        f'{result.steps} steps, {result.run_time:.1f} s',
         flush=True,
     )
     if options.images:
@@ -158,8 +169,10 @@ def _episode(number, arm, client, options):
         'name': name,
         'distance_before': before[0],
         'distance_after': after[0],
-        'gripper_before': before[1],
-        'gripper_after': after[1],
+        'turn_before': before[1],
+        'turn_after': after[1],
+        'gripper_before': before[2],
+        'gripper_after': after[2],
         'outcome': result.outcome.name,
         'reason': result.reason.name,
         'run_time': result.run_time,
@@ -193,6 +206,13 @@ def _parser():
         choices=('kinematic', 'physics'),
         default='kinematic',
         help='how the arm follows commands (default: kinematic)',
+    )
+    parser.add_argument(
+        '--turn',
+        type=float,
+        default=0.0,
+        metavar='RAD',
+        help='of the goals against the starts about the vertical, 0.4 at most (default: 0)',
     )
     parser.add_argument('--json', metavar='FILE', help='write the figures there')
     parser.add_argument('--images', metavar='DIR', help='write pictures and energy plots there')

@@ -18,7 +18,6 @@ from ..messages.times import nanoseconds
 from ..nodes.process import spinning
 from ..simulation.panda import FINGER_TRAVEL
 
-STARTING_TIME = 0.1  # s after a command until the arm moves
 REST = 0.0005, 0.01  # m and closedness that the arm at rest may change between two ticks
 TICKS_AT_REST = 11  # 0.2 s
 
@@ -94,12 +93,16 @@ class DemoArm:
         return answer.result().message
 
     def score(self):
-        """Return (distance to the goal [m], gripper's error in closedness)."""
+        """Return (distance to the goal [m], turn [rad], gripper's error in closedness)."""
         position, goal = (_position(self._newest[topic]) for topic in ('pose', 'goal_pose'))
         finger, goal_finger = (
             self._newest[topic].position[0] for topic in ('gripper', 'goal_gripper')
         )
-        return (float(np.linalg.norm(position - goal)), abs(finger - goal_finger) / FINGER_TRAVEL)
+        return (
+            float(np.linalg.norm(position - goal)),
+            _angle(self._newest['pose'], self._newest['goal_pose']),
+            abs(finger - goal_finger) / FINGER_TRAVEL,
+        )
 
     def _keep(self, topic, message):
         with self._changed:
@@ -146,6 +149,13 @@ class DemoArm:
 
     def _now(self):
         return self._node.get_clock().now().nanoseconds
+
+
+def _angle(pose, other):
+    """Return the angle [rad] between the orientations of two PoseStamped."""
+    turns = [pose.pose.orientation, other.pose.orientation]
+    a, b = (np.array([turn.x, turn.y, turn.z, turn.w]) for turn in turns)
+    return float(2.0 * np.arccos(min(abs(np.dot(a, b)), 1.0)))
 
 
 def _position(pose):

@@ -15,6 +15,7 @@ import shutil
 from typing import NamedTuple
 
 from . import common as commands
+from ..messages.texts import dtype_name, one_line
 
 OK, WARN, FAIL = 'OK', 'WARN', 'FAIL'
 GB = 1e9
@@ -40,7 +41,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     failed = False
     for line in chain(machine(options), planners(options.wait)):
-        print(f'{line.level:5}{line.name:20} {line.text}', flush=True)
+        # Names of the domain are in it.
+        print(one_line(f'{line.level:5}{line.name:20} {line.text}'), flush=True)
         failed = failed or line.level == FAIL
     return int(failed)
 
@@ -88,7 +90,7 @@ def _torch() -> Iterator[Line]:
         return
     yield Line(OK, 'PyTorch', torch.__version__)
     device = pick_device('auto')
-    dtype = str(pick_dtype('auto', device)).removeprefix('torch.')
+    dtype = dtype_name(pick_dtype('auto', device))
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'no GPU is used'
     free = free_memory(device) / GB
     text = f'{device} ({name}) in {dtype}, {free:.1f} GB free'
@@ -186,7 +188,7 @@ def planners(wait: float) -> Iterator[Line]:
                 level = (OK, WARN, FAIL, FAIL)[min(ord(status.level), 3)]
                 yield Line(level, 'planner', f'{name}: {status.message}')
                 for value in status.values:
-                    yield Line(OK, f'  {value.key}', value.value.removeprefix('torch.'))
+                    yield Line(OK, f'  {value.key}', value.value)
                 for stream in stream_lines(node, name):
                     yield Line(*stream)
     finally:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import common as commands
 from ..messages.pictures import read_picture
+from ..messages.texts import dtype_name
 from ..world_model import WorldModelError
 
 
@@ -37,9 +38,12 @@ def encode(options: argparse.Namespace) -> None:
             latents=latents,
             files=[str(file) for file in options.pictures],
             model=model.name,
-            dtype=str(model.dtype),
+            dtype=dtype_name(model.dtype),
         )
-    print(f'{options.output}: latents {list(latents.shape)} of {model.name} in {model.dtype}')
+    print(
+        f'{options.output}: latents {list(latents.shape)} of {model.name} '
+        f'in {dtype_name(model.dtype)}'
+    )
 
 
 def _parser():

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+import sys
 import threading
 import time
 
 import numpy as np
-import rclpy
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from .common import QUIET
+from ..client.bare_node import bare_node
+from ..client.goal_client import check_name
 from ..messages.images import compressed_to_rgb, to_rgb
 from ..messages.pictures import read_picture
 from ..nodes.process import spinning
@@ -49,11 +52,20 @@ def image_from_topic(topic: str, timeout: float) -> Image | CompressedImage:
     """
     Return the next picture on a topic, or the latched one.
 
-    OSError if none comes within timeout [s], ValueError if the topic has another type.
+    After QUIET s it says on stderr what it waits for. OSError if none comes within timeout [s],
+    ValueError if the topic is no name or has another type.
     """
-    node = rclpy.create_node('plan_goal')
+    check_name('--goal-topic', topic)
+    node = bare_node('goal_picture')
     arrived, images = threading.Event(), []
-    until = time.monotonic() + timeout
+    until, said = time.monotonic() + timeout, ''
+    quiet = time.monotonic() + QUIET
+
+    def say(text):
+        nonlocal said
+        if text != said and time.monotonic() > quiet:
+            print(f"waiting for a picture on '{name}': {text}", file=sys.stderr, flush=True)
+            said = text
 
     def keep(image):
         images.append(image)
@@ -67,8 +79,10 @@ def image_from_topic(topic: str, timeout: float) -> Image | CompressedImage:
                     kind, qos = _kind(topic, publishers[0]), _qos(publishers[0])
                     node.create_subscription(kind, topic, keep, qos)
                     break
+                say('nothing publishes it')
                 time.sleep(0.05)
-            arrived.wait(max(until - time.monotonic(), 0.0))
+            while time.monotonic() < until and not arrived.wait(0.05):
+                say('what publishes it has sent none yet')
     finally:
         node.destroy_node()
     if not images:

@@ -30,15 +30,7 @@ PLANS = (
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 only if what it was asked for was possible."""
     options = _parser().parse_args(args)
-    return commands.run(_run, options, (PlanNotFound, bag.BagInUse, ImportError))
-
-
-def _run(options):
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # of `history list | head`: enough was read
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return commands.run(options.run, options, (PlanNotFound, bag.BagInUse, ImportError))
 
 
 def list_recordings(options: argparse.Namespace) -> None:
@@ -61,6 +53,9 @@ def list_recordings(options: argparse.Namespace) -> None:
         if not plans:
             return
         print()
+    if not plans:
+        print(f"no recordings in '{store.folder}'; --folder names another")
+        return
     print(PLANS)
     for path in plans[:limit]:
         print(one_line(_line(path)))
@@ -121,9 +116,7 @@ def report(options: argparse.Namespace) -> None:
     if isinstance(plan, RecordedRun):
         from ..history.run_report import page as run_page
 
-        text = run_page(
-            plan, [load_record(path)[0] for path in plans_of(plan, plan.folder.parent)]
-        )
+        text = run_page(plan)
     else:
         from ..history.report import page
 
@@ -142,7 +135,7 @@ def replay_plan(options: argparse.Namespace) -> None:
     plan = _load(options)
     folders = [plan.folder]
     if isinstance(plan, RecordedRun):
-        folders = plans_of(plan, plan.folder.parent)
+        folders = plans_of(plan)
     if not folders:
         raise ValueError(f"none of the run's plans is in '{plan.folder.parent}'")
     with commands.ros():

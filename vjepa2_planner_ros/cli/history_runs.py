@@ -48,8 +48,8 @@ def run_lines(run: RecordedRun, settings: bool) -> Iterator[str]:
         yield f'sub-goal {number}: {picture.shape[1]} x {picture.shape[0]}'
     if run.steps:
         yield STEPS
-    yield from map(step_line, run.steps)
-    plans = [short_id(path) for path in plans_of(run, run.folder.parent)]
+    yield from map(step_line, run.steps, run.done)
+    plans = [short_id(path) for path in plans_of(run)]
     yield f'plans recorded: {" ".join(plans) or "none"}'
     yield f'{run}{": " if record.error_msg else ""}{record.error_msg}'
     if settings:

@@ -37,7 +37,7 @@ def _run(options):
         GoalClient(ComputeEnergyLandscape, options.action) as client,
         tqdm(total=100, unit='%', disable=None, leave=False) as bar,
     ):
-        commands.wait_for_planner(client, options)
+        commands.wait_for('planner', client, options)
         result = client.ask(
             goal, on_feedback=lambda feedback: bar.update(100.0 * feedback.progress - bar.n)
         )

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 
 from . import common as commands
+from ..messages.texts import dtype_name
 from ..world_model import (
+    download_decoder,
     download_weights,
     find_weights,
     layout_of,
     missing_files,
     model_spec,
+    ModelLoadError,
     MODELS,
     weights_bytes,
     WorldModelError,
@@ -27,6 +30,7 @@ from ..world_model.cache import verify
 from ..world_model.checkpoints import read_checkpoint
 from ..world_model.devices import DTYPES, peak_host_memory, used_memory
 from ..world_model.hub import download_from_hub, SCHEME
+from ..world_model.loading import models_that_fit
 
 GB = 1e9
 LICENCES = {'CC-BY-NC-4.0': 'CC-BY-NC-4.0, which does not allow commercial use'}
@@ -57,7 +61,7 @@ def list_models(options: argparse.Namespace) -> None:
 
 
 def download(options: argparse.Namespace) -> None:
-    """Download the weights of a model, unless they are on this machine."""
+    """Download the weights of a model, or its decoder, unless they are on this machine."""
     if options.name.startswith(SCHEME):
         print(f'licence: see the model card of {options.name}', file=sys.stderr)
         with commands.ByteBar() as bar:
@@ -65,14 +69,31 @@ def download(options: argparse.Namespace) -> None:
         print(*paths, sep='\n')
         return
     spec = model_spec(options.name)
-    print(f'licence of {spec.name}: {LICENCES.get(spec.licence, spec.licence)}', file=sys.stderr)
+    what, licence = spec.name, spec.licence
+    if options.decoder:
+        what, licence = f'the decoder of {what}', getattr(spec.decoder, 'licence', licence)
+    print(f'licence of {what}: {LICENCES.get(licence, licence)}', file=sys.stderr)
+    found: Sequence[object]
     with commands.ByteBar() as bar:
-        sources = download_weights(spec, options.cache, progress=bar)
-    print(*sources, sep='\n')
+        if options.decoder:
+            found = [download_decoder(spec, options.cache, progress=bar)]
+        else:
+            found = download_weights(spec, options.cache, progress=bar)
+    print(*found, sep='\n')
 
 
 def load_check(options: argparse.Namespace) -> None:
     """Load a model, use it once, and print what that took."""
+    try:
+        _load_check(options)
+    except ModelLoadError as error:
+        fitting = models_that_fit(options.checkpoint) if options.checkpoint else []
+        if not fitting or options.name in fitting:
+            raise
+        raise ModelLoadError(f'{error}; it has the tensors of {", ".join(fitting)}') from error
+
+
+def _load_check(options: argparse.Namespace) -> None:
     spec = model_spec(options.name)
     sources = find_weights(spec, options.checkpoint, options.cache)
     with commands.ByteBar() as bar:
@@ -96,11 +117,6 @@ def load_check(options: argparse.Namespace) -> None:
     if (used := used_memory(model.device)) is not None:
         print(f'{model.device} holds {commands.size(used)}')
     _use(model)
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype as --dtype has it."""
-    return str(dtype).removeprefix('torch.')
 
 
 def _use(model) -> None:
@@ -133,8 +149,14 @@ def _parser():
         return added
 
     command('list', list_models)
-    command('download', download).add_argument(
+    fetch = command('download', download)
+    fetch.add_argument(
         'name', metavar='NAME', help='a name of `models list`, or hf:ORG/NAME[/FILE]'
+    )
+    fetch.add_argument(
+        '--decoder',
+        action='store_true',
+        help='not the model, but what draws the pictures that it expects to see',
     )
     check = command('load-check', load_check)
     check.add_argument('name', metavar='NAME')

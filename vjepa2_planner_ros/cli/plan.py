@@ -82,15 +82,16 @@ def _run(options):
         print(goal_yaml(plan_goal(to_png(goal), **_goal_fields(options))))
     else:
         with PlannerClient(action=options.action) as client:
-            commands.wait_for_planner(client, options)
+            commands.wait_for('planner', client, options)
             (_plan if options.plans == 1 else _plan_on)(client, goal, options)
 
 
 def _plan(client, goal, options):
     chart = _chart(options)
     try:
-        on_feedback = IterationTable() if chart is None else chart.on_feedback
-        result = client.plan(goal, on_feedback=on_feedback, **_goal_fields(options))
+        show = IterationTable() if chart is None else chart.on_feedback
+        with commands.printed(client, show) as on_feedback:
+            result = client.plan(goal, on_feedback=on_feedback, **_goal_fields(options))
     finally:
         if chart is not None:
             chart.close()

@@ -7,7 +7,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
+import signal
 import sys
+import termios
 import threading
 
 from vjepa2_interfaces.action import ReachGoal
@@ -27,12 +29,14 @@ HEADING = (
 )
 FIELDS = ('camera', 'model', 'max_steps', 'time_allowance', 'dry_run')  # of the goal
 FEEDBACK = ReachGoal.Feedback
+BEGUN = FEEDBACK.CONFIRMING, FEEDBACK.MOVING
 
 
-def step_line(step: ReachStep) -> str:
-    """Return a ReachStep as a line under HEADING."""
+def step_line(step: ReachStep, done: bool = True) -> str:
+    """Return a ReachStep as a line under HEADING, which says if it was planned and not done."""
     numbers = ' '.join(f'{value:+7.3f}' for value in step.limited_command[:6])
     limits = f'  limited by {", ".join(step.limits)}' if step.limits else ''
+    limits += '' if done else '  not done: nothing moved'
     return (
         f'{step.sub_goal:9d} {step.step:4d} {step.energy:9.5f} -> {step.predicted_energy:9.5f} '
         f'{step.confidence:6.3f} {step.energy_rise:+7.2f} {numbers} '
@@ -41,22 +45,34 @@ def step_line(step: ReachStep) -> str:
 
 
 class StepTable:
-    """Prints the steps of Feedbacks under a heading and keeps them; asks for confirmations."""
+    """
+    Prints the steps of Feedbacks under a heading and keeps them; asks for confirmations.
+
+    A step is printed as soon as it is known whether it is done; end() prints the last one.
+    """
 
     def __init__(self, ask=None):
         self.steps: list[ReachStep] = []
-        self._ask = ask
+        self._ask, self._printed = ask, 0
 
     def __call__(self, feedback: ReachGoal.Feedback) -> None:
         """Print what a Feedback tells, if that is new."""
         step = feedback.step
         if step.step and (not self.steps or step.plan_id != self.steps[-1].plan_id):
-            if not self.steps:
-                print(HEADING, flush=True)
+            self.end(step.step - 1)
             self.steps.append(step)
-            print(step_line(step), flush=True)
+        if feedback.phase in BEGUN:
+            self.end(step.step)
         if feedback.phase == FEEDBACK.CONFIRMING and self._ask is not None:
             threading.Thread(target=self._ask, daemon=True).start()
+
+    def end(self, executed: int) -> None:
+        """Print the steps that are not printed yet; executed: number of the last one done."""
+        for step in self.steps[self._printed :]:
+            if not self._printed:
+                print(HEADING, flush=True)
+            self._printed += 1
+            print(step_line(step, step.step <= executed), flush=True)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -74,28 +90,51 @@ def _run(options):
     if options.print_goal:
         print(goal_yaml(reach_goal(goals, **fields)))
         return 0
+    _end_in_order()
     with ControllerClient(action=options.action, controller=options.controller) as client:
-        if not client.wait_until_ready(options.wait):
-            raise OSError(f'no controller on action {options.action!r} within {options.wait:g} s')
+        commands.wait_for('controller', client, options)
         if options.arm:
             armed, words = client.arm()
             if not armed:
                 raise OSError(f'not armed: {words}')
         try:
-            result = client.reach(goals, on_feedback=StepTable(partial(_ask, client)), **fields)
+            table = StepTable(partial(_ask, client, options.controller))
+            with commands.printed(client, table) as on_feedback:
+                result = client.reach(goals, on_feedback=on_feedback, **fields)
         finally:
             if options.arm:
                 client.arm(False)
+    table.end(result.steps)
     print(result, flush=True)
     if result.message:
         print(result.message, file=sys.stderr)
     return 0 if result.reached or result.reason == Reason.DRY_RUN else 1
 
 
-def _ask(client):
-    """Ask at the console whether to do the step that waits."""
+def _end_in_order():
+    """Let SIGTERM, and a terminal that closes, cancel and disarm as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, signal.default_int_handler)
+
+
+def _ask(client, controller):
+    """Ask at the console whether to do the step that waits; it waits on where nobody is there."""
+    if sys.stdin.isatty():  # what was typed before the question is no answer to it
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
     print('Do this step? [y/N] ', end='', flush=True)
-    client.confirm(sys.stdin.readline().strip().lower() in ('y', 'yes'))
+    answer = sys.stdin.readline()
+    if answer or sys.stdin.isatty():
+        client.confirm(answer.strip().lower() in ('y', 'yes'))
+        return
+    prefix = '' if controller.startswith('/') else f'{client.namespace.rstrip("/")}/'
+    call = f'{prefix}{controller}/confirm std_srvs/srv/SetBool "{{data: true}}"'
+    print(
+        'nobody can be asked here: stdin is no terminal. The step waits: confirm it from another '
+        f'one with `ros2 service call {call}`, or end with Ctrl-C',
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _closedness(text):

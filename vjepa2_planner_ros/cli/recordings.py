@@ -11,6 +11,9 @@ from typing import Any
 
 from ..learning.datasets import Dataset, open_dataset
 from ..learning.datasets.check import check, ERROR, Finding, WARNING
+from ..messages.params_yaml import sections
+from ..messages.texts import one_line
+from ..nodes.params_file import check_params_file, NODES
 
 
 def add_recording_options(parser: ArgumentParser) -> None:
@@ -42,6 +45,8 @@ def add_recording_options(parser: ArgumentParser) -> None:
 
 def open_recording(options: Namespace, period: float) -> Dataset:
     """Return the Dataset that the options name, at a model's frame period [s]."""
+    if options.params:
+        _check_params(str(options.params))
     return open_dataset(
         options.data,
         period=period,
@@ -49,6 +54,12 @@ def open_recording(options: Namespace, period: float) -> Dataset:
         camera=options.camera,
         mapping=options.mapping,
     )
+
+
+def _check_params(path: str) -> None:
+    """Refuse a parameter file that no planner, in whatever namespace, would start with."""
+    names = [name for name, _ in sections(path) if name.rpartition('/')[2] in NODES]
+    check_params_file(path, *(names or [f'/{name}' for name in NODES]))
 
 
 def open_for(options: Namespace, model: Any) -> Dataset:
@@ -65,7 +76,7 @@ def open_for(options: Namespace, model: Any) -> Dataset:
     dataset = open_recording(options, model.frame_period)
     for item in check(dataset, model.action_bounds):
         if item.severity in (WARNING, ERROR):
-            print(_line(item), file=sys.stderr)
+            print(one_line(_line(item)), file=sys.stderr)
     return dataset
 
 

@@ -19,7 +19,7 @@ class SpawnedNode:
     """
     A node as a process with its output in a log; a context manager that ends it.
 
-    SIGTERM ends the command in order from then on, and with it the node.
+    SIGTERM, and a terminal that closes, end the command in order from then on, and so the node.
 
     :param name: what messages call the node.
     :param module: run as python -m MODULE.
@@ -39,7 +39,9 @@ class SpawnedNode:
     ):
         self._name = name
         self._log = tempfile.NamedTemporaryFile('w')
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup does
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         command = [sys.executable, '-m', module, '--ros-args']
         if params_file is not None:
             command += ['--params-file', str(params_file)]

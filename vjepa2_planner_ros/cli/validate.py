@@ -26,6 +26,7 @@ from .recordings import add_recording_options, open_for, open_recording
 from ..learning.datasets.check import check, ERROR, lines
 from ..learning.trajectory import Trajectory
 from ..messages.input_settings import read_crop
+from ..messages.texts import one_line
 
 WINDOWS = 200
 
@@ -53,7 +54,7 @@ def check_only(options: argparse.Namespace) -> int:
 
     model = model_spec(options.model)
     findings = check(open_recording(options, model.frame_period), model.action_bounds)
-    print(*lines(findings), sep='\n')
+    print(*map(one_line, lines(findings)), sep='\n')
     _write_json(options, findings=[asdict(item) for item in findings])
     return int(any(item.severity == ERROR for item in findings))
 
@@ -70,7 +71,7 @@ def judge(options: argparse.Namespace) -> None:
     model = commands.load(options.model, options)
     total = total_work(trajectories, options.windows)
     found = _with_bar(validate, model, trajectories, crop, options, total)
-    print(*found.verdicts, *(f'left out: {note}' for note in found.notes), sep='\n')
+    print(*found.verdicts, *(one_line(f'left out: {note}') for note in found.notes), sep='\n')
     facts = [
         ('data', str(options.data)),
         ('recorded', f'{len(trajectories)} trajectories, {sum(map(len, trajectories))} frames'),
@@ -95,7 +96,7 @@ def judge(options: argparse.Namespace) -> None:
             raise ValueError(f'--fit {options.fit}: nothing is written: {found.notes[-1]}')
         write_fit(options.fit, found.fit)
         error = found.fit.figures['calibration_error']
-        print(f'{options.fit}: expected calibration error {error:.3f} on trajectories left out')
+        print(f'{options.fit}: expected calibration error {error:.3f} on stretches left out')
 
 
 def compare(options: argparse.Namespace) -> None:

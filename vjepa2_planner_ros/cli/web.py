@@ -14,6 +14,7 @@ import socket
 
 from . import common as commands
 
+LEAST_TIMEOUT, MOST_TIMEOUT = 0.5, 30.0  # s
 NICENESS = 15  # planning goes first: the console must not slow it down
 
 
@@ -31,6 +32,13 @@ def _run(options):
     from ..web.link import Link
     from ..web.server import serve
 
+    if not 1 <= options.port <= 65535:
+        raise ValueError(f'port = {options.port}: allowed: 1 to 65535')
+    if not LEAST_TIMEOUT <= options.browser_timeout <= MOST_TIMEOUT:
+        raise ValueError(
+            f'browser-timeout = {options.browser_timeout:g}: allowed: {LEAST_TIMEOUT:g} to '
+            f'{MOST_TIMEOUT:g} s'
+        )
     os.nice(NICENESS)
     _check_free(options.host, options.port)
     recordings = None if options.recordings is None else options.recordings.expanduser().resolve()
@@ -44,7 +52,8 @@ def _run(options):
     try:
         host = f'[{options.host}]' if ':' in options.host else options.host
         print(f'Web console: http://{host}:{options.port}/', flush=True)
-        serve(Console(link, recordings), options.host, options.port, token)
+        console = Console(link, recordings, options.browser_timeout)
+        serve(console, options.host, options.port, token)
     finally:
         link.close()
 
@@ -85,6 +94,14 @@ def _parser():
         help='folder whose recordings the page Recordings may check; results go to its checks/',
     )
     parser.add_argument('--port', type=int, default=8080, help='(default: %(default)s)')
+    parser.add_argument(
+        '--browser-timeout',
+        type=float,
+        default=1.0,
+        metavar='S',
+        help='the arm is stopped when the browser that armed it is silent for so long '
+        '(default: %(default)g)',
+    )
     return parser
 
 

@@ -19,12 +19,16 @@ from builtin_interfaces.msg import Time
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from unique_identifier_msgs.msg import UUID
 
+from .bare_node import bare_node
 from ..messages.error_codes import ErrorCode
 from ..messages.results import known_code, PlanFailed
 from ..messages.times import nanoseconds
@@ -55,6 +59,17 @@ class _Pending:
     finish_at: float = 0.0  # of time.monotonic()
 
 
+def check_name(option: str, name: str) -> None:
+    """Raise ValueError of one line naming an option that is no name of a topic or an action."""
+    try:
+        validate_full_topic_name(expand_topic_name(name, 'node', '/'))
+    except (ValueError, NameValidationException) as error:
+        reason = str(error).splitlines()[0].partition(': ')[2].rstrip(':')
+        reason = reason.partition(', at ')[0].removeprefix('topic ')
+        allowed = f'a name of ROS, such as image or /left/image; {reason}'
+        raise ValueError(f'{option} = {name!r}: allowed: {allowed}') from error
+
+
 class GoalClient:
     """
     A client of one action of planner or controller.
@@ -64,12 +79,13 @@ class GoalClient:
     manager or call close().
 
     :param kind: type of the action; its Result has error_code and error_msg.
-    :param action: name of the action, relative to the namespace.
+    :param action: name of the action, relative to the namespace; ValueError if it is none.
     :param node: the node whose context and namespace are used; None = those of the process
         (if rclpy is not initialised there, a context of its own).
     """
 
     def __init__(self, kind: Any, action: str, node: Node | None = None):
+        check_name('action', action)
         context = rclpy.get_default_context() if node is None else node.context
         self._owns_context = not context.ok()
         if self._owns_context:
@@ -79,10 +95,9 @@ class GoalClient:
             rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         self._context = context
         name = f'goal_client_{id(self):x}'
-        self._node = Node(
+        self._node = bare_node(
             name,
             context=context,
-            parameter_overrides=[],
             namespace=None if node is None else node.get_namespace(),
             # A __node of the process, as launch files set it, is not for this one.
             cli_args=['--ros-args', '-r', f'__node:={name}'],
@@ -128,7 +143,9 @@ class GoalClient:
         self.close()
 
     def close(self) -> None:
-        """Cancel what is running, and free node and thread."""
+        """Cancel what is running, and free node and thread; a second call does nothing."""
+        if self._closing.is_set():
+            return
         if self._context.ok():
             self.cancel(timeout=1.0)
         self._closing.set()
@@ -276,10 +293,33 @@ class GoalClient:
             self._fail(pending, f'{type(error).__name__}: {error}')
         else:
             answer.add_done_callback(lambda answer: self._on_response(pending, answer.result()))
+            self._drop_lost_futures()
+
+    def _drop_lost_futures(self):
+        """
+        Make the ActionClient forget the futures that nothing will set.
+
+        rclpy 9.1 keeps one of each goal for ever, and goes through all of them at each event. To
+        be called on the thread that takes the answers, so that none is forgotten twice.
+        """
+        client = self._client
+        kept = list(client._futures)  # first: what is added meanwhile is among the awaited
+        requests = (
+            client._pending_goal_requests,
+            client._pending_cancel_requests,
+            client._pending_result_requests,
+        )
+        awaited = {id(future) for pending in requests for future in list(pending.values())}
+        for future in kept:
+            if id(future) not in awaited:
+                client.remove_future(future)
 
     def _on_response(self, pending, handle):
         if not handle.accepted:
-            failure = f"'{self._name}' rejected the goal: its node is not active"
+            failure = (
+                f"'{self._name}' rejected the goal: its node is not active: activate it "
+                '(`ros2 lifecycle set NODE activate`)'
+            )
             self._fail(pending, failure, ErrorCode.GOAL_REJECTED)
             return
         with self._lock:
@@ -306,7 +346,7 @@ class GoalClient:
                 self._node.get_logger().error(traceback.format_exc())
         pending.steps = max(pending.steps, self._step(wire.feedback))
         if pending.result is not None and pending.steps >= self._last_step(pending.result):
-            self._finish(pending, self._outcome(pending.result))
+            self._end(pending, self._outcome, pending.result)
 
     def _on_result(self, pending, answer):
         result = answer.result
@@ -314,15 +354,23 @@ class GoalClient:
             self._fail(
                 pending,
                 f"'{self._name}' does not know the goal any more: the planner that accepted it "
-                'has ended, and another one has taken its place',
+                'has ended, and another one has taken its place: send it again',
             )
         elif answer.status != GoalStatus.STATUS_SUCCEEDED:
-            self._finish(pending, self._failure(result, answer.status))
+            self._end(pending, self._failure, result, answer.status)
         elif pending.on_feedback is None or pending.steps >= self._last_step(result):
-            self._finish(pending, self._outcome(result))
+            self._end(pending, self._outcome, result)
         else:
             pending.finish_at = time.monotonic() + FEEDBACK_WITHIN
             pending.result = result
+
+    def _end(self, pending, read, *answer):
+        try:
+            outcome = read(*answer)
+        except Exception as error:  # rclpy drops it, and the caller would wait for ever
+            text = f'the result cannot be read: {type(error).__name__}: {error}'
+            outcome = PlanFailed(ErrorCode.UNKNOWN, text)
+        self._finish(pending, outcome)
 
     def _finish(self, pending, outcome):
         with self._lock:
@@ -360,7 +408,7 @@ class GoalClient:
                 pending.ask_after = min(2.0 * pending.ask_after, RESULT_SELDOM)
                 self._ask_for_result(pending)
             if pending.result is not None and now > pending.finish_at:
-                self._finish(pending, self._outcome(pending.result))  # its feedback was lost
+                self._end(pending, self._outcome, pending.result)  # its feedback was lost
         if self._client.server_is_ready():
             self._missing = 0
             self._unknown = 0 if self._known.is_set() else self._unknown + 1
@@ -370,7 +418,10 @@ class GoalClient:
             self._missing += 1
             self._known.clear()
         if self._missing >= GONE_AFTER:
-            self._fail_all(f"the action server '{self._name}' has gone away")
+            self._fail_all(
+                f"the action server '{self._name}' has gone away: start its node again; its log "
+                'may say why it ended'
+            )
 
     def _spin(self):
         # Not spin(): shutting an executor down under it leaves callbacks without their handles.

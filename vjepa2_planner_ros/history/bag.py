@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from . import mcap_file
 from .schemas import ADDED
+from ..learning import mcap_file
 
 # mcap and rosbags are imported where they are used: a planner that records nothing does not need
 # them, and starts sooner.
@@ -59,7 +59,11 @@ class Item:
     data: bytes  # CDR
 
     def decode(self) -> Any:
-        """Return the message; fields that were ADDED since have the values that stand there."""
+        """
+        Return the message; fields that were ADDED since have the values that stand there.
+
+        :raise ValueError: it is damaged, or its definition is none.
+        """
         message = self._decode()
         for name, value in ADDED.get(self.topic.kind, {}).items():
             if not hasattr(message, name):
@@ -76,8 +80,11 @@ class Item:
         return bytes(types.serialize_cdr(message, self.topic.kind))
 
     def _decode(self) -> Any:
-        types = _types(self.topic.kind, self.topic.definition)
-        return types.deserialize_cdr(self.data, self.topic.kind)
+        try:
+            types = _types(self.topic.kind, self.topic.definition)
+            return types.deserialize_cdr(self.data, self.topic.kind)
+        except Exception as error:  # rosbags raises anything for damaged data
+            raise ValueError(f'{self.topic.name}: no {self.topic.kind}: {error}') from error
 
 
 class BagWriter:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .recorded import began, RecordedPlan
 from .recorded_run import RecordedRun
-from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
+from .topics import CURRENT_IMAGE, GOAL_IMAGE, IMAGINED, MODEL_INPUT
 from ..messages.commands import command_of
 from ..messages.runs import ending
 from ..messages.times import seconds
@@ -114,15 +114,17 @@ def _pose(pose):
 
 
 def write_png(plan: RecordedPlan, path: str | Path) -> None:
-    """Draw start, what the model saw, goal, and the energies over the iterations."""
+    """Draw start, what the model saw and expects, goal, and the energies over the iterations."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9.0, 6.5), layout='constrained')
-    grid = figure.add_gridspec(2, 3)
-    for column, (role, title) in enumerate(
-        ((CURRENT_IMAGE, 'start'), (MODEL_INPUT, 'as the model saw it'), (GOAL_IMAGE, 'goal'))
-    ):
+    pictures = [(CURRENT_IMAGE, 'start'), (MODEL_INPUT, 'as the model saw it')]
+    if IMAGINED in plan.images:
+        pictures.append((IMAGINED, 'imagined after the command'))
+    pictures.append((GOAL_IMAGE, 'goal'))
+    grid = figure.add_gridspec(2, len(pictures))
+    for column, (role, title) in enumerate(pictures):
         axes = figure.add_subplot(grid[0, column], title=title)
         axes.set_axis_off()
         if role in plan.images:

@@ -61,17 +61,21 @@ def load(folder: Path) -> RecordedPlan:
     record, iterations, candidates, images = None, [], {}, {}
     damage: list[str] = []
     for item in bag.read(folder, (RECORD, SEARCH, CANDIDATES, *IMAGES), damage.append):
-        role, message = item.topic.role, item.decode()
-        if role == RECORD:
-            record = message
-        elif role == SEARCH:
-            iterations.append(message)
-        elif role == CANDIDATES:
-            candidates[message.iteration] = to_candidates(message)
-        else:
-            images[role] = np.frombuffer(message.data, np.uint8).reshape(
-                message.height, message.width, 3
-            )
+        role = item.topic.role
+        try:
+            message = item.decode()
+            if role == RECORD:
+                record = message
+            elif role == SEARCH:
+                iterations.append(message)
+            elif role == CANDIDATES:
+                candidates[message.iteration] = to_candidates(message)
+            else:
+                images[role] = np.frombuffer(message.data, np.uint8).reshape(
+                    message.height, message.width, 3
+                )
+        except ValueError as error:
+            damage.append(str(error))
     if record is None:
         raise unreadable(folder, damage)
     return RecordedPlan(

@@ -15,7 +15,7 @@ from .recorded import load_record, require_definitions, run_of, unreadable
 from .store import PlanStore
 from .topics import FRAMES, RUN_RECORD, STEP, SUB_GOALS
 from ..messages.images import picture
-from ..messages.runs import ending
+from ..messages.runs import ending, energy_change
 from ..messages.times import seconds
 
 # Reasons that end a run before its last step is done.
@@ -66,9 +66,8 @@ class RecordedRun:
             steps = sum(self.done)
             text += f' after {steps} step{"" if steps == 1 else "s"}'
             text += f' and {seconds(self.record.run_time):.1f} s'
-        if self.steps:
-            text += f', energy {self.steps[0].energy:.5f} -> {self.steps[-1].energy:.5f}'
-        return text
+        energies = [step.energy for step in self.steps]
+        return text + energy_change(energies, *ending(self.record), self.record.sub_goals_done)
 
 
 def load_run(folder: Path, pictures: bool = True) -> RecordedRun:
@@ -84,23 +83,21 @@ def load_run(folder: Path, pictures: bool = True) -> RecordedRun:
     damage: list[str] = []
     roles = (RUN_RECORD, STEP, *(FRAMES + SUB_GOALS if pictures else ()))
     for item in bag.read(folder, roles, damage.append):
-        role, message = item.topic.role, item.decode()
-        if role == RUN_RECORD:
-            record = message
-        elif role == STEP:
-            steps.append(message)
-            frames.append(frame)
-            frame = None
-        else:
-            try:
-                rgb = picture(message)
-            except ValueError as error:
-                damage.append(str(error))
-                continue
-            if role in FRAMES:
-                frame = rgb
+        role = item.topic.role
+        try:
+            message = item.decode()
+            if role == RUN_RECORD:
+                record = message
+            elif role == STEP:
+                steps.append(message)
+                frames.append(frame)
+                frame = None
+            elif role in FRAMES:
+                frame = picture(message)
             else:
-                sub_goals.append(rgb)
+                sub_goals.append(picture(message))
+        except ValueError as error:
+            damage.append(str(error))
     if record is None:
         raise unreadable(folder, damage)
     return RecordedRun(
@@ -108,9 +105,10 @@ def load_run(folder: Path, pictures: bool = True) -> RecordedRun:
     )
 
 
-def plans_of(run: RecordedRun, folder: Path) -> list[Path]:
-    """Return the recorded plans of a run in a folder, oldest first; some may be gone."""
-    return by_run(PlanStore(folder).recordings()).get(bytes(run.record.run_id.uuid).hex(), [])
+def plans_of(run: RecordedRun) -> list[Path]:
+    """Return the recorded plans of a run, oldest first; some may be gone, or in another folder."""
+    plans = PlanStore(run.folder.parent).recordings()
+    return by_run(plans).get(bytes(run.record.run_id.uuid).hex(), [])
 
 
 def by_run(plans: list[Path]) -> dict[str, list[Path]]:

@@ -17,15 +17,16 @@ from plotly.offline import get_plotlyjs
 
 from . import figures
 from .recorded import began, outcome_of, RecordedPlan
-from .topics import CURRENT_IMAGE, GOAL_IMAGE, MODEL_INPUT
+from .topics import CURRENT_IMAGE, GOAL_IMAGE, IMAGINED, MODEL_INPUT
 from ..messages.commands import UNITS
-from ..messages.results import confidence_text
+from ..messages.results import confidence_text, imagined_text
 from ..messages.times import seconds
 
 PICTURES = (
     (CURRENT_IMAGE, 'Start, as the camera saw it'),
     (MODEL_INPUT, 'Start, as the model saw it'),
     (GOAL_IMAGE, 'Goal, as the model saw it'),
+    (IMAGINED, 'Imagined'),
 )
 # Whatever is in the page, the browser fetches nothing.
 POLICY = (
@@ -110,12 +111,15 @@ def _command(record):
 
 
 def _pictures(plan):
-    return ''.join(
+    figures = ''.join(
         f'<figure><img alt="{caption}" src="{_data_url(plan.images[role])}">'
         f'<figcaption>{caption}</figcaption></figure>'
         for role, caption in PICTURES
         if role in plan.images
     )
+    if plan.record.has_imagined:
+        figures += f'<p class="note">Imagined: {imagined_text(plan.record)}.</p>'
+    return figures
 
 
 def _plots(plan):

@@ -55,6 +55,14 @@ def energies(run: RecordedRun) -> Figure:
         line={'color': BLUE, 'width': 2.5},
         marker={'size': 8},
     )
+    near = max(step.near_energy for step in run.steps)
+    if near and 'ending.reached_energy' in run.settings:
+        figure.add_hline(
+            near * float(run.settings['ending.reached_energy']),
+            line={'color': GREEN, 'dash': 'dot', 'width': 1.5},
+            annotation_text='ending.reached_energy',
+            annotation_position='top left',
+        )
     return figure
 
 

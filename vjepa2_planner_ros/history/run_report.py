@@ -5,23 +5,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
 
 from . import run_figures as figures
-from .recorded import began
-from .recorded_run import RecordedRun
+from .recorded import began, load_record
+from .recorded_run import plans_of, RecordedRun
 from .report import document, section, settings_details, table
+from ..messages.results import confidence_text
 from ..messages.times import seconds
 from ..planning.actions import AXES
 
 HIGHEST = 480  # pixels of a picture in the page
-PLAN_COLUMNS = ('plan', 'outcome', 'energy', 'iterations', 'time')
 STYLE = """<style>
 .strip { display: flex; flex-wrap: wrap; gap: 0.8em; align-items: flex-start; }
 .strip figure { margin: 0; display: table; }
@@ -35,8 +34,8 @@ code { background: #f2f2f2; padding: 0.1em 0.3em; }
 </style>"""
 
 
-def page(run: RecordedRun, plans: Sequence[Any]) -> str:
-    """Return the report of a run as HTML; plans are the PlanRecords that there are of it."""
+def page(run: RecordedRun) -> str:
+    """Return the report of a run as HTML, with those of its plans that are recorded beside it."""
     title = f'Run {run.short_id}, {began(run.folder):%Y-%m-%d %H:%M:%S} UTC'
     parts = (
         STYLE,
@@ -44,7 +43,7 @@ def page(run: RecordedRun, plans: Sequence[Any]) -> str:
         *_pictures(run),
         *_plots(run),
         _steps(run),
-        _plans(run, plans),
+        _plans(run, [load_record(path)[0] for path in plans_of(run)]),
         settings_details(run.settings, 'run'),
     )
     return document(title, parts)
@@ -123,8 +122,9 @@ def _plots(run) -> Iterator[str]:
         figures.judgements(run),
         'judgements',
         'Rise: how much higher the energy is than predicted, as a share of that at the start of '
-        'the sub-goal. Surprise: how far the picture is from the predicted one, in units of what '
-        'is usual for the model. Dotted: the limits that end a run.',
+        'the sub-goal, or of that near a goal if it is higher. Surprise: how far the picture is '
+        'from the predicted one, in units of what is usual for the model. Dotted: the limits that '
+        'end a run.',
     )
     yield section(
         'Commands',
@@ -147,7 +147,7 @@ def _steps(run):
             f'{step.energy:.5f}',
             f'{step.predicted_energy:.5f}',
             f'{step.energy_rise:+.2f}',
-            f'{step.confidence:.2f}',
+            confidence_text(step),
             *(f'{value:+.3f}' for value in step.limited_command),
         ]
         words = ', '.join(step.limits) if done else 'not done'

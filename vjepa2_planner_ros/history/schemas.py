@@ -12,9 +12,10 @@ from ament_index_python.packages import get_package_share_directory
 NUMBERS = (f'{kind}{bits}' for kind in ('int', 'uint', 'float') for bits in (8, 16, 32, 64))
 # Fields that messages got since there are recordings, and what they are in those without.
 JUDGED = {'confidence_calibrated': False, 'has_surprise': False, 'surprise': 0.0}
+DRAWN = {'has_imagined': False, 'imagined_error': 0.0}
 ADDED: dict[str, dict[str, Any]] = {
-    'vjepa2_interfaces/msg/PlanRecord': {'run_id': None, 'calibration': '', **JUDGED},
-    'vjepa2_interfaces/msg/ReachStep': {'energy_rise': 0.0, **JUDGED},
+    'vjepa2_interfaces/msg/PlanRecord': {'run_id': None, 'calibration': '', **JUDGED, **DRAWN},
+    'vjepa2_interfaces/msg/ReachStep': {'energy_rise': 0.0, 'near_energy': 0.0, **JUDGED},
 }
 BUILT_IN = {'bool', 'byte', 'char', 'string', 'wstring', *NUMBERS}
 

@@ -13,13 +13,8 @@ from vjepa2_interfaces.msg import (
 )
 
 RECORD, CURRENT_IMAGE = 'plan_record', 'current_image'
-SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT = (
-    'search',
-    'search/candidates',
-    'goal_image',
-    'model_input',
-)
-MARKERS = 'markers'
+SEARCH, CANDIDATES, MARKERS = 'search', 'search/candidates', 'markers'
+GOAL_IMAGE, MODEL_INPUT, IMAGINED = 'goal_image', 'model_input', 'imagined'
 # Of a run; pictures are as they came.
 RUN_RECORD, STEP = 'run_record', 'step'
 FRAME, COMPRESSED_FRAME = 'frame', 'frame/compressed'
@@ -30,6 +25,7 @@ TYPES = {
     CURRENT_IMAGE: Image,
     GOAL_IMAGE: Image,
     MODEL_INPUT: Image,
+    IMAGINED: Image,
     SEARCH: SearchIteration,
     CANDIDATES: SearchCandidates,
     MARKERS: MarkerArray,
@@ -40,12 +36,13 @@ TYPES = {
     SUB_GOAL: Image,
     COMPRESSED_SUB_GOAL: CompressedImage,
 }
-LIVE = (SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT, MARKERS)  # the planner publishes these
+# The planner publishes these.
+LIVE = (SEARCH, CANDIDATES, GOAL_IMAGE, MODEL_INPUT, IMAGINED, MARKERS)
 PLAN = (RECORD, CURRENT_IMAGE, *LIVE)
 FRAMES, SUB_GOALS = (FRAME, COMPRESSED_FRAME), (SUB_GOAL, COMPRESSED_SUB_GOAL)
 RUN = (RUN_RECORD, STEP, *FRAMES, *SUB_GOALS)
-LATCHED = (GOAL_IMAGE, MODEL_INPUT)
-IMAGES = (CURRENT_IMAGE, MODEL_INPUT, GOAL_IMAGE)
+LATCHED = (GOAL_IMAGE, MODEL_INPUT, IMAGINED)
+IMAGES = (CURRENT_IMAGE, MODEL_INPUT, GOAL_IMAGE, IMAGINED)
 
 
 def type_name(role: str) -> str:

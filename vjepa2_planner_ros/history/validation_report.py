@@ -145,7 +145,7 @@ def _plots(found: Validation) -> Iterator[str]:
             'Reliability of the confidence',
             _reliability(found, found.fit),
             'reliability',
-            'On trajectories that were left out of the fit, expected calibration error '
+            'On stretches that were left out of the fit, expected calibration error '
             f'{found.fit.figures["calibration_error"]:.3f}.',
         )
 

@@ -8,7 +8,6 @@ from array import array
 from base64 import b64encode
 from collections.abc import Sequence
 import io
-import math
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,7 +50,7 @@ def plan_goal(
     best_effort: bool = False,
 ) -> PlanAction.Goal:
     """
-    Return the Goal of a plan; ValueError for a number that no goal can have.
+    Return the Goal of a plan; ValueError for a number or id that no goal can have.
 
     :param goal_image: uint8 array [H, W, 3] RGB, Image, CompressedImage or a file's path.
     :param current_image: picture to start from, as goal_image but not compressed; None = live.
@@ -66,6 +65,8 @@ def plan_goal(
     :param best_effort: at the end of time_allowance, the plan so far instead of TIMEOUT.
     """
     _check_counts(seed=(seed or 0, MAX_UINT64))
+    if len(run_id) not in (0, 16):  # rclpy would send whatever lies behind fewer
+        raise ValueError(f'run_id = {run_id!r}: allowed: 16 bytes, or none')
     goal = PlanAction.Goal(
         camera=camera,
         model=model,
@@ -204,7 +205,11 @@ def goal_yaml(goal: PlanAction.Goal | ReachGoal.Goal) -> str:
     read.
     """
     return yaml.dump(
-        _set_fields(goal), Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=math.inf
+        _set_fields(goal),
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        width=MAX_INT32,
     ).strip()
 
 
@@ -223,7 +228,8 @@ def _set_fields(message: Any) -> dict[str, Any]:
     return fields
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+# That of libyaml, where PyYAML has it: the other one looks at each character for a microsecond.
+class _Dumper(getattr(yaml, 'CSafeDumper', yaml.SafeDumper)):  # type: ignore[misc]
     """Writes bytes on one line."""
 
 

@@ -241,8 +241,9 @@ class InputSettings:
         True, 'Configure and activate at start, without a lifecycle manager.', read_only=True
     )
     result_timeout: int = setting(
-        300,
-        'How long a result is kept for its client.',
+        60,
+        'How long a result is kept for its client; with each that is kept every goal takes a '
+        'little longer.',
         unit='s',
         low=1,
         high=86400,
@@ -252,6 +253,7 @@ class InputSettings:
     def __post_init__(self) -> None:
         for name, row in rows(type(self)):
             check_setting(row, value_of(self, name), name)
+        require(self.cameras, 'cameras', '[]', 'one name or more, such as main')
         for camera in self.cameras:
             require(camera.isidentifier(), 'cameras', list(self.cameras), 'names like main')
         for name in ('base_frame', 'gripper.joint'):

@@ -14,6 +14,11 @@ import yaml
 from ..planning.config import require
 
 PARAMETERS = 'ros__parameters'
+ALLOWED = (
+    f"nodes, each with {PARAMETERS}: the file begins with '/**:', which is every node, or the "
+    f"name of one, then '{PARAMETERS}:', then parameters, each line indented more than the one "
+    'before'
+)
 
 
 def expanded(path: str) -> str:
@@ -45,19 +50,18 @@ def sections(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         tree = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise ValueError(not_yaml(path, error)) from error
-    allowed = f'nodes, each with {PARAMETERS}'
-    require(isinstance(tree, dict), 'params_file', repr(path), allowed)
+    require(bool(tree) and isinstance(tree, dict), 'params_file', repr(path), ALLOWED)
     yield from _nodes(tree, '', path)
 
 
 def _nodes(tree: dict[Any, Any], prefix: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, value in tree.items():
         if key == PARAMETERS and prefix:
+            require(isinstance(value or {}, dict), PARAMETERS, f'{value!r} in {path}', ALLOWED)
             yield prefix, _flat(value or {})
             continue
         name = f'{prefix}/{key}'.replace('//', '/')
-        allowed = f"a node with {PARAMETERS}, such as '/**'"
-        require(isinstance(value, dict), str(key), f'{value!r} in {path}', allowed)
+        require(bool(value) and isinstance(value, dict), str(key), f'{value!r} in {path}', ALLOWED)
         yield from _nodes(value, name, path)
 
 

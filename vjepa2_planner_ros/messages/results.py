@@ -52,8 +52,10 @@ class PlanResult:
     start_energy: float  # predicted after doing nothing
     confidence: float  # 0..1, see PlanAction
     confidence_calibrated: bool  # it is a probability
+    near_energy: float  # usual 1 to 3 cm from a goal, see PlanAction; 0 = not known
     surprise: float | None  # at what the step before led to, see PlanAction; None = not known
     calibration: str  # of the camera, '' = none
+    imagined_error: float | None  # of ~/imagined at least, 0..255; None = nothing was imagined
     iteration_energies: tuple[float, ...]  # best so far after each iteration
     iterations: int
     model: str
@@ -67,6 +69,14 @@ def confidence_text(found: Any) -> str:
     """Return the confidence of a PlanResult, PlanRecord or ReachStep, and what it is."""
     kind = 'probability' if found.confidence_calibrated else 'not calibrated'
     return f'{found.confidence:.2f} ({kind})'
+
+
+def imagined_text(found: Any) -> str:
+    """Return what to say of the imagined picture of a PlanRecord or Result, which has one."""
+    return (
+        'what the model expects to see after the command; drawn pictures are off by '
+        f'{found.imagined_error:.1f} of 255 even where the model is right'
+    )
 
 
 def known_code(number: int) -> ErrorCode:
@@ -88,8 +98,10 @@ def to_result(result: PlanAction.Result) -> PlanResult:
         start_energy=result.start_energy,
         confidence=result.confidence,
         confidence_calibrated=result.confidence_calibrated,
+        near_energy=result.near_energy,
         surprise=result.surprise if result.has_surprise else None,
         calibration=result.calibration,
+        imagined_error=result.imagined_error if result.has_imagined else None,
         iteration_energies=tuple(result.iteration_energies),
         iterations=result.iterations,
         model=result.model,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,13 +45,9 @@ class ReachResult:
     def __str__(self) -> str:
         """Return it in one line."""
         steps = f'{self.steps} step{"" if self.steps == 1 else "s"}'
-        energies = ''
-        if self.energies:
-            energies = f', energy {self.energies[0]:.5f} -> {self.energies[-1]:.5f}'
-        return (
-            f'{self.outcome.name} ({self.reason.name}) after {steps} and {self.run_time:.1f} s'
-            f'{energies}'
-        )
+        ended = self.outcome.name, self.reason.name
+        change = energy_change(self.energies, *ended, self.sub_goals_done)
+        return f'{ended[0]} ({ended[1]}) after {steps} and {self.run_time:.1f} s{change}'
 
     @property
     def reached(self) -> bool:
@@ -104,6 +101,7 @@ def to_step_message(plan: PlanResult, step: LimitedStep, rise: float, run_id: UU
         predicted_energy=plan.energy,
         confidence=plan.confidence,
         confidence_calibrated=plan.confidence_calibrated,
+        near_energy=plan.near_energy,
         has_surprise=plan.surprise is not None,
         surprise=plan.surprise or 0.0,
         energy_rise=rise,
@@ -116,6 +114,21 @@ def to_step_message(plan: PlanResult, step: LimitedStep, rise: float, run_id: UU
         plan_id=UUID(uuid=list(plan.plan_id)),
         planning_time=to_duration(plan.planning_time),
     )
+
+
+def energy_change(
+    energies: Sequence[float], outcome: str, reason: str, sub_goals_done: int
+) -> str:
+    """
+    Return how the energy changed in a run, for the end of its line.
+
+    '' if there is none, or if the last one compares to another picture than the first.
+    """
+    if not energies or sub_goals_done > (outcome == Outcome.REACHED.name):
+        return ''
+    last = f' -> {energies[-1]:.5f}' if len(energies) > 1 else ''
+    before = ' before the last step' if reason == Reason.STEP_LIMIT.name else ''
+    return f', energy {energies[0]:.5f}{last}{before}'
 
 
 def ending(record: Any) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from vjepa2_interfaces.action import PlanAction
 from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 
 from .commands import command_numbers, to_command_message
+from .results import confidence_text
 from .states import quaternion_of_rpy, to_position
 from .times import to_duration
 
@@ -88,9 +89,12 @@ def to_result_message(
         start_energy=float(found.start_energy),
         confidence=float(found.confidence),
         confidence_calibrated=found.confidence_calibrated,
+        near_energy=found.near_energy,
         has_surprise=answer.surprise is not None,
         surprise=answer.surprise or 0.0,
         calibration=answer.calibration,
+        has_imagined=answer.imagined_error is not None,
+        imagined_error=answer.imagined_error or 0.0,
         iteration_energies=[float(energy) for energy in found.iteration_energies],
         iterations=len(found.iteration_energies),
         model=model,
@@ -106,5 +110,5 @@ def plan_summary(result: PlanAction.Result) -> str:
     command = ' '.join(f'{value:+.3f}' for value in result.command)
     return (
         f'energy {result.start_energy:.4f} -> {result.energy:.4f}, confidence '
-        f'{result.confidence:.2f}, command {command}'
+        f'{confidence_text(result)}, command {command}'
     )

@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Texts from outside, such as names in goals and recordings, for a log or a terminal."""
+"""Texts for a log or a terminal; names in goals and recordings come from outside."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     if len(text) > longest:
         text = f'{text[: longest // 2]} ... {text[-longest // 4 :]}'
     return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def dtype_name(dtype: object) -> str:
+    """Return the name of a dtype of PyTorch as the parameter dtype has it."""
+    return str(dtype).removeprefix('torch.')

@@ -241,7 +241,10 @@ class GoalServer:
         self.outcomes[outcome] += 1
         if outcome == 'succeeded':
             self.last_time = elapsed
-        self._on_end(goal, result, outcome)
+        try:
+            self._on_end(goal, result, outcome)
+        except Exception:  # rclpy would send an empty result in place of this one
+            self._node.get_logger().error(traceback.format_exc())
         return result
 
     def _end(

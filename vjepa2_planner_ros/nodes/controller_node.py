@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import time
 from typing import Any
 
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -18,6 +17,7 @@ from . import parameters
 from .action_server import Failure, GoalServer
 from .arm_inputs import ArmInputs
 from .arm_output import ArmOutput
+from .arming import Arming
 from .controller_report import ControllerReport, PHASES
 from .controller_settings import ControllerSettings
 from .dead_man import DeadManSwitch
@@ -37,8 +37,6 @@ from ..control.reasons import Outcome, Reason, RunEnd
 from ..messages.error_codes import ErrorCode
 from ..messages.results import PlanFailed
 from ..messages.runs import run_summary
-
-DRY = 'a dry run: nothing was moved; set the parameter dry_run to false, and arm'
 
 
 class RunFailed(GoalError):
@@ -65,11 +63,10 @@ class ControllerNode(ServerNode):
 
     def __init__(self, **node_options: Any):
         super().__init__('controller', **node_options)
-        settings, cameras = parameters.declare(self, ControllerSettings)
+        settings, cameras = parameters.declare_inputs(self, ControllerSettings)
         parameters.check_folder(settings.history)
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self._armed = False
-        self._stopped = False  # by ~/stop, since it was armed
+        parameters.check_changes(self, self._check_parameters)
+        self._arming = Arming()
         self._confirmation: Confirmation | None = None
         self._run: Run | None = None
         self._streams = Streams(self, cameras, settings)
@@ -105,15 +102,26 @@ class ControllerNode(ServerNode):
         """Return what is measured for a run that looks through a camera."""
         return ArmInputs(self._streams, self._observations, camera)
 
-    def check_allowed(self) -> None:
-        """Raise RunEnd if the arm must not move: not armed, stopped, or the switch is released."""
-        if self._stopped:
+    def check_allowed(self, begun: int | None) -> int:
+        """
+        Raise RunEnd if the arm must not move: not armed, stopped, or the switch is released.
+
+        :param begun: what this returned when the run was first allowed; None = it was not yet.
+        """
+        arming, disarmings = self._arming, self._arming.disarmings
+        if arming.stopped:
             raise RunEnd(Reason.STOP_CALLED, '~/stop was called; ~/arm arms again')
-        if not self._armed:
-            raise RunEnd(Reason.DISARMED, f'not armed: allowed after {self._service("arm")}')
+        if not arming.armed or begun not in (None, disarmings):
+            text = 'was disarmed while the run went on: the next one is'
+            text = 'not armed:' if begun is None else text
+            raise RunEnd(
+                Reason.DISARMED,
+                f'{text} allowed after {self._service("arm")}, or by `reach --arm`',
+            )
         problem = self._dead_man.problem()
         if problem:
             raise RunEnd(Reason.DEAD_MAN_RELEASED, problem)
+        return disarmings
 
     def hold(self) -> None:
         """Hold arm and gripper where they are."""
@@ -123,14 +131,14 @@ class ControllerNode(ServerNode):
     @property
     def armed(self) -> bool:
         """Return whether goals move the arm."""
-        return self._armed
+        return self._arming.armed
 
     def status(self) -> dict[str, Any]:
         """Return what diagnostics show of now."""
         settings, run = self.settings(), self._run
         return {
             'state': self._state,
-            'armed': self._armed,
+            'armed': self.armed,
             'dry run': settings.dry_run,
             'dead-man switch': self._dead_man.problem() or 'held, or there is none',
             'phase': PHASES[run.phase] if run else 'no run',
@@ -146,9 +154,9 @@ class ControllerNode(ServerNode):
 
     def ask_for_confirmation(self) -> Confirmation:
         """Return a Confirmation that ~/confirm answers."""
-        self._confirmation = Confirmation()
+        self._confirmation = waiting = Confirmation()  # the answer may come before this returns
         self.get_logger().info(f'The step waits for {self._service("confirm")}')
-        return self._confirmation
+        return waiting
 
     def destroy_node(self) -> None:
         """Hold, and destroy the node with its threads."""
@@ -169,7 +177,7 @@ class ControllerNode(ServerNode):
     def end_goals(self, state: str, timeout: float | None = None) -> bool:
         """Disarm, and end the run."""
         ended = super().end_goals(state, timeout)
-        self._disarm()
+        self._disarm(f'the controller is {state}')
         return ended
 
     def _reach(self, goal: Goal) -> ReachGoal.Result:
@@ -185,7 +193,10 @@ class ControllerNode(ServerNode):
         except PlanFailed as failure:
             text = f'the planner failed: {failure.message}'
             raise RunFailed(Reason.PLANNER_ERROR, failure.code, text) from failure
-        result = ReachGoal.Result(error_msg=DRY if reason == Reason.DRY_RUN else '')
+        result = ReachGoal.Result()
+        if reason == Reason.DRY_RUN:
+            way = 'set the parameter dry_run to false' if settings.dry_run else 'ask for none'
+            result.error_msg = f'a dry run: nothing was moved; to move the arm, {way}, and arm it'
         run.fill(result, reason)
         return result
 
@@ -205,39 +216,45 @@ class ControllerNode(ServerNode):
 
     def _end(self, goal: Goal, result: ReachGoal.Result, outcome: str) -> None:
         """Hold; disarm if somebody has to look at the arm before the next run."""
-        run, self._run = self._run, None
-        self.gripper.hold()
-        self.report.end(result)
-        if run is not None and run.goal is goal:
+        run = self._run
+        if run is not None and run.goal is goal:  # not one that was replaced before it began
+            self._run = self._confirmation = None
+            self.gripper.hold()
             self.recorder.frame(run.frame)
             self.recorder.end(result, run.steps, run.model)
+        self.report.end(result)
         goal.request.sub_goals = []  # rclpy keeps the goal for as long as its result
-        if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self._armed:
-            self._disarm()
-            self.get_logger().warning(f'Disarmed: {result.error_msg}')
+        if result.outcome != Outcome.REACHED and Reason(result.reason).disarms and self.armed:
+            self._disarm(result.error_msg, failed=True)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> None:
         if not request.data:
-            self._disarm()
+            self._disarm('~/arm was called with false')
             response.success, response.message = True, 'disarmed'
             return
-        response.message = self._why_not_arm()
+        timeout = self.settings().image_timeout
+        response.message = self._arming.arm(self._why_refused, self._what_is_missing, timeout)
         response.success = not response.message
         if response.success:
-            self._armed, self._stopped, response.message = True, False, 'armed'
-            self.get_logger().warning('Armed: goals move the arm from now on')
+            response.message = 'armed'
+            effect = 'goals move the arm from now on'
+            if self.settings().dry_run:
+                effect = 'but dry_run = true: goals move nothing until that is false'
+            self.get_logger().warning(f'Armed: {effect}')
 
-    def _why_not_arm(self) -> str:
+    def _why_refused(self) -> str:
         if self._state != 'active':
             return f'the controller is {self._state}, not active'
         others = self.output.others()
         if others:
             return f"'{self.output.topic}' is published by {', '.join(others)} too"
-        return self.problem()
+        return ''
+
+    def _what_is_missing(self) -> str:
+        return self.problem() or ('' if self.settings().dry_run else self.output.why_unheard())
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> None:
-        self._stopped = True
-        self._disarm()
+        self._disarm('~/stop was called', stop=True)
         response.success, response.message = True, 'stopped and disarmed'
 
     def _on_confirm(self, request: SetBool.Request, response: SetBool.Response) -> None:
@@ -249,21 +266,23 @@ class ControllerNode(ServerNode):
             waiting.answer = request.data
             response.message = 'confirmed' if request.data else 'refused'
 
-    def _disarm(self) -> None:
-        self._armed = False
+    def _disarm(self, why: str, stop: bool = False, failed: bool = False) -> None:
+        """Disarm and hold; log why if it was armed, as a warning if a run has failed."""
+        was_armed = self._arming.disarm(why, stop)
         self.output.release()
         self.gripper.hold()
+        if was_armed:  # two calls: rclpy refuses one that changes its severity
+            if failed:
+                self.get_logger().warning(f'Disarmed: {why}')
+            else:
+                self.get_logger().info(f'Disarmed: {why}')
 
     def _service(self, name: str) -> str:
         return f'{self.get_fully_qualified_name()}/{name}'
 
-    def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
-        try:
-            settings = parameters.read(self, ControllerSettings, changed)
-            parameters.check_folder(settings.history, [item.name for item in changed])
-        except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+    def _check_parameters(self, changed: list[Parameter]) -> None:
+        settings = parameters.read(self, ControllerSettings, changed)
+        parameters.check_folder(settings.history, [item.name for item in changed])
 
 
 def main(args: list[str] | None = None) -> int:

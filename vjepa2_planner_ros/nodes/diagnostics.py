@@ -23,6 +23,7 @@ from .settings import Settings
 from .streams import Streams
 from .worker import Worker
 from ..history.store import why_not_recorded
+from ..messages.texts import dtype_name
 
 # Fields of Metrics as /diagnostics shows them: name, decimals.
 SHOWN = {
@@ -89,7 +90,7 @@ class Diagnostics:
             'state': state,
             'model': getattr(model, 'name', 'none'),
             'device': getattr(model, 'device', settings.device),
-            'dtype': getattr(model, 'dtype', settings.dtype),
+            'dtype': dtype_name(getattr(model, 'dtype', settings.dtype)),
             'confidence': 'calibrated' if self._worker.fitted else 'not calibrated: run validate',
             'calibration of the camera': settings.calibration or 'none',
             'model memory [MB]': f'{getattr(model, "memory", 0) / 1e6:.0f}',

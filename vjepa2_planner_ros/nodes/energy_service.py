@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from builtin_interfaces.msg import Time
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,11 @@ from vjepa2_interfaces.srv import ComputeEnergy
 from . import parameters
 from .errors import checked, GoalError
 from .goal_reader import either_picture, read_camera
+from .model_server import ModelServer
 from .observations import Observations
 from .services import serve
 from .settings import Settings, with_preset
-from .worker import Worker
+from .worker import ModelReplaced, Worker
 from ..messages.error_codes import ErrorCode
 from ..messages.times import to_stamp
 
@@ -25,8 +28,11 @@ from ..messages.times import to_stamp
 class EnergyService:
     """Computes the energy between two pictures while a model is loaded."""
 
-    def __init__(self, node: Node, observations: Observations, worker: Worker):
-        self._node, self._observations, self._worker = node, observations, worker
+    def __init__(
+        self, node: Node, observations: Observations, worker: Worker, models: ModelServer
+    ):
+        self._node, self._observations = node, observations
+        self._worker, self._models = worker, models
         # One request at a time: requests that wait for a plan take one thread of the executor.
         group = MutuallyExclusiveCallbackGroup()
         serve(node, ComputeEnergy, '~/compute_energy', self._answer, group)
@@ -45,7 +51,15 @@ class EnergyService:
         crop = self._observations.crop(read_camera(request, settings))
         goal = checked(ErrorCode.INVALID_GOAL_IMAGE, either_picture, request, 'goal_image')
         picture, response.stamp = self._picture(request, settings)
-        response.energy, response.model = self._worker.energy(goal, picture, settings.search, crop)
+        check, ask = self._worker.require_model, partial(self._worker.energy, goal, picture)
+        with self._models.chosen(check) as model:
+            pass  # a plan may come between the two pictures
+        try:
+            response.energy = ask(settings.search, crop, model)
+        except ModelReplaced:  # by that plan: the next one waits for both
+            with self._models.chosen(check) as model:
+                response.energy = ask(settings.search, crop, model)
+        response.model = model.world_model.name
 
     def _picture(
         self, request: ComputeEnergy.Request, settings: Settings

@@ -23,7 +23,12 @@ class StopReason(Enum):
 
     CANCELLED = 'cancelled by a client', ErrorCode.NONE, 'cancelled'
     PREEMPTED = 'a newer goal took over', ErrorCode.PREEMPTED, 'preempted'
-    DEACTIVATED = 'the node was deactivated', ErrorCode.NODE_DEACTIVATED, 'aborted'
+    DEACTIVATED = (
+        'the node was deactivated, or ends: activate it (`ros2 lifecycle set NODE activate`) or '
+        'start it again, then send the goal again',
+        ErrorCode.NODE_DEACTIVATED,
+        'aborted',
+    )
 
 
 class Goal:
@@ -31,6 +36,7 @@ class Goal:
 
     def __init__(self, handle: ServerGoalHandle):
         self.handle = handle
+        self._accepted_at = time.monotonic()
         self._allowance = self._deadline = math.inf
         self._lock = threading.Lock()
         self._reason: StopReason | None = None
@@ -59,9 +65,9 @@ class Goal:
         return self._reason is not None
 
     def allow(self, seconds: float) -> None:
-        """Let check() end the goal this many seconds from now; 0 = never."""
+        """Let check() end the goal this many seconds after its acceptance; 0 = never."""
         if seconds:
-            self._allowance, self._deadline = seconds, time.monotonic() + seconds
+            self._allowance, self._deadline = seconds, self._accepted_at + seconds
 
     @property
     def time_left(self) -> float | None:

@@ -20,6 +20,7 @@ from .errors import GoalError
 from .goal import Goal
 from .goal_reader import complete, PlanRequest, read_request
 from .landscape_topics import LandscapeTopics
+from .model_server import ModelServer
 from .observations import Observations
 from .reporting import InputReport, Topics
 from .settings import Settings, with_preset
@@ -52,9 +53,16 @@ class LandscapeReport(InputReport):
 class LandscapeServer:
     """Computes energy landscapes between plans; see ComputeEnergyLandscape.action."""
 
-    def __init__(self, node: Node, observations: Observations, topics: Topics, worker: Worker):
+    def __init__(
+        self,
+        node: Node,
+        observations: Observations,
+        topics: Topics,
+        worker: Worker,
+        models: ModelServer,
+    ):
         self._node, self._observations = node, observations
-        self._topics, self._worker = topics, worker
+        self._topics, self._worker, self._models = topics, worker, models
         self._last: LastPlan | None = None
         self._shown = LandscapeTopics(node)
         self.goals = GoalServer(
@@ -73,14 +81,14 @@ class LandscapeServer:
     def _compute(self, goal: Goal) -> ComputeEnergyLandscape.Result:
         """Return the Result of a goal; GoalError or GoalStopped if there is none."""
         began = time.monotonic()
-        model, last = self._worker.model, self._last
-        check_model(goal.request, model)
+        last = self._last
+        model = self._model(goal, last)
         if last is not None and last.result.model != model.name:
             last = None  # another model may not move the same axes
         request = self._request(goal, model, last)
         command = None if last is None else np.array(last.result.command)
         report = LandscapeReport(goal, self._topics, request.image_header)
-        landscape = self._evaluate(goal.request, request, command, report)
+        landscape = self._evaluate(goal.request, request, command, model.name, report)
         return to_landscape_result(
             landscape,
             request.header,
@@ -89,6 +97,22 @@ class LandscapeServer:
             last and last.result.plan_id,
             time.monotonic() - began,
         )
+
+    def _model(self, goal: Goal, last: LastPlan | None) -> Any:
+        """
+        Return the loaded model, if it is the one that a goal is for.
+
+        That is the one that it names, that of the last plan if it starts from it, or the chosen
+        one, which may be loaded again for it.
+        """
+        model, wanted = self._worker.model, goal.request.model
+        if last is not None and goal.request.use_last_plan:
+            wanted = wanted or last.result.model
+        if model is not None and wanted != model.name:
+            with self._models.chosen(goal.check_stop) as loaded:
+                model = loaded.world_model
+        check_model(goal.request, model)
+        return model
 
     def _request(self, goal: Goal, model: Any, last: LastPlan | None) -> PlanRequest:
         """Return the PlanRequest that a goal starts from."""
@@ -108,6 +132,7 @@ class LandscapeServer:
         message: ComputeEnergyLandscape.Goal,
         request: PlanRequest,
         command: NDArray[np.float64] | None,
+        model: str,
         report: LandscapeReport,
     ) -> Landscape:
         """Return the Landscape that a goal asks for; it marks a plan's command unless None."""
@@ -128,7 +153,7 @@ class LandscapeServer:
             return np.concatenate([grid.commands(), marked])
 
         batch = self._node.get_parameter('landscape.batch').value
-        energies = self._worker.energies(request, commands_within, batch, report)
+        energies = self._worker.energies(request, commands_within, batch, model, report)
         (grid,) = grids
         found = energies[: -len(marked)].reshape(grid.shape)
         if not np.isfinite(found).any():

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+import logging
 import math
 import time
 from typing import Any
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from .errors import checked, GoalError
+from .errors import as_goal_errors, checked, GoalError
 from .goal_reader import PlanRequest
 from .settings import Settings
 from ..messages.error_codes import ErrorCode
@@ -26,12 +28,15 @@ from ..planning.config import require, SearchConfig, TrustRegionConfig
 from ..planning.cost import goal_energy
 from ..planning.errors import PlanTimeout
 from ..planning.search import energies_in_batches, Plan, plan, SearchIteration
-from ..world_model.cache import find_weights
+from ..world_model.cache import find_decoder, find_weights
 from ..world_model.calibration import calibrated, Calibration, read_calibration
 from ..world_model.catalogue import model_spec
-from ..world_model.errors import WorldModelError
+from ..world_model.decoder import load_decoder, PictureDecoder
+from ..world_model.errors import ModelLoadError, WorldModelError
 from ..world_model.geometric import CLEARANCE, GeometricWorldModel, HandCamera
 from ..world_model.poses import compose, difference
+
+log = logging.getLogger(__name__)
 
 BOUNDS_TOLERANCE = 1e-6  # rounding of float32 bounds
 FARTHEST = 1.5  # of a model's bounds: what the arm may have moved between plans to be predicted
@@ -46,6 +51,7 @@ class Answer:
     plan: Plan
     surprise: float | None  # at what the step before led to; None = not known
     calibration: str  # that was applied, '' = none
+    imagined_error: float | None  # 0..255, of the decoder; None = nothing was imagined
     encoding_time: float  # s
     optimization_time: float  # s
 
@@ -72,8 +78,11 @@ class Start:
 class LoadedModel:
     """Answers what goals ask of one world model."""
 
-    def __init__(self, world_model: Any, fit: Fit | None = None):
-        self.world_model = world_model
+    def __init__(
+        self, world_model: Any, fit: Fit | None = None, decoder: PictureDecoder | None = None
+    ):
+        self.world_model, self.decoder = world_model, decoder
+        self._drawing_time = 0.0  # s, of two pictures
         self.fit = fit if fit is not None and fit.model == world_model.name else None
         self._last_start: Start | None = None
         # Closed loops send the same goal again and again.
@@ -86,6 +95,11 @@ class LoadedModel:
             config = TrustRegionConfig(iterations=1, seed=0)
             states = np.zeros((1, 7))
             plan(self.world_model, latents[None], states, latents, config, check_stop=check_stop)
+        if self.decoder is not None:
+            began = time.perf_counter()
+            with _drawing(lambda why: log.warning('~/imagined: %s', why)):
+                self.decoder.pictures(torch.stack([latents, latents]))
+            self._drawing_time = time.perf_counter() - began
 
     def encode(self, picture: NDArray[np.uint8], crop: Crop = '') -> Tensor:
         """Return the latents [N, D] of a picture."""
@@ -105,10 +119,12 @@ class LoadedModel:
         began = time.perf_counter()
         calibration = self._calibration(request)
         model = self._with_dynamics(request, calibration)
-        context, goal = self._encode(model, request, report)
+        context, goal, seen = self._encode(model, request, report)
         encoded = time.perf_counter()
         surprise = self._surprise(model, context, request)
         found = self._search(model, context, goal, request, report)
+        searched = time.perf_counter()
+        imagined_error = self._imagine(model, context, seen, found, request, report)
         start, action = (torch.as_tensor(v) for v in (request.states[-1], found.actions[0]))
         return Answer(
             commands=to_command(found.actions),
@@ -116,9 +132,43 @@ class LoadedModel:
             plan=found,
             surprise=surprise,
             calibration='' if calibration is None else f'{calibration} ({calibration.source})',
+            imagined_error=imagined_error,
             encoding_time=encoded - began,
-            optimization_time=time.perf_counter() - encoded,
+            optimization_time=searched - encoded,
         )
+
+    def _imagine(
+        self,
+        model: Any,
+        context: Tensor,
+        seen: NDArray[np.uint8],
+        found: Plan,
+        request: PlanRequest,
+        report: Any,
+    ) -> float | None:
+        """
+        Report what the model expects to see after the command; return the decoder's own error.
+
+        None if there is no decoder, nobody looks, a time allowance leaves too little, or it cannot
+        be drawn, which is reported.
+
+        :param seen: what the encoder saw of the frame, uint8 [size, size, 3] RGB.
+        """
+        left = report.goal.time_left
+        late = left is not None and left < 2.0 * self._drawing_time
+        if self.decoder is None or late or not report.wants_imagined:
+            return None
+        began = time.perf_counter()
+        with _drawing(report.not_imagined):
+            latents = context[-1] if request.hand_camera is None else self.encode(seen)
+            predicted = model.rollout(context, request.states, found.actions[None, :1])[0]
+            both = torch.stack([predicted, latents.to(predicted)])
+            imagined, drawn = self.decoder.pictures(both)
+            error = float(np.abs(drawn.astype(np.float32) - seen).mean())
+            report.imagined(imagined)
+            self._drawing_time = time.perf_counter() - began
+            return error
+        return None
 
     def begin_energies(
         self,
@@ -130,7 +180,7 @@ class LoadedModel:
         """Return the number of steps and the iterator over batches; see Worker.energies."""
         model = self._with_dynamics(request, self._calibration(request))
         commands = checked(ErrorCode.INVALID_SETTINGS, commands_within, model.action_bounds)
-        context, goal = self._encode(model, request, report)
+        context, goal, _ = self._encode(model, request, report)
         cost = request.settings.search.cost_for(model)
         return len(commands), energies_in_batches(
             model, context, request.states, goal, commands, batch, cost
@@ -139,16 +189,9 @@ class LoadedModel:
     def _calibration(self, request: PlanRequest) -> Calibration | None:
         """Return the camera's calibration, read anew each time; GoalError if it is of no use."""
         path, name, camera = request.settings.calibration, self.world_model.name, request.camera
-        if not path:
+        found = checked(ErrorCode.INVALID_SETTINGS, calibration_for, request.settings)
+        if found is None:
             return None
-        try:
-            found = read_calibration(path)
-        except OSError as error:
-            raise GoalError(
-                ErrorCode.INVALID_SETTINGS, f'calibration = {path!r}: {error}'
-            ) from error
-        except ValueError as error:
-            raise GoalError(ErrorCode.INVALID_SETTINGS, str(error)) from error
         if found.model != name or found.camera not in ('', camera):
             raise GoalError(
                 ErrorCode.INVALID_SETTINGS,
@@ -194,8 +237,10 @@ class LoadedModel:
             )
         return GeometricWorldModel(self.world_model, camera, request.crop)
 
-    def _encode(self, model: Any, request: PlanRequest, report: Any) -> tuple[Tensor, Tensor]:
-        """Return the context [T, ...] and the goal's latents [N, D]."""
+    def _encode(
+        self, model: Any, request: PlanRequest, report: Any
+    ) -> tuple[Tensor, Tensor, NDArray[np.uint8]]:
+        """Return the context [T, ...], the goal's latents [N, D] and what is seen of the frame."""
         report.goal.check('encoding')
         report.encoding(0.0)
         goal, seen = self._encode_goal(request.picture, request.crop)
@@ -208,7 +253,7 @@ class LoadedModel:
         seen = self.world_model.model_input(request.frames[-1], request.crop)
         report.model_input(seen)
         report.encoding(1.0)
-        return torch.cat(observed), goal
+        return torch.cat(observed), goal, seen
 
     def _encode_goal(
         self, picture: NDArray[np.uint8], crop: Crop
@@ -261,10 +306,62 @@ class LoadedModel:
         return found
 
 
+@contextmanager
+def _drawing(tell: Callable[[str], object]) -> Iterator[None]:
+    """Tell why a picture cannot be drawn, instead of raising it: plans do not need pictures."""
+    try:
+        with as_goal_errors('memory ran out'):
+            yield
+    except GoalError as error:
+        tell(f'what the model expects to see cannot be drawn: {error}')
+
+
+def decoder_for(settings: Settings, world_model: Any) -> PictureDecoder | None:
+    """
+    Return the decoder of a loaded model; None if there is none here.
+
+    ModelLoadError if the file that settings name is missing or wrong, ModelMemoryError if there is
+    no room for it. Another one is only warned of: plans do not need it.
+    """
+    spec = getattr(world_model, 'spec', None)
+    if spec is None:  # it came from somewhere else
+        return None
+    like = spec, world_model.device, world_model.dtype
+    if settings.decoder:
+        try:
+            return load_decoder(settings.decoder, *like)
+        except (ModelLoadError, OSError) as error:
+            text = f"a file with a decoder of '{spec.name}': {error}"
+            raise ModelLoadError(f'decoder = {settings.decoder!r}: allowed: {text}') from error
+    path = None if settings.checkpoint else find_decoder(spec, settings.model_cache)
+    try:
+        return None if path is None else load_decoder(path, *like)
+    except WorldModelError as error:
+        log.warning('~/imagined stays empty: %s', error)
+        return None
+
+
+def calibration_for(settings: Settings) -> Calibration | None:
+    """Return the Calibration that settings name, of whatever model; ValueError if it is wrong."""
+    if not settings.calibration:
+        return None
+    try:
+        return read_calibration(settings.calibration)
+    except OSError as error:
+        text = f'a file that `calibrate` wrote: {error}'
+        raise ValueError(f'calibration = {settings.calibration!r}: allowed: {text}') from error
+
+
 def fit_for(settings: Settings) -> Fit | None:
     """Return the Fit of the model that settings name; ValueError or OSError if it is wrong."""
     if settings.confidence_fit:
-        fit = read_fit(settings.confidence_fit)
+        try:
+            fit = read_fit(settings.confidence_fit)
+        except (ValueError, OSError) as error:
+            text = f'a file that `validate --fit` wrote: {error.__cause__ or error}'
+            raise ValueError(
+                f'confidence_fit = {settings.confidence_fit!r}: allowed: {text}'
+            ) from error
         require(
             fit.model == settings.model,
             'confidence_fit',

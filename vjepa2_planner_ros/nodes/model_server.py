@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import math
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
@@ -24,7 +24,11 @@ from .services import serve
 from .settings import Settings, with_model
 from .worker import Worker
 from ..messages.error_codes import ErrorCode
+from ..messages.texts import dtype_name
 from ..messages.times import to_duration
+
+if TYPE_CHECKING:  # it needs torch
+    from .loaded_model import LoadedModel
 
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
@@ -46,7 +50,7 @@ class ModelServer:
     """
     Decides which model is loaded: what plan goals, ~/load_model and ~/unload_model ask for.
 
-    Goals that name no model plan with the chosen one: that of the parameters at the last
+    Requests that name no model get the chosen one: that of the parameters at the last
     configure, or of the last ~/load_model; after an unload, that of the parameters of then.
     """
 
@@ -90,6 +94,23 @@ class ModelServer:
                 self._load(wanted, progress, check)
             yield
 
+    @contextmanager
+    def chosen(self, check: Callable[[], object]) -> Iterator[LoadedModel]:
+        """
+        Give what asks between plans the chosen model, which stays for as long as this is held.
+
+        It is loaded again if a plan goal left the one that it named. Raises GoalError, also if no
+        model is loaded.
+
+        :param check: called while it waits for a plan and loads; what it raises ends that.
+        """
+        with self._worker.turn(check):
+            loaded = self._worker.settings
+            chosen = self._chosen or parameters.read(self._node, Settings)
+            if loaded is not None and loaded.model != chosen.model:
+                self._load(chosen, lambda phase, done, total: None, check)
+            yield self._worker.require_model()
+
     def configure(self, settings: Settings) -> None:
         """Load and choose the model of the parameters; raise what loading raises."""
         self._worker.load(settings)
@@ -125,7 +146,7 @@ class ModelServer:
             return LoadModel.Result(
                 name=model.name,
                 device=str(model.device),
-                dtype=dtype_name(model),
+                dtype=dtype_name(model.dtype),
                 memory=model.memory,
                 load_time=to_duration(time.monotonic() - began),
             )
@@ -211,7 +232,7 @@ class ModelServer:
             info.state, info.device, info.dtype, info.memory = (
                 ModelInfo.LOADED,
                 str(model.device),
-                dtype_name(model),
+                dtype_name(model.dtype),
                 model.memory,
             )
             checkpoint = settings.checkpoint if settings else None
@@ -241,11 +262,6 @@ class _Throttle:
 def describe(model: Any) -> str:
     """Return what the log says of a model, or of a LoadModel Result."""
     return (
-        f'{model.name} is loaded on {model.device} in {dtype_name(model)}, '
+        f'{model.name} is loaded on {model.device} in {dtype_name(model.dtype)}, '
         f'{model.memory / 1e6:.0f} MB'
     )
-
-
-def dtype_name(model: Any) -> str:
-    """Return the dtype of a model as the parameter has it."""
-    return str(model.dtype).removeprefix('torch.')

@@ -38,10 +38,15 @@ PATIENCE = 0.2
 class Moment:
     """What the streams had at one time; None = nothing."""
 
+    time: int  # [ns, ROS time], at which ages count: reading a picture makes no state too old
     frame: Stamped | None  # the newest of a camera
     stamp: int | None  # of the frame [ns]; None = the state is to be the newest
     newest: dict[str, Stamped | None]  # by part: pose, gripper
     near: dict[str, Stamped | None]  # by part, taken nearest to stamp; the newest without one
+
+    def age(self, item: Stamped) -> float:
+        """Return the age [s] that a Stamped had; below 0 if its stamp was in the future."""
+        return (self.time - item.stamp) * 1e-9
 
 
 class Observations:
@@ -63,15 +68,16 @@ class Observations:
         """
         streams = self._streams
         with streams.changed:
+            now = streams.now()
             frame = None if camera is None else streams.frames[camera].newest
             if frame is not None:
                 stamp = frame.stamp
             kept = {'pose': streams.poses, 'gripper': streams.grippers}
             newest = {part: buffer.newest for part, buffer in kept.items()}
             if stamp is None:
-                return Moment(frame, stamp, newest, newest)
+                return Moment(now, frame, stamp, newest, newest)
             near = {part: buffer.nearest(stamp) for part, buffer in kept.items()}
-            return Moment(frame, stamp, newest, near)
+            return Moment(now, frame, stamp, newest, near)
 
     def wait(
         self,
@@ -145,10 +151,10 @@ class Observations:
             raise self._no_state(moment.newest, settings)
         for part, item in (('pose', pose), ('gripper', gripper)):
             parameter, limit = _age_limit(part, settings)
-            self._check_age(item, limit, parameter, part, ErrorCode.STATE_STALE)
+            self._check_age(moment, item, limit, parameter, part, ErrorCode.STATE_STALE)
         if moment.stamp is not None:
             for part, item in (('pose', near_pose), ('gripper', near_gripper)):
-                self._check_skew(item, part, moment.stamp, settings)
+                self._check_skew(moment, item, part, moment.stamp, settings)
         return self._state(near_pose, near_gripper, settings)
 
     def past(
@@ -247,14 +253,14 @@ class Observations:
         self, moment: Moment, with_frame: bool, with_state: bool, settings: InputSettings
     ) -> bool:
         """Return whether what is needed is fresh and belongs together."""
-        age = self._streams.age
         if with_frame and (
-            moment.frame is None or abs(age(moment.frame)) > settings.max_image_age
+            moment.frame is None or abs(moment.age(moment.frame)) > settings.max_image_age
         ):
             return False
         for part in PARTS if with_state else ():
             newest, near = moment.newest[part], moment.near[part]
-            if newest is None or near is None or abs(age(newest)) > _age_limit(part, settings)[1]:
+            limit = _age_limit(part, settings)[1]
+            if newest is None or near is None or abs(moment.age(newest)) > limit:
                 return False
             apart = moment.stamp is not None and (
                 _skew(near, moment.stamp) > _skew_limit(part, settings)[1]
@@ -273,7 +279,8 @@ class Observations:
                 f'{settings.image_timeout:g} s{self._streams.why_silent(camera)}',
             )
         limit = settings.max_image_age
-        self._check_age(moment.frame, limit, 'max_image_age', camera, ErrorCode.IMAGE_STALE)
+        code = ErrorCode.IMAGE_STALE
+        self._check_age(moment, moment.frame, limit, 'max_image_age', camera, code)
         return moment.frame
 
     def _state(
@@ -306,9 +313,15 @@ class Observations:
         )
 
     def _check_age(
-        self, item: Stamped, max_age: float, parameter: str, part: str, code: ErrorCode
+        self,
+        moment: Moment,
+        item: Stamped,
+        max_age: float,
+        parameter: str,
+        part: str,
+        code: ErrorCode,
     ) -> None:
-        age = self._streams.age(item)
+        age = moment.age(item)
         if abs(age) <= max_age:
             return
         when, why = f'{age:.3f} s old', self._streams.why_silent(part)
@@ -321,10 +334,12 @@ class Observations:
             f'{parameter} = {max_age:g} s{why}',
         )
 
-    def _check_skew(self, item: Stamped, part: str, stamp: int, settings: InputSettings) -> None:
+    def _check_skew(
+        self, moment: Moment, item: Stamped, part: str, stamp: int, settings: InputSettings
+    ) -> None:
         skew, (parameter, limit) = _skew(item, stamp), _skew_limit(part, settings)
         if skew > limit:
-            age = self._streams.age(item)
+            age = moment.age(item)
             raise GoalError(
                 ErrorCode.STREAMS_OUT_OF_SYNC,
                 f"frame and '{self._streams.topics[part]}' were taken {skew:.3f} s apart: "

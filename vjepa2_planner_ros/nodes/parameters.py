@@ -5,13 +5,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -19,10 +24,18 @@ from rclpy.parameter import Parameter
 from .params_file import check_known, nearest
 from .settings import Settings
 from ..messages.input_settings import CameraSettings, HistorySettings, InputSettings, make, rows
+from ..messages.texts import one_line
 from ..planning.config import described, require
 
+# Parameters that name a file to read.
+FILES = {
+    'calibration': 'a file that `calibrate` wrote',
+    'confidence_fit': 'a file that `validate --fit` wrote',
+    'decoder': "a file with a decoder of the model's latents",
+}
 MAX_INT = 2**63 - 1  # of a ROS parameter
-Kind = TypeVar('Kind', bound=InputSettings)
+Kind = TypeVar('Kind', bound=Any)
+Inputs = TypeVar('Inputs', bound=InputSettings)
 KINDS = {
     bool: ('true or false', 'true and false'),
     int: ('a whole number', 'whole numbers'),
@@ -31,15 +44,24 @@ KINDS = {
 }
 
 
-def declare(node: Node, kind: type[Kind]) -> tuple[Kind, dict[str, CameraSettings]]:
+def declare(node: Node, kind: type[Kind]) -> Kind:
+    """
+    Declare the parameters of a kind of settings; return them.
+
+    ValueError naming the parameter, if an override is not allowed.
+    """
+    for name, row in rows(kind):
+        _declare(node, name, row)
+    return read(node, kind)
+
+
+def declare_inputs(node: Node, kind: type[Inputs]) -> tuple[Inputs, dict[str, CameraSettings]]:
     """
     Declare the parameters of a kind of settings; return them and {camera name: CameraSettings}.
 
     ValueError naming the parameter, if an override is not allowed or not known.
     """
-    for name, row in rows(kind):
-        _declare(node, name, row)
-    settings = read(node, kind)
+    settings = declare(node, kind)
     cameras = {}
     for index, camera in enumerate(settings.cameras):
         prefix = f'camera.{camera}.'
@@ -59,11 +81,29 @@ def declare(node: Node, kind: type[Kind]) -> tuple[Kind, dict[str, CameraSetting
     return settings, cameras
 
 
+def check_changes(node: Node, check: Callable[[list[Parameter]], object]) -> None:
+    """Refuse changes for which check(changed) raises; its text is the reason."""
+
+    def answer(changed: list[Parameter]) -> SetParametersResult:
+        try:
+            check(changed)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=one_line(str(error)))
+        except Exception as error:  # rclpy would send no answer, and the client wait for ever
+            reason = one_line(f'{type(error).__name__}: {error}')
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(answer)
+
+
 def check_reachable(
     settings: Settings, changed: Sequence[str], models: Sequence[str] = ()
 ) -> None:
     """
-    Raise ValueError if what a changed parameter names is not there: a model, a folder to write.
+    Raise ValueError if what a changed parameter names is not there: a model, a folder, a file.
+
+    What is in the other files than a calibration is told at the next configure.
 
     :param changed: names of parameters.
     :param models: names of models that there are; none = any.
@@ -73,16 +113,31 @@ def check_reachable(
         allowed = f'{", ".join(models)}{nearest(settings.model, models)}'
         require(known, 'model', repr(settings.model), allowed)
     check_folder(settings.history, changed)
+    for name, kind in FILES.items():
+        if name in changed and (path := getattr(settings, name)):
+            _check_file(name, path, kind)
 
 
 def check_folder(history: HistorySettings, changed: Sequence[str] = ('history.folder',)) -> None:
     """Raise ValueError if history.folder was changed to what cannot be written."""
     if 'history.folder' in changed and history.folder:
         folder = Path(history.folder).expanduser()
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
         good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
         allowed = f"a folder that can be written, which '{there}' is not"
         require(good, 'history.folder', repr(history.folder), allowed)
+
+
+def _check_file(name: str, path: str, kind: str) -> None:
+    file = os.path.expanduser(path)
+    good = os.path.isfile(file) and os.access(file, os.R_OK)
+    require(good, name, repr(path), f"{kind}, which exists and may be read, or ''")
+    if name == 'calibration':
+        try:
+            from ..world_model.calibration import read_calibration
+        except ImportError:  # of torch, which configure tells
+            return
+        read_calibration(path)
 
 
 def read(node: Node, kind: type[Kind], changed: list[Parameter] | tuple[()] = ()) -> Kind:
@@ -96,7 +151,7 @@ def read(node: Node, kind: type[Kind], changed: list[Parameter] | tuple[()] = ()
     for name, row in rows(kind):
         value = changes[name] if name in changes else node.get_parameter(name).value
         group, _, leaf = name.rpartition('.')
-        values.setdefault(group, {})[leaf] = _as_in(row, value)
+        values.setdefault(group, {})[leaf] = _as_in(row, value, name)
     groups = {row.name: row.default_factory for row in fields(kind)}
     made = {
         group: make(groups[group], f'{group}.', inner) for group, inner in values.items() if group
@@ -104,8 +159,11 @@ def read(node: Node, kind: type[Kind], changed: list[Parameter] | tuple[()] = ()
     return kind(**values[''], **made)
 
 
-def _as_in(row: Field[Any], value: Any) -> Any:
-    return tuple(value) if isinstance(row.default, tuple) else value
+def _as_in(row: Field[Any], value: Any, name: str) -> Any:
+    many = isinstance(row.default, tuple)
+    # ROS knows no type of an empty list, which is then as if it were not set.
+    require(value is not None, name, '[]' if many else 'not set', _allowed(row))
+    return tuple(value) if many else value
 
 
 def _info_topic(node: Node, values: dict[str, Any]) -> str:
@@ -138,7 +196,7 @@ def _declare(node: Node, name: str, row: Field[Any]) -> Any:
     except ParameterException as error:
         given = node._parameter_overrides[name].value
         raise ValueError(f'{name} = {given!r}: allowed: {_allowed(row)}') from error
-    return _as_in(row, value)
+    return _as_in(row, value, name)
 
 
 def _allowed(row: Field[Any]) -> str:
@@ -147,9 +205,10 @@ def _allowed(row: Field[Any]) -> str:
     data = row.metadata
     many = isinstance(default, tuple)
     one, several = KINDS[type(default[0] if many else default)]
-    text = f'a list of {several}' if many else one
+    text = f'a list of {several}, not empty' if many else one
     if data['low'] is not None:
-        text += f', {data["low"]:g} to {data["high"]:g}'
+        low, high = (n if isinstance(n, int) else f'{n:g}' for n in (data['low'], data['high']))
+        text += f', {low} to {high}'
     if data['choices']:
         text += f': {", ".join(data["choices"])}; quotes around y and n, which YAML takes for bool'
     return text

@@ -19,6 +19,7 @@ from ..messages.input_settings import CameraSettings, rows
 from ..messages.params_yaml import expanded, not_yaml, read_text, sections
 from ..planning.config import described, require
 
+NODES = ('planner', 'controller', 'simulation')  # of the package, unless __node renames them
 OF_RCLPY = ('use_sim_time', 'start_type_description_service')
 # What ROS reads as true and false, and PyYAML as text; so `ros2 param dump` leaves them bare.
 BARE_BOOLS = ('y', 'Y', 'n', 'N')
@@ -32,12 +33,53 @@ def check_params_file(path: str, *nodes: str) -> str:
 
     :param nodes: their full names, as /namespace/planner.
     """
-    file = expanded(path)
-    for name, values in sections(file):
-        known = any(_matches(name, node) for node in nodes)
-        require(known, 'node', f'{name!r} in {path}', _nodes_allowed(name, nodes))
-        check_known(values, f' in {path}')
-    return file
+    check_nodes(path, nodes)
+    for name, values in sections(path):
+        if name.rpartition('/')[2] != 'simulation':  # it checks its parameters itself
+            check_known(values, f' in {path}')
+    return expanded(path)
+
+
+def check_nodes(path: str, nodes: Iterable[str]) -> None:
+    """
+    Raise ValueError if a parameter file has a section for none of nodes: it would be ignored.
+
+    One file may serve several nodes, so what is for another one of them is right.
+
+    :param nodes: full names, as /namespace/planner.
+    """
+    names = list(dict.fromkeys(nodes))
+    for name, _ in sections(path):
+        known = any(_matches(name, node) for node in names)
+        require(known, 'node', f'{name!r} in {path}', _nodes_allowed(name, names))
+
+
+def check_args(args: list[str]) -> None:
+    """
+    Raise ValueError if a command line has parameters for an unknown node, in a file or by -p.
+
+    Known are the nodes of the package and the node itself, all in the namespace of the node.
+    """
+    own = {rule: name for rule, name in reversed(_remaps(args)) if rule.startswith('__')}
+    prefix = f'/{own.get("__ns", "").strip("/")}/'.replace('//', '/')
+    names = (*NODES, *(own[rule] for rule in ('__node', '__name') if rule in own))
+    for path in params_files(args):
+        check_nodes(path, [prefix + name for name in names])
+    for flag, value in zip(args, args[1:]):
+        node, mark, _ = value.partition(':=')[0].rpartition(':')
+        if flag in ('-p', '--param') and mark:  # -p NODE:NAME:=VALUE
+            allowed = f'{", ".join(names)}{nearest(node, names)}'
+            require(node in names, 'node', f'{node!r} in -p {value}', allowed)
+
+
+def params_files(args: list[str]) -> list[str]:
+    """Return the parameter files of a command line."""
+    return [value for flag, value in zip(args, args[1:]) if flag == '--params-file']
+
+
+def is_for(path: str, node: str) -> bool:
+    """Return whether a parameter file has a section for a node, by its full name."""
+    return any(_matches(name, node) for name, _ in sections(path))
 
 
 def check_known(values: dict[str, Any], where: str = '', cameras: Iterable[str] = ()) -> None:
@@ -142,5 +184,13 @@ def _matches(pattern: str, node: str) -> bool:
     return re.fullmatch(regex, node) is not None
 
 
+def _remaps(args: list[str]) -> list[tuple[str, str]]:
+    """Return (from, to) of the remappings of a command line, those of one node included."""
+    rules = [
+        value.partition(':=') for flag, value in zip(args, args[1:]) if flag in ('-r', '--remap')
+    ]
+    return [(name.rpartition(':')[2], to) for name, _, to in rules]
+
+
 def _nodes_allowed(name: str, nodes: Iterable[str]) -> str:
-    return f'names of {" and ".join(nodes)}{nearest(name, nodes)}; /** is every node'
+    return f'{", ".join(nodes)}{nearest(name, nodes)}; /** is every node'

@@ -22,6 +22,7 @@ from ..history.store import PlanStore
 from ..history.topics import CANDIDATES, CURRENT_IMAGE, MARKERS, PLAN, RECORD, SEARCH
 from ..messages.images import to_image
 from ..messages.searches import to_candidates_message, to_pose_message
+from ..messages.texts import dtype_name
 from ..messages.times import to_duration
 
 if TYPE_CHECKING:  # it needs torch
@@ -41,6 +42,8 @@ RESULT_FIELDS = (
     'has_surprise',
     'surprise',
     'calibration',
+    'has_imagined',
+    'imagined_error',
     'iterations',
     'planning_time',
     'encoding_time',
@@ -85,6 +88,8 @@ class PlanRecorder(Recorder):
 class NoRecording:
     """Stands for a PlanRecording where none is made."""
 
+    records = False
+
     def image(self, role: str, message: Image) -> None:
         """Do nothing."""
 
@@ -99,6 +104,8 @@ class NoRecording:
 
 class PlanRecording:
     """One plan on its way into a bag; returns at once."""
+
+    records = True
 
     def __init__(self, recording: Recording, record: PlanRecord):
         self._recording, self._record = recording, record
@@ -143,7 +150,7 @@ def _begun(goal: Goal, request: PlanRequest, model: Any) -> PlanRecord:
         run_id=goal.request.run_id,
         model=model.name,
         device=str(model.device),
-        dtype=str(model.dtype),
+        dtype=dtype_name(model.dtype),
         camera=request.camera,
         settings=key_values(request.settings),
         time_allowance=to_duration(request.allowance),

@@ -11,7 +11,6 @@ import traceback
 from typing import Any
 
 from action_msgs.srv import CancelGoal
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
@@ -33,7 +32,7 @@ from .plan_recorder import PlanRecorder
 from .process import run
 from .reporting import PlanReport, Topics
 from .services import DEEP, serve
-from .settings import MODELS, Settings
+from .settings import MODELS, Settings, with_preset
 from .streams import Streams
 from .worker import load_world_model, Worker
 from ..messages.pictures import oddities
@@ -55,9 +54,11 @@ class PlannerNode(ServerNode):
         self._worker = Worker(load_model)
         super().__init__('planner', **node_options)
         self._model_names = MODELS if load_model is load_world_model else ()
-        settings, cameras = parameters.declare(self, Settings)
-        parameters.check_reachable(settings, ('model', 'history.folder'), self._model_names)
-        self.add_on_set_parameters_callback(self._check_parameters)
+        settings, cameras = parameters.declare_inputs(self, Settings)
+        with_preset(settings)
+        named = ('model', 'history.folder', *parameters.FILES)
+        parameters.check_reachable(settings, named, self._model_names)
+        parameters.check_changes(self, self._check_parameters)
         self._topics = Topics(self)
         self._recorder = PlanRecorder(self, settings)
         self._doubts = Doubts(self.get_logger())
@@ -73,8 +74,10 @@ class PlannerNode(ServerNode):
         self._history = HistoryServices(self, self._topics)
         self._streams = Streams(self, cameras, settings)
         self._observations = Observations(self._streams, cameras)
-        self._landscapes = LandscapeServer(self, self._observations, self._topics, self._worker)
         self._models = ModelServer(self, self._worker)
+        self._landscapes = LandscapeServer(
+            self, self._observations, self._topics, self._worker, self._models
+        )
         self._canceller: Any = self.create_client(
             CancelGoal,
             'plan/_action/cancel_goal',
@@ -85,7 +88,7 @@ class PlannerNode(ServerNode):
         self._diagnostics = Diagnostics(
             self, self._streams, self._observations, self._plans, self._worker, self._recorder
         )
-        EnergyService(self, self._observations, self._worker)
+        EnergyService(self, self._observations, self._worker, self._models)
         servers = (self._plans, self._landscapes.goals, self._models.goals)
         self.start(servers, settings.autostart)
 
@@ -135,14 +138,11 @@ class PlannerNode(ServerNode):
         self._worker.close()
         return at_rest and not self._worker.busy
 
-    def _check_parameters(self, changed: list[Parameter]) -> SetParametersResult:
-        try:
-            settings = parameters.read(self, Settings, changed)
-            names = [item.name for item in changed]
-            parameters.check_reachable(settings, names, self._model_names)
-        except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
+    def _check_parameters(self, changed: list[Parameter]) -> None:
+        settings = parameters.read(self, Settings, changed)
+        with_preset(settings)  # refuses what does not go with it
+        names = [item.name for item in changed]
+        parameters.check_reachable(settings, names, self._model_names)
 
     async def _cancel_all(
         self, request: Trigger.Request, response: Trigger.Response
@@ -171,9 +171,11 @@ class PlannerNode(ServerNode):
 
     def _plan_in_turn(self, goal: Goal, request: PlanRequest, began: float) -> PlanAction.Result:
         model, config = self._worker.model, request.settings.plan_config()
+        preset = f", preset '{config.preset}'" if config.preset else ''
         self.get_logger().info(
             f'Goal {goal.name}: {request.settings.optimizer} of {config.samples} samples x '
-            f"{config.iterations} iterations, horizon {config.horizon}, camera '{request.camera}'"
+            f'{config.iterations} iterations, horizon {config.horizon}, cost '
+            f"{config.cost_for(model)}{preset}, camera '{request.camera}'"
         )
         waiting = partial(goal.check, 'waiting for a fresh image and state')
         request = complete(request, self._observations, model, waiting)

@@ -23,7 +23,7 @@ from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecu
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from .params_file import readable_args
+from .params_file import check_args, is_for, params_files, readable_args
 
 # Every goal that runs and every service that waits for the model takes one: plan, landscape,
 # loading, replay, energy. The others serve cancels, parameters and services.
@@ -89,15 +89,28 @@ def start(
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
+    given = sys.argv if args is None else args
     try:
         with TemporaryDirectory() as folder:
-            arguments = readable_args(sys.argv if args is None else args, folder)
+            arguments = readable_args(given, folder)
+            check_args(given)
             rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        return make_node(), asked
+        node = make_node()
+        _warn_of_files(node, params_files(given))
+        return node, asked
     except Exception as error:
         print(f'The node cannot start: {" ".join(str(error).split())}', file=sys.stderr)
         rclpy.try_shutdown()
         return None
+
+
+def _warn_of_files(node: Any, files: list[str]) -> None:
+    """Warn of parameter files that are for other nodes alone, which a launch file may give."""
+    for file in files:
+        if not is_for(file, node.get_fully_qualified_name()):
+            node.get_logger().warning(
+                f'params_file = {file!r}: nothing in it is for {node.get_fully_qualified_name()}'
+            )
 
 
 def spin_until(executor: Executor, node: Node, ended: threading.Event) -> None:

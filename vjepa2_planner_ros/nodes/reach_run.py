@@ -55,6 +55,7 @@ class Run:
         self.energies: list[float] = []
         self.model = ''
         self.phase = Feedback.WAITING
+        self._begun: int | None = None  # see check_allowed
         self._seen: Any = None  # the frame that the newest plan began with, as it came
 
     @property
@@ -82,7 +83,7 @@ class Run:
             reason = self._reach(sub_goal)
             if reason == Reason.DRY_RUN:
                 return reason
-            if sub_goal.gripper is not None:
+            if sub_goal.gripper is not None and not self._request.dry_run:
                 self._move_gripper(sub_goal.gripper)
             self.sub_goals_done += 1
         return reason
@@ -91,7 +92,7 @@ class Run:
         """Raise what ends the run from outside: GoalStopped or RunEnd."""
         self.goal.check_stop()
         if not self._request.dry_run:
-            self._node.check_allowed()
+            self._check_allowed()
         if self.duration > self._request.max_time:
             raise RunEnd(
                 Reason.TIME_LIMIT,
@@ -101,21 +102,30 @@ class Run:
 
     def _reach(self, sub_goal: SubGoal) -> Reason:
         """Step toward one picture; return why it is over, RunEnd if the run is."""
-        progress, last = Progress(self._settings.ending), sub_goal is self._request.sub_goals[-1]
-        for _ in range(sub_goal.max_steps):
+        progress = Progress(self._settings.ending)
+        for done in range(sub_goal.max_steps):
             if self.executed >= self._request.max_steps:
-                raise _step_limit(self._request.max_steps, 'max_steps')
+                raise _step_limit(self._request.max_steps, 'max_steps', done > 0)
             for _ in range(self._settings.ending.patience):
                 reason = self._step(sub_goal, progress)
                 if reason != Reason.UNSURE:
                     break  # else other candidates may see a way
-            if reason in (Reason.SETTLED, Reason.DRY_RUN) or (reason and not last):
+            if reason in (Reason.SETTLED, Reason.DRY_RUN):
                 return reason
             if reason:
-                raise RunEnd(reason, progress.why(reason, self.step.confidence))
-        if last:
-            raise _step_limit(sub_goal.max_steps, 'sub_goals[].max_steps')
-        return Reason.STEP_LIMIT
+                why = progress.why(reason, self.step, self.step.energy)
+                return self._give_up(RunEnd(reason, why))
+        return self._give_up(_step_limit(sub_goal.max_steps, 'sub_goals[].max_steps', True))
+
+    def _give_up(self, end: RunEnd) -> Reason:
+        """Leave the sub-goal for the next one, and log why; raise end if it is the last one."""
+        number, count = self.sub_goals_done + 1, len(self._request.sub_goals)
+        if number == count:
+            raise end
+        self._node.get_logger().info(
+            f'Sub-goal {number} of {count} is given up for the next one ({end.reason.name}): {end}'
+        )
+        return end.reason
 
     def _step(self, sub_goal: SubGoal, progress: Progress) -> Reason | None:
         """Do one step; return why it was not done, None if it was."""
@@ -192,8 +202,8 @@ class Run:
         self._node.recorder.step(message, self._seen or self.frame)
 
     def _confirm(self) -> None:
-        self.show(Feedback.CONFIRMING)
         confirmation = self._node.ask_for_confirmation()
+        self.show(Feedback.CONFIRMING)  # whoever sees it can answer
         self._wait(lambda: confirmation.answer is not None)
         if not confirmation.answer:
             raise RunEnd(Reason.NOT_CONFIRMED, 'the step was refused by ~/confirm')
@@ -201,6 +211,7 @@ class Run:
     def _move(self, step: LimitedStep, measured: NDArray[np.float64]) -> None:
         """Move arm and gripper to a step's target and wait until they are at rest there."""
         node, settings = self._node, self._settings
+        self._check_place(measured)
         self.show(Feedback.MOVING)
         before = self._inputs.frame()
         self._inputs.restart()
@@ -233,6 +244,17 @@ class Run:
                 'frozen',
             )
 
+    def _check_place(self, planned: NDArray[np.float64]) -> None:
+        """Raise RunEnd if the arm is not where a step was planned: the wait may have been long."""
+        moved = distance(self._inputs.state(self._settings), planned)
+        if moved[0] > MOVED[0] or moved[1] > MOVED[1]:
+            raise RunEnd(
+                Reason.NOT_FOLLOWING,
+                f'the arm moved by {moved[0]:.3f} m and {moved[1]:.2f} rad after the step was '
+                f'planned: allowed: {MOVED[0]:g} m and {MOVED[1]:g} rad; does somebody else move '
+                'it?',
+            )
+
     def _settle(self, motion: Motion | None, rest: Rest) -> int:
         """Wait until arm and gripper are at rest; return the stamp [ns] of a pose at rest."""
         self.show(Feedback.SETTLING)
@@ -258,8 +280,11 @@ class Run:
         """Raise RunEnd if the arm must not move on; called at each target."""
         if self.goal.stopped():
             raise RunEnd(Reason.CANCELLED, 'the goal was asked to stop')  # GoalStopped says why
-        self._node.check_allowed()
+        self._check_allowed()
         self._inputs.check_alive(self._settings)
+
+    def _check_allowed(self) -> None:
+        self._begun = self._node.check_allowed(self._begun)
 
     def _move_gripper(self, closedness: float) -> None:
         """Put the gripper to a closedness and wait until it is at rest."""
@@ -270,6 +295,7 @@ class Run:
 
     def _send_gripper(self, closedness: float) -> None:
         if self._node.gripper.exists:
+            self.check()
             self._node.gripper.move(closedness, self._settings.gripper)
 
     def _wait(
@@ -299,8 +325,11 @@ class Run:
         result.run_id, result.run_time = self.goal.handle.goal_id, to_duration(self.duration)
 
 
-def _step_limit(limit: int, name: str) -> RunEnd:
+def _step_limit(limit: int, name: str, moved: bool) -> RunEnd:
+    """Return the end at a limit; moved: after the last plan a step was done."""
+    done = '1 step was' if limit == 1 else f'{limit} steps were'
+    before = '; the last energy is that before the last step' if moved else ''
     return RunEnd(
         Reason.STEP_LIMIT,
-        f'{limit} steps were done: allowed: {name} = {limit}; the picture is not reached',
+        f'{done} done: allowed: {name} = {limit}; the picture was not reached by then{before}',
     )

@@ -24,7 +24,7 @@ from vjepa2_interfaces.msg import SearchCandidates, SearchIteration
 from .goal import Goal
 from .goal_reader import PlanRequest
 from .plan_recorder import NoRecording, PlanRecording
-from ..history.topics import CANDIDATES, GOAL_IMAGE, MARKERS, MODEL_INPUT, SEARCH
+from ..history.topics import CANDIDATES, GOAL_IMAGE, IMAGINED, MARKERS, MODEL_INPUT, SEARCH
 from ..messages.images import to_image
 from ..messages.markers import command_markers, iteration_markers
 from ..messages.searches import to_candidates_message, to_iteration_message
@@ -38,7 +38,7 @@ class Topics:
     """The planner's publishers."""
 
     def __init__(self, node: Node):
-        self._logger = node.get_logger()
+        self.logger = node.get_logger()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.iterations = node.create_publisher(SearchIteration, '~/search', 10)
         self.candidates = node.create_publisher(SearchCandidates, '~/search/candidates', 10)
@@ -46,11 +46,13 @@ class Topics:
         self.surprise = node.create_publisher(Float64, '~/surprise', 10)
         self.goal_image = node.create_publisher(Image, '~/goal_image', latched)
         self.model_input = node.create_publisher(Image, '~/model_input', latched)
+        self.imagined = node.create_publisher(Image, '~/imagined', latched)
         self.by_role = {
             SEARCH: self.iterations,
             CANDIDATES: self.candidates,
             GOAL_IMAGE: self.goal_image,
             MODEL_INPUT: self.model_input,
+            IMAGINED: self.imagined,
             MARKERS: self.markers,
         }
 
@@ -64,7 +66,7 @@ class Topics:
         try:
             function(*args)
         except Exception:
-            self._logger.error(traceback.format_exc(), throttle_duration_sec=1.0)
+            self.logger.error(traceback.format_exc(), throttle_duration_sec=1.0)
 
 
 class InputReport:
@@ -122,6 +124,19 @@ class PlanReport(InputReport):
     def iteration(self, iteration: Iteration) -> None:
         """Publish an iteration, in command convention, as feedback and on the topics."""
         self._topics.show(self._iteration, iteration, self._clock.now().to_msg())
+
+    @property
+    def wants_imagined(self) -> bool:
+        """Return whether anybody looks at what the model expects to see."""
+        return self._recording.records or self._topics.imagined.get_subscription_count() > 0
+
+    def imagined(self, rgb: NDArray[np.uint8]) -> None:
+        """Publish what the model expects to see after the command."""
+        self._topics.show(self._image, IMAGINED, rgb)
+
+    def not_imagined(self, why: str) -> None:
+        """Warn that there is no such picture of this plan."""
+        self._topics.logger.warning(f'Goal {self.goal.name}: {why}')
 
     def answer(self, answer: Answer) -> None:
         """Publish the markers of the command that was found."""

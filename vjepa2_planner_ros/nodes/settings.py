@@ -13,6 +13,7 @@ from ..planning.config import (
     CemConfig,
     MODEL_AXES,
     MODEL_BOUND,
+    MODEL_COST,
     OPTIMIZERS,
     PRESETS,
     require,
@@ -58,6 +59,12 @@ class Settings(InputSettings):
         '',
         "File that `validate --fit` wrote, by which confidence and surprise are measured; '' = "
         "the one beside the model's weights, if there is one; read at the next configure.",
+    )
+    decoder: str = setting(
+        '',
+        "File with a decoder of the model's latents, which draws for ~/imagined what the model "
+        "expects to see; '' = that of the catalogue's weights, where it is on this machine; read "
+        'at the next configure.',
     )
     calibration: str = setting(
         '', "File that `calibrate` wrote: how the camera is turned against the model's; '' = none."
@@ -106,7 +113,7 @@ def with_goal(settings: Settings, search: Any, seed: int | None) -> Settings:
 
     A preset comes between the two. ValueError naming the setting, its value and what is allowed.
     """
-    settings = with_preset(settings, search.preset)
+    settings = with_preset(settings, search.preset, search.cost)
     optimizer = search.optimizer or settings.optimizer
     require(optimizer in OPTIMIZERS, 'optimizer', repr(optimizer), ', '.join(OPTIMIZERS))
     names = ['samples', 'iterations', *(['elite_fraction'] if optimizer == 'cem' else [])]
@@ -122,23 +129,31 @@ def with_goal(settings: Settings, search: Any, seed: int | None) -> Settings:
     return replace(settings, optimizer=optimizer, **groups)
 
 
-def with_preset(settings: Settings, name: str = '') -> Settings:
+def with_preset(settings: Settings, name: str = '', cost: str = '') -> Settings:
     """
     Return settings with a preset over them ('' = that of search.preset, or none).
 
     Seed, a fixed gripper, narrower bounds and axes that stay still do so. ValueError if there is
-    no such preset.
+    no such preset, if search.cost is another one than the preset's, or if no axis is left.
+
+    :param cost: that will be put over the preset's; '' = none, so that search.cost would be lost.
     """
     name = name or settings.search.preset
     if not name:
         return settings
     require(name in PRESETS, 'search.preset', repr(name), f"{', '.join(PRESETS)} or ''")
     preset, before = PRESETS[name], settings.search
+    lost = not cost and before.cost not in (MODEL_COST, preset.cost)
+    allowed = f"{preset.cost} or '' with preset {name!r}"
+    require(not lost, 'search.cost', repr(before.cost), allowed)
     bounds = [
         max(pair) if MODEL_BOUND in pair else min(pair)
         for pair in zip(preset.bounds, before.bounds)
     ]
     if MODEL_AXES not in before.axes:
+        allowed = f'one of {", ".join(preset.axes)} with preset {name!r}'
+        searched = set(before.axes) & set(preset.axes)
+        require(searched, 'search.axes', ', '.join(before.axes), allowed)
         bounds = [bound if axis in before.axes else 0.0 for axis, bound in zip(AXES, bounds)]
     kept = ('seed', 'fixed_gripper', 'fixed_gripper_from')
     shared = {row.name: getattr(preset, row.name) for row in fields(SearchConfig)}
@@ -149,12 +164,16 @@ def with_preset(settings: Settings, name: str = '') -> Settings:
 def with_model(
     settings: Settings, name: str = '', checkpoint: str = '', device: str = '', dtype: str = ''
 ) -> Settings:
-    """Return settings with a model asked for over them ('' = keep); ValueError if wrong."""
-    same = name in ('', settings.model)
+    """
+    Return settings with a model asked for over them ('' = keep); ValueError if wrong.
+
+    Another model does not get the files of the one that the settings name.
+    """
+    if name not in ('', settings.model):
+        settings = replace(settings, model=name, checkpoint='', confidence_fit='', decoder='')
     return replace(
         settings,
-        model=name or settings.model,
         device=device or settings.device,
         dtype=dtype or settings.dtype,
-        checkpoint=checkpoint or (settings.checkpoint if same else ''),
+        checkpoint=checkpoint or settings.checkpoint,
     )

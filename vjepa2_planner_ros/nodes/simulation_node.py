@@ -13,13 +13,11 @@ has the stamp of its tick. A render delays the next tick, whose time is then as 
 """
 
 from collections.abc import Sequence
-import math
 import sys
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, TransformStamped
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -30,11 +28,13 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from vjepa2_interfaces.msg import EndEffectorCommand
 
+from .parameters import declare
 from .params_file import nearest
 from .process import start
 from .services import serve
 from .simulated_arm import SimulatedArm
 from .simulated_gripper import GRIPPER_JOINT, SimulatedGripper
+from .simulation_settings import SimulationSettings
 from ..messages.commands import command_of
 from ..messages.images import to_image
 from ..messages.searches import to_pose_message
@@ -42,9 +42,8 @@ from ..planning.actions import to_action
 from ..planning.config import require
 from ..simulation import PandaSim, sample_episode
 from ..simulation.description import BASE_FRAME, JOINTS, Transform
-from ..simulation.episodes import LARGEST_SEED
 from ..simulation.kinematics import matrix_to_quaternion
-from ..simulation.panda import FINGER_TRAVEL, MODES
+from ..simulation.panda import FINGER_TRAVEL
 
 LONGEST_TICK = 0.1  # s; where the machine stands still longer, so does the simulated time
 
@@ -56,69 +55,27 @@ class SimulationNode(Node):
         """Read the parameters, build the scene and begin the episode of the seed."""
         self._sim = None
         super().__init__('simulation')
-        seed = self._declare(
-            'seed',
-            2_000_000,
-            'Seed of the first episode: scene, start and goal.',
-            integer_range=[IntegerRange(from_value=0, to_value=LARGEST_SEED)],
-        )
-        rate = self._declare(
-            'rate',
-            10.0,
-            'Pictures a second [Hz].',
-            floating_point_range=[FloatingPointRange(from_value=1.0, to_value=60.0)],
-        )
-        state_rate = self._declare(
-            'state_rate',
-            50.0,
-            'States a second, and ticks of the arm [Hz]; not less than rate.',
-            floating_point_range=[FloatingPointRange(from_value=1.0, to_value=200.0)],
-        )
-        self._picture_period, self._picture_due = 1.0 / rate, 0.0  # s, by the node's clock
-        self._period = 1.0 / max(rate, state_rate)
-        mode = self._declare('mode', 'kinematic', f'How commands are followed: {MODES}.')
-        image_size = self._declare(
-            'image_size',
-            256,
-            'Width and height of the picture [pixels].',
-            integer_range=[IntegerRange(from_value=64, to_value=1024)],
-        )
-        camera = self._declare('camera', 'fixed', "Camera: 'fixed', or 'wrist' on the hand.")
-        turn = self._declare(
-            'camera_turn',
-            0.0,
-            'How far the fixed camera has gone round the workspace, seen from above against the '
-            'clock [rad].',
-            floating_point_range=[FloatingPointRange(from_value=-math.pi, to_value=math.pi)],
-        )
-        rise = self._declare(
-            'camera_rise',
-            0.0,
-            'How much higher the fixed camera is than it was in training [m].',
-            floating_point_range=[FloatingPointRange(from_value=-0.5, to_value=1.0)],
-        )
-        step_time = self._declare(
-            'step_time',
-            0.25,
-            'Duration of the motion of one command [s].',
-            floating_point_range=[FloatingPointRange(from_value=0.05, to_value=5.0)],
-        )
+        settings = declare(self, SimulationSettings)
+        self._picture_period = 1.0 / settings.rate  # s
+        self._picture_due = 0.0  # s, by the node's clock
+        self._period = 1.0 / max(settings.rate, settings.state_rate)
+        self._goal_turn = settings.goal_turn
         self._check_known()
         self._sim = PandaSim(
-            seed, mode=mode, image_size=image_size, camera=camera, step_time=step_time
+            settings.seed,
+            mode=settings.mode,
+            image_size=settings.image_size,
+            camera=settings.camera,
+            step_time=settings.step_time,
         )
-        self._sim.place_camera(turn, rise)
+        self._sim.place_camera(settings.camera_turn, settings.camera_rise)
         self._frame = f'{self._sim.camera}_camera'
         self._make_topics()
         self._arm, self._fingers = SimulatedArm(self, self._sim), SimulatedGripper(self, self._sim)
         self._describe()
-        self._begin_episode(seed)
+        self._begin_episode(settings.seed)
         self._ticked_at = self._seconds()
         self._timer = self.create_timer(self._period, self._tick)
-
-    def _declare(self, name, default, description, **ranges):
-        descriptor = ParameterDescriptor(description=description, read_only=True, **ranges)
-        return self.declare_parameter(name, default, descriptor).value
 
     def _check_known(self):
         """Raise ValueError naming a parameter that was set but does not exist."""
@@ -153,7 +110,7 @@ class SimulationNode(Node):
 
     def _begin_episode(self, seed):
         """Make the scene of a seed, photograph the goal, then put the arm at the start."""
-        episode = sample_episode(seed)
+        episode = sample_episode(seed, turn=self._goal_turn)
         self._seed = seed
         self._arm.stop()
         self._fingers.preempt()

@@ -8,7 +8,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-REORDERED = 10**9  # ns; a stamp further back than this comes from a clock that was set back
+# Stamps come from a clock that was set back if they are further back than this [ns],
+REORDERED = 10**9
+# or if none but older ones come for this long [ns].
+SETTLED = 2 * 10**8
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class StreamBuffer:
         self.spacing = 0
         self.span = 0
         self._items: deque[Stamped] = deque()
+        self._first_late: int | None = None  # stamp of the first in a row that newer ones preceded
 
     @property
     def newest(self) -> Stamped | None:
@@ -47,9 +51,13 @@ class StreamBuffer:
         """
         items = self._items
         if items and item.stamp < items[-1].stamp:
-            if items[-1].stamp - item.stamp < REORDERED:
+            if self._first_late is None:
+                self._first_late = item.stamp
+            late = items[-1].stamp - item.stamp < REORDERED
+            if late and item.stamp - self._first_late < SETTLED:
                 return
             items.clear()
+        self._first_late = None
         if (
             items
             and item.stamp == items[-1].stamp

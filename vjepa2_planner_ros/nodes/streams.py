@@ -113,9 +113,13 @@ class Streams:
                 self.changed.wait(POLL)
                 check()
 
+    def now(self) -> int:
+        """Return the ROS time [ns]."""
+        return int(self._clock.now().nanoseconds)
+
     def age(self, item: Stamped) -> float:
         """Return the age [s] of a Stamped; below 0 if its stamp is in the future."""
-        return (self._clock.now().nanoseconds - item.stamp) * 1e-9
+        return (self.now() - item.stamp) * 1e-9
 
     def age_of_frame(self, camera: str) -> float | None:
         """Return the age [s] of a camera's newest frame, None if there is none."""

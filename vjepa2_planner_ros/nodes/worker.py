@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # it needs torch, without which the node starts and says what
     from .loaded_model import Answer, LoadedModel
 
 ADVICE = (
-    'lower the samples of the optimizer (cem.samples, trust_region.samples) or search.horizon, or '
-    'use a smaller model or dtype'
+    'lower the samples of the optimizer (cem.samples, trust_region.samples), search.horizon or '
+    'landscape.batch, or use a smaller model or dtype'
 )
 
 
@@ -35,6 +35,14 @@ def load_world_model(*args: Any, **options: Any) -> Any:
     from ..world_model import load_world_model
 
     return load_world_model(*args, **options)
+
+
+class ModelReplaced(GoalError):
+    """What is under way is no more, for another model was loaded: begin anew."""
+
+    def __init__(self, name: str):
+        text = f"model '{name}' was replaced by another one: ask again"
+        super().__init__(ErrorCode.MODEL_NOT_FOUND, text)
 
 
 class Worker:
@@ -75,7 +83,7 @@ class Worker:
         return loaded is not None and loaded.fit is not None
 
     @contextmanager
-    def turn(self, check: Callable[[], None]) -> Iterator[None]:
+    def turn(self, check: Callable[[], object]) -> Iterator[None]:
         """Wait until no other caller has the model; meanwhile check() is called, and may raise."""
         while not self._turn.acquire(timeout=0.05):
             check()
@@ -119,6 +127,7 @@ class Worker:
         request: PlanRequest,
         commands_within: Callable[[Any], NDArray[np.float64]],
         batch: int,
+        model: str,
         report: Any,
     ) -> NDArray[np.float32]:
         """
@@ -128,11 +137,12 @@ class Worker:
 
         :param commands_within: returns the steps [P, 7], command convention, for the model's
             bounds [7]; its ValueError becomes INVALID_SETTINGS.
+        :param model: name of the model that they are asked of.
         :param report: as in plan, with evaluated(share) instead of iteration.
         """
 
         def begin() -> Any:
-            loaded = self.require_model()
+            loaded = self.require_model(model)
             return loaded, *loaded.begin_energies(request, commands_within, batch, report)
 
         def next_batch() -> NDArray[np.float32]:
@@ -148,28 +158,34 @@ class Worker:
         return np.concatenate(energies)
 
     def energy(
-        self, goal: NDArray[np.uint8], picture: NDArray[np.uint8], search: SearchConfig, crop: Crop
-    ) -> tuple[float, str]:
+        self,
+        goal: NDArray[np.uint8],
+        picture: NDArray[np.uint8],
+        search: SearchConfig,
+        crop: Crop,
+        model: LoadedModel,
+    ) -> float:
         """
-        Return the energy between a goal and a picture, uint8 [H, W, 3] RGB, and the model's name.
+        Return the energy between a goal and a picture, uint8 [H, W, 3] RGB.
 
         They are encoded in separate calls: a plan that begins meanwhile waits for one of them.
-        GoalError if there is no energy.
+        GoalError if there is no energy, ModelReplaced if the model is not the loaded one any more.
 
         :param search: whose cost it is.
         :param crop: of both pictures.
+        :param model: that it is asked of.
         """
 
         def encode() -> Any:
-            loaded = self.require_model()
-            return loaded, loaded.encode(goal, crop)
+            self._require_same(model)
+            return model.encode(goal, crop)
 
         def energy() -> float:
-            self._require_same(loaded)
-            return loaded.energy(loaded.encode(picture, crop), latents, search)
+            self._require_same(model)
+            return model.energy(model.encode(picture, crop), latents, search)
 
-        loaded, latents = self._ask(encode)
-        return self._ask(energy), loaded.world_model.name
+        latents = self._ask(encode)
+        return self._ask(energy)
 
     def close(self) -> None:
         """Stop the thread after the running call."""
@@ -181,21 +197,21 @@ class Worker:
             self._abandoned = True
             self._changed.notify_all()
 
-    def require_model(self) -> LoadedModel:
-        """Return the loaded model; GoalError if there is none."""
-        if self._loaded is None:
+    def require_model(self, name: str = '') -> LoadedModel:
+        """Return the loaded model; GoalError if there is none, or one of another name."""
+        loaded = self._loaded  # another thread may replace it at any time
+        if loaded is None:
             raise GoalError(
                 ErrorCode.NODE_DEACTIVATED,
                 'no model is loaded: configuring the node, a plan or ~/load_model loads one',
             )
-        return self._loaded
+        if name not in ('', loaded.world_model.name):
+            raise ModelReplaced(name)
+        return loaded
 
     def _require_same(self, loaded: LoadedModel) -> None:
         if loaded is not self._loaded:
-            raise GoalError(
-                ErrorCode.MODEL_NOT_FOUND,
-                f"model '{loaded.world_model.name}' was replaced by another one: ask again",
-            )
+            raise ModelReplaced(loaded.world_model.name)
 
     def _ask(self, function: Callable[[], Any]) -> Any:
         """Return function(), called on the worker's thread for a goal; raise as plan does."""
@@ -243,23 +259,22 @@ class Worker:
         check_stop: Callable[[], None],
         commit: Callable[[], None],
     ) -> None:
-        from .loaded_model import fit_for, LoadedModel
+        from .loaded_model import calibration_for, decoder_for, fit_for, LoadedModel
         from ..world_model.devices import release_memory
 
         try:
-            fit = fit_for(settings)  # a wrong file is told before the weights are read
-            loaded = LoadedModel(
-                self._load_model(
-                    settings.model,
-                    device=settings.device,
-                    dtype=settings.dtype,
-                    checkpoint=settings.checkpoint or None,
-                    cache=settings.model_cache or None,
-                    progress=progress,
-                    check_stop=check_stop,
-                ),
-                fit,
+            calibration_for(settings)  # a wrong file is told before the weights are read
+            fit = fit_for(settings)
+            model = self._load_model(
+                settings.model,
+                device=settings.device,
+                dtype=settings.dtype,
+                checkpoint=settings.checkpoint or None,
+                cache=settings.model_cache or None,
+                progress=progress,
+                check_stop=check_stop,
             )
+            loaded = LoadedModel(model, fit, decoder_for(settings, model))
             progress('warm up', 0, 0)
             loaded.warm_up(check_stop)
             check_stop()

@@ -1,32 +1,39 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell why a planner does not take goals yet: absent, loading, unconfigured, inactive."""
+"""Tell why a planner or controller takes no goals yet: absent, loading, unconfigured, inactive."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import GetState
-import rclpy
 
+from ..client.bare_node import bare_node
 from ..nodes.process import spinning
 
-SUFFIX = ': planner'
+HEARD_WITHIN = 1.5  # s; a node tells of itself once a second
 
 
-class PlannerWatch:
-    """Listens to the planner of a namespace; a context manager."""
+class NodeWatch:
+    """
+    Listens to the planner or controller of a namespace; a context manager.
 
-    def __init__(self, namespace: str):
+    :param kind: 'planner' or 'controller'.
+    """
+
+    def __init__(self, namespace: str, kind: str):
+        self._kind, self._suffix = kind, f': {kind}'
         self._prefix = f'{namespace.rstrip("/")}/'
         self._status: DiagnosticStatus | None = None
         self._label = ''
+        self._absent_from = time.monotonic() + HEARD_WITHIN
         self._client: Any = None
 
-    def __enter__(self) -> PlannerWatch:
-        self._node = rclpy.create_node('planner_watch', parameter_overrides=[])
+    def __enter__(self) -> NodeWatch:
+        self._node = bare_node('node_watch')
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._keep, 10)
         self._stack = ExitStack()
         self._stack.callback(self._node.destroy_node)
@@ -37,18 +44,20 @@ class PlannerWatch:
         self._stack.close()
 
     def state(self) -> str:
-        """Return what the planner does, as a word and an explanation."""
+        """Return what the node does, as a word and an explanation; '' = not known yet."""
         if self._status is None:
-            return f'absent: none is heard in namespace {self._prefix}'
-        name = self._status.name.removesuffix(SUFFIX)
+            text = f'absent: none is heard in namespace {self._prefix}, start {self._kind}_node'
+            absent = self._client is None and time.monotonic() > self._absent_from
+            return text if absent else ''  # once it is heard, the answer tells what it does
+        name = self._status.name.removesuffix(self._suffix)
         if self._label == 'configuring':
-            return f'loading: {name} loads its model'
+            return f'loading: {name} is being configured'
         return f'{name}: {self._status.message}'
 
     def _keep(self, array: DiagnosticArray) -> None:
-        """Note the status of the planner, and ask it whether it loads."""
+        """Note the status of the node, and ask it whether it is being configured."""
         for status in array.status:
-            name = status.name.removesuffix(SUFFIX)
+            name = status.name.removesuffix(self._suffix)
             if name == status.name or name.rpartition('/')[0] + '/' != self._prefix:
                 continue
             if self._client is None:
