@@ -17,5 +17,7 @@ os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
 os.environ.setdefault('PYTHONFAULTHANDLER', '1')
 # Threads of torch that wait for each other stand still on a machine that has other work too.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-# A shell that starts the tests in the background has Ctrl-C ignored by them and their children.
+# A shell that starts the tests in the background has Ctrl-C ignored by them and their children,
+# and nohup a terminal that closes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

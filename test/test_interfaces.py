@@ -106,9 +106,12 @@ action/PlanAction_Result
     start_energy double
     confidence double
     confidence_calibrated boolean
+    near_energy double
     has_surprise boolean
     surprise double
     calibration string
+    has_imagined boolean
+    imagined_error float
     iteration_energies sequence<double>
     iterations uint32
     model string
@@ -278,6 +281,8 @@ msg/PlanRecord
     has_surprise boolean
     surprise double
     calibration string
+    has_imagined boolean
+    imagined_error float
     iterations uint32
     planning_time builtin_interfaces/Duration
     encoding_time builtin_interfaces/Duration
@@ -291,6 +296,7 @@ msg/ReachStep
     predicted_energy double
     confidence double
     confidence_calibrated boolean
+    near_energy double
     has_surprise boolean
     surprise double
     energy_rise double
@@ -384,6 +390,7 @@ srv/GetPlan_Response
     current_image sensor_msgs/Image
     goal_image sensor_msgs/Image
     model_input sensor_msgs/Image
+    imagined sensor_msgs/Image
 srv/ListModels_Request
 srv/ListModels_Response
     models sequence<vjepa2_interfaces/ModelInfo>

@@ -100,6 +100,7 @@ DOCUMENTS = [
     ROOT / 'README.md',
     ROOT / 'CONTRIBUTING.md',
     *sorted(ROOT.glob('docs/*.md')),
+    ROOT / '.github/ISSUE_TEMPLATE/bug_report.md',
     *sorted(ROOT.glob('vjepa2_planner_ros/weights/*.md')),
 ]
 
@@ -117,6 +118,11 @@ def test_every_command_of_a_document_exists(document):
         assert path.with_suffix('.py').is_file() or (path / '__main__.py').is_file(), module
     for launch_file in re.findall(r'\w+\.launch\.py', text):
         assert (ROOT / 'launch' / launch_file).is_file(), launch_file
+
+
+def test_a_report_of_a_bug_begins_with_what_doctor_prints():
+    text = (ROOT / '.github/ISSUE_TEMPLATE/bug_report.md').read_text()
+    assert re.findall(r'`(scripts/run \w+)', text)[0] == 'scripts/run doctor'
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)

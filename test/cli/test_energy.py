@@ -114,7 +114,7 @@ def test_energy_of_two_pictures_is_that_of_their_latents(folder, tmp_path, capsy
     with np.load(tmp_path / 'latents') as file:
         latents = file['latents']
         assert file['files'].tolist() == [str(picture) for picture in pictures]
-        assert (file['model'], file['dtype']) == ('sim-panda-ac', 'torch.float32')
+        assert (file['model'], file['dtype']) == ('sim-panda-ac', 'float32')
     assert latents.shape == (3, 64, 128) and latents.dtype == np.float32
     for i, j in ((0, 1), (1, 0), (2, 1)):
         expected = np.abs(latents[i].astype(float) - latents[j]).mean()
@@ -126,7 +126,7 @@ def test_crop_and_cost_are_as_asked_for(folder, tmp_path, capsys):
     files = [folder / 'narrow.bmp', folder / 'goal.png']
     parts = []
     for file in files:
-        picture = np.asarray(Picture.open(file).convert('RGB'))
+        picture = np.array(Picture.open(file).convert('RGB'))
         height, width = picture.shape[:2]
         parts.append(picture[: round(height / 2), round(width / 4) :])
     a, b = (model.encode(part[None], (0.0, 0.0, 1.0, 1.0))[0].double() for part in parts)
@@ -177,6 +177,18 @@ def test_a_bag_is_measured_as_its_pictures(episode, folder, tmp_path, capsys, st
     assert every_third == pytest.approx(numbers[::3], abs=1e-5)
 
 
+def test_a_bag_that_was_not_closed_is_measured_up_to_its_end(episode, folder, tmp_path, caplog):
+    bag = write_bag(tmp_path / 'bag', {'/camera': [raw(one) for one in episode]}, 'MCAP')
+    (bag / 'metadata.yaml').unlink()
+    (file,) = bag.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    _, numbers = over(bag, folder / 'goal.png', tmp_path)
+    _, of_files = over(folder / 'frames', folder / 'goal.png', tmp_path)
+    assert 0 < len(numbers) < STEPS
+    assert numbers[:, 1] == pytest.approx(of_files[: len(numbers), 1], abs=1e-6)
+    assert f'{file}: it was not closed' in caplog.text
+
+
 def test_of_several_topics_one_is_asked_for(episode, folder, tmp_path, capsys):
     bag = write_bag(
         tmp_path / 'bag',
@@ -203,6 +215,10 @@ def test_a_damaged_frame_of_a_bag_is_named(episode, folder, tmp_path, capsys):
     bag = write_bag(tmp_path / 'bag', {'/camera': messages}, 'MCAP')
     assert energy_command.main(['--over', str(bag), str(folder / 'goal.png'), *MODEL]) == 1
     assert f'{bag}:/camera after 0.500 s: image.data starts with' in capsys.readouterr().err
+    kind, data = raw(episode[0])
+    bag = write_bag(tmp_path / 'cut', {'/camera': [(kind, data), (kind, data[:1000])]}, 'MCAP')
+    assert energy_command.main(['--over', str(bag), str(folder / 'goal.png'), *MODEL]) == 1
+    assert f'{bag}:/camera after 0.500 s: /camera: no {kind}' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command that lists models, fetches their weights and tries them."""
 
+import os
 import re
+import subprocess
+import sys
 
-from safetensors.torch import save_file
+import pytest
+from safetensors.torch import load_file, save_file
 import torch
 from vjepa2_planner_ros.cli.models import main
+from vjepa2_planner_ros.world_model import model_spec
 
 
 def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
@@ -22,6 +27,16 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
     assert 'not here; https://' in rows['vit-giant-ac'] and '7 DOF' in rows['vit-giant-ac']
     assert '5.270 GB' in rows['vit-giant-ac'] and '2.635 GB' in rows['vit-giant-ac']
     assert 'sim-panda-ac.safetensors' in rows['sim-panda-ac']
+
+
+def test_list_is_quiet_when_nobody_reads_on():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, '-m', 'vjepa2_planner_ros.cli.models', 'list']
+    buffered = {**os.environ, 'PYTHONUNBUFFERED': ''}
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=buffered)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b'')
 
 
 def test_load_check_tells_what_loading_took(capsys):
@@ -43,10 +58,16 @@ def test_load_check_fails_with_the_reason(tmp_path, capsys):
     assert "'vit-tiny'; allowed" in capsys.readouterr().err
 
 
-def test_load_check_finds_weights_that_are_not_finite(tmp_path, capsys):
-    from safetensors.torch import load_file
-    from vjepa2_planner_ros.world_model import model_spec
+@pytest.mark.parametrize(
+    'name, right', [('sim-panda', 'sim-panda-ac'), ('vit-large', 'sim-panda')]
+)
+def test_load_check_names_the_model_that_a_file_fits(name, right, capsys):
+    options = ['--device', 'cpu', '--checkpoint', str(model_spec(right).weights)]
+    assert main(['load-check', name, *options]) == 1
+    assert capsys.readouterr().err.endswith(f'; it has the tensors of {right}\n')
 
+
+def test_load_check_finds_weights_that_are_not_finite(tmp_path, capsys):
     weights = load_file(model_spec('sim-panda-ac').weights)
     weights['encoder.norm.weight'] = torch.full_like(weights['encoder.norm.weight'], torch.nan)
     damaged = tmp_path / 'damaged.safetensors'

@@ -19,11 +19,13 @@ from pathlib import Path
 import time
 
 from tools.soak import report
-from tools.soak.reach_lab import Lab
+from tools.soak.reach_lab import Lab, TARGETS
 from tools.soak.reach_trials import perform
 from tqdm import tqdm
 from vjepa2_planner_ros.cli import common as commands
 from vjepa2_planner_ros.nodes.process import free_domain
+
+SAME = ('seed', 'mode', 'output')  # options of a file that is gone on with
 
 
 def main(args=None) -> int:
@@ -39,7 +41,7 @@ def _run(options):
     if numbers:
         with ExitStack() as stack:
             stack.enter_context(commands.ros())
-            lab = stack.enter_context(Lab(options.mode, options.seed))
+            lab = stack.enter_context(Lab(options.mode, options.seed, options.output))
             lab.slack = options.slack
             lab.wait_until_ready()
             for number in tqdm(numbers, unit='', dynamic_ncols=True):
@@ -49,7 +51,7 @@ def _run(options):
                 fastest = lab.observer.fastest
                 _keep(options, trials, fastest)
     print(
-        f'{len(trials)} faults, arm {options.mode}, seed {options.seed}, '
+        f'{len(trials)} faults, arm {options.mode}, {options.output}, seed {options.seed}, '
         f'{time.monotonic() - began:.0f} s\n\n{_table(trials)}\n\n{_hold_table(trials)}\n'
     )
     for name, speed in fastest.items():
@@ -70,14 +72,15 @@ def _done_before(options):
     if not options.json or not Path(options.json).exists() or options.only:
         return []
     before = json.loads(Path(options.json).read_text())
-    if (before['seed'], before['mode']) != (options.seed, options.mode):
-        raise ValueError(f'{options.json}: of another seed or mode; take another file')
+    if any(before[name] != getattr(options, name) for name in SAME):
+        raise ValueError(f'{options.json}: of another {", ".join(SAME)}; take another file')
     return before['trials']
 
 
 def _keep(options, trials, fastest):
     if options.json:
-        values = {'seed': options.seed, 'mode': options.mode, 'fastest': fastest, 'trials': trials}
+        values = {name: getattr(options, name) for name in SAME}
+        values |= {'fastest': fastest, 'trials': trials}
         whole = Path(f'{options.json}.new')
         whole.write_text(json.dumps(values, indent=1) + '\n')
         whole.replace(options.json)
@@ -120,6 +123,9 @@ def _parser():
         choices=('kinematic', 'physics'),
         default='kinematic',
         help='of the arm; the kinematic one is at its target at once (default: kinematic)',
+    )
+    parser.add_argument(
+        '--output', choices=TARGETS, default='pose', help='what the arm is sent (default: pose)'
     )
     parser.add_argument(
         '--slack',

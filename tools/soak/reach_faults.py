@@ -94,6 +94,15 @@ def stop(scene):
     return began
 
 
+def stop_and_arm(scene):
+    """Call ~/stop and arm again at once, for which the run must not go on."""
+    began = stop(scene)
+    armed, words = scene.lab.client.arm()
+    if not armed:
+        scene.complaints.append(f'not armed after ~/stop: {words}')
+    return began
+
+
 def disarm(scene):
     """Disarm."""
     began = time.time()
@@ -251,6 +260,7 @@ FAULTS = (
     Fault('cancel storm', cancel_storm, ('CANCELLED',), AT_ONCE),
     Fault('preempt', preempt, ('PREEMPTED',)),
     Fault('stop', stop, ('STOP_CALLED',), AT_ONCE),
+    Fault('stop and arm', stop_and_arm, ('STOP_CALLED', 'DISARMED'), AT_ONCE),
     Fault('disarm', disarm, ('DISARMED',), AT_ONCE),
     Fault('dead man released', release(False), ('DEAD_MAN_RELEASED',), AT_ONCE, repair=mend),
     Fault(

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from ament_index_python.packages import get_package_share_directory
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from lifecycle_msgs.srv import ChangeState
 import rclpy
 from rclpy.parameter import Parameter
@@ -23,7 +23,8 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from tools.soak.observer import Observer
 from vjepa2_planner_ros.cli.spawn import SpawnedNode
-from vjepa2_planner_ros.client import ControllerClient, PlannerClient
+from vjepa2_planner_ros.client import ControllerClient, PlanFailed, PlannerClient
+from vjepa2_planner_ros.control.reasons import Outcome
 from vjepa2_planner_ros.messages.times import nanoseconds, to_stamp
 from vjepa2_planner_ros.nodes.process import spinning
 
@@ -45,6 +46,7 @@ CONTROLLER = {
     'arrival.timeout': 1.5,
     'result_timeout': 20,
 }
+TARGETS = {'pose': (PoseStamped, 'target_pose'), 'twist': (TwistStamped, 'twist')}
 PLANNER = {'model': 'sim-panda-ac', 'image_timeout': 2.0}
 
 
@@ -62,9 +64,10 @@ class Process(SpawnedNode):
 class Lab:
     """The processes, the observer and a client of the controller; a context manager."""
 
-    def __init__(self, mode, seed):
+    def __init__(self, mode, seed, output):
         self._stack, self._nodes, self._old_logs = ExitStack(), {}, []
-        self._told, self._planner_is_new = set(), False
+        self._told, self._planner_is_new, self._is_unseen = set(), False, False
+        self._output = output
         self._simulation = {'mode': mode, 'seed': 3_000_000 + seed}
         self._preset = Path(
             get_package_share_directory(PACKAGE), 'config', 'robots', 'simulation.yaml'
@@ -78,7 +81,7 @@ class Lab:
         for name in ('simulation', 'planner', 'controller'):
             self.spawn(name)
         self.observer = enter(Observer(NAMESPACE, WORKSPACE, MAX_SPEED))
-        self.relay = enter(Relay())
+        self.relay = enter(Relay(*TARGETS[self._output]))
         node = self.relay.node
         self.client = enter(ControllerClient(node))
         self._next = node.create_client(Trigger, 'next_episode')
@@ -92,12 +95,16 @@ class Lab:
     def spawn(self, name):
         """Start a node that is not there."""
         self._planner_is_new |= name == 'planner'
+        self._is_unseen |= name in ('planner', 'controller')
         inputs = {f'~/{part}': f'seen/{part}' for part in ('image', 'pose')}
         inputs['~/gripper'] = 'gripper'
         parameters, remappings = {
             'simulation': (self._simulation, {}),
             'planner': (PLANNER, inputs),
-            'controller': (CONTROLLER, {**inputs, '~/target_pose': 'target_pose'}),
+            'controller': (
+                {**CONTROLLER, 'output': self._output},
+                {**inputs, **{f'~/{target}': target for _, target in TARGETS.values()}},
+            ),
         }[name]
         self._nodes[name] = Process(
             name,
@@ -149,6 +156,18 @@ class Lab:
                 self.until(lambda: planner.wait_until_ready(0.2), 'the planner')
             self._planner_is_new = False
         self.until(self._next.service_is_ready, 'the simulation')
+        if self._is_unseen:
+            self.until(self._controller_plans, 'a plan of the controller')
+            self._is_unseen = False
+
+    def _controller_plans(self):
+        """Return whether a dry run succeeds: the controller has found the planner too."""
+        if self.relay.goal is None:
+            return False
+        try:
+            return self.client.reach(self.relay.goal, dry_run=True).outcome == Outcome.NOT_REACHED
+        except PlanFailed:
+            return False
 
     def next_episode(self):
         """Put the arm at the start of another scene and wait until that and its goal are seen."""
@@ -211,11 +230,14 @@ class Relay:
     Passes pictures and poses of the arm on, or what a fault makes of them.
 
     image and pose are 'pass', 'silent' or 'frozen', which goes on with new stamps; shift [m] is
-    added to y, skew [s] to the stamps. gap [s] is how long it has stood still itself, at most: the
-    middleware may do so while a participant leaves. A context manager.
+    added to y, skew [s] to the stamps. gap [s] is how long it, or the arm, has stood still
+    at most: the middleware may do so while a participant leaves. A context manager.
+
+    :param kind, target: type and topic of the arm's target.
     """
 
-    def __init__(self):
+    def __init__(self, kind, target):
+        self._kind, self._target = kind, target
         self.node = rclpy.create_node('relay', namespace=NAMESPACE)
         self.mend()
         self._last, self.stamps = {}, {}  # of messages; stamps [s], of the goal too
@@ -248,7 +270,8 @@ class Relay:
         """Pass everything on again."""
         self.image = self.pose = 'pass'
         self.shift = self.skew = 0.0
-        self.held, self.gap, self._held_at = True, 0.0, time.monotonic()
+        self.held, self.gap = True, 0.0
+        self._held_at = self._came_at = time.monotonic()
 
     def release(self, silently):
         """Release the dead-man switch; silently: it says nothing any more."""
@@ -259,7 +282,7 @@ class Relay:
     def publish_targets_too(self, on):
         """Be a second publisher of the arm's target, or be none any more."""
         if on:
-            self._other = self.node.create_publisher(PoseStamped, 'target_pose', 10)
+            self._other = self.node.create_publisher(self._kind, self._target, 10)
         elif self._other is not None:
             self.node.destroy_publisher(self._other)
             self._other = None
@@ -281,8 +304,10 @@ class Relay:
             self._switch.publish(Bool(data=self.held))
 
     def _pass(self, part, message):
-        stamp = nanoseconds(message.header.stamp)
+        stamp, now = nanoseconds(message.header.stamp), time.monotonic()
         self.stamps[part] = stamp * 1e-9
+        if part == 'pose':
+            self.gap, self._came_at = max(self.gap, now - self._came_at), now
         mode = getattr(self, part)
         if mode == 'silent':
             return

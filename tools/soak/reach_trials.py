@@ -156,6 +156,8 @@ def _check_result(trial, fault, lab, result, index, count):
             trial.complaints.append(f'run {index + 1} has no result: {result}')
         return
     allowed = set(fault.reasons)
+    if index:  # the cancel may overtake the goals after it
+        allowed.add('CANCELLED')
     if count > 1 and index == count - 1:
         allowed = {'CANCELLED', *NATURAL}
     if not trial.in_time or (index == 0 and result.reason.name in NATURAL and _close(trial)):

@@ -9,7 +9,9 @@ from tools.soak.goals import CANCELLED, complaints_of, count, SUCCEEDED
 from vjepa2_planner_ros.nodes.process import THREADS
 
 REFUSED = 0.25  # least share of malformed frames, refused as they arrive; measured: 0.7
-MAX_GROWTH = 32.0  # MB of resident memory; measured: see the closing table of a soak
+# MB of resident memory. The heap of one planner breathes by 27 MB within seconds: without a leak
+# whole soaks grew by 3 to 34 MB. A leak of 20 kB a goal would be more.
+MAX_GROWTH = 48.0
 
 
 def complaints(goals, warm, end, counted, others=()):
