@@ -238,8 +238,9 @@ class Robot:
         self.grippers = self.node.create_publisher(
             JointState, 'planner/gripper', qos_profile_sensor_data
         )
+        self._sends = threading.Lock()
         self.restore()  # sets state, and how old the stamps are [s]
-        self.sending = set(sending)
+        self.sending = sending
         self._sent_at = time.monotonic()
         self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._executors = [
@@ -304,7 +305,7 @@ class Robot:
 
     def restore(self):
         """Undo what a test may have switched; return self."""
-        self.state, self.sending = START, set(STREAMS)
+        self.state, self.sending = START, STREAMS
         self.picture = None  # what the camera sees; None = the toy's picture of state
         self.speed = np.zeros(7)  # of the state, a second
         self.delay = {'image': 0.0, 'state': 0.0}
@@ -315,7 +316,21 @@ class Robot:
         if message.name.startswith(f'{self.planner.get_namespace()[1:]}.planner'):
             self.logs.append((message.level, message.msg))
 
+    @property
+    def sending(self):
+        """The streams that are fed; once it is set, nothing of the others comes any more."""
+        return self._sending
+
+    @sending.setter
+    def sending(self, streams):
+        with self._sends:
+            self._sending = set(streams)
+
     def _send(self):
+        with self._sends:
+            self._feed()
+
+    def _feed(self):
         now = time.monotonic()
         if self.speed.any():
             self.state = self.state + (now - self._sent_at) * self.speed
