@@ -318,7 +318,7 @@ class Robot:
 
     @property
     def sending(self):
-        """The streams that are fed; once it is set, nothing of the others comes any more."""
+        """Return the streams that are fed; once they are set, no other one sends any more."""
         return self._sending
 
     @sending.setter
