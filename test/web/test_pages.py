@@ -170,6 +170,7 @@ def test_a_plan_with_a_preset_of_another_planner_and_a_cost(open_page, files):
         page.get_by_label(name, exact=True).click()
         page.get_by_role('option', name=value).click()
     assert page.get_by_label('Samples').get_attribute('placeholder') == '400'
+    page.get_by_label('Samples').fill('40')
     page.get_by_role('button', name='Plan', exact=True).click()
     page.get_by_text('planned', exact=True).wait_for()
     drawn = "document.querySelector('.js-plotly-plot').data.at(-1).y"
@@ -243,11 +244,9 @@ def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
 
     def plan_is_heard():
         plan(seed=3)
-        page.wait_for_timeout(2000)
-        return text.is_visible()
+        return any(text.is_visible() or page.wait_for_timeout(500) for _ in range(20))
 
     eventually(plan_is_heard)  # the first may come before the page listens
-    assert plan_is_heard()
     last = [points(page, plot) for plot in (0, 1)]
     page.locator('.q-slider [tabindex]').focus()
     page.keyboard.press('ArrowLeft')
@@ -420,7 +419,7 @@ def test_stop_by_the_keyboard_ends_a_run_and_disarms(open_page, files, start_aga
         re.compile('waiting for frames|planning|moving|coming to rest')
     ).first.wait_for()
     page.keyboard.press('Escape')
-    page.get_by_text(re.compile('^stopped, (stop called|disarmed)')).wait_for()
+    page.get_by_text(re.compile('^stopped, stop called')).wait_for()
     page.get_by_text('disarmed: nothing moves').wait_for()
 
 

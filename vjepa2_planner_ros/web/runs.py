@@ -107,22 +107,18 @@ class Runs:
             self._watch = asyncio.create_task(self._watch_over())
 
     async def disarm(self) -> None:
-        """Disarm the controller."""
-        self._forget()
-        await self._link.ask('controller/arm', SetBool.Request(data=False))
+        """Disarm the controller; NoAnswer if it does not say so."""
+        await self._end('controller/arm', SetBool.Request(data=False))
 
     async def stop(self, why: str) -> str:
         """Stop the arm and disarm; return the controller's answer; NoAnswer without one."""
-        self._forget()
-        for _ in range(3):
-            with suppress(NoAnswer):
-                answer = await self._link.ask('controller/stop', Trigger.Request(), timeout=1.0)
-                self._news.add('warning', f'{why}: {answer.message}')
-                return str(answer.message)
-            if not self.is_there:
-                break
-        self._news.add('negative', f'{why}: the controller does not answer')
-        raise NoAnswer('the controller does not answer')
+        try:
+            answer = await self._end('controller/stop', Trigger.Request())
+        except NoAnswer:
+            self._news.add('negative', f'{why}: the controller does not answer')
+            raise
+        self._news.add('warning', f'{why}: {answer.message}')
+        return str(answer.message)
 
     async def confirm(self, yes: bool) -> None:
         """Confirm or refuse the step that waits."""
@@ -141,6 +137,22 @@ class Runs:
         self.running, self.phase, self.result, self.failure = True, 0, None, ''
         self.steps = []
         self._task = asyncio.create_task(self._run(list(sub_goals), fields))
+
+    async def _end(self, service: str, request: Any) -> Any:
+        """
+        Return the answer of a service that disarms; NoAnswer after several tries.
+
+        ~/alive ends after the first one: before, the run would name that as its reason.
+        """
+        for patience in (0.3, 1.0, 1.0, 1.0):  # s
+            try:
+                return await self._link.ask(service, request, patience)
+            except NoAnswer:
+                if not self.is_there:
+                    break
+            finally:
+                self._forget()
+        raise NoAnswer('the controller does not answer')
 
     def _forget(self) -> None:
         self.armed_by, self._disarmed = '', time.monotonic()
