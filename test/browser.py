@@ -27,27 +27,34 @@ def patient_chromium(tmp_path_factory):
     return program
 
 
-@pytest.fixture
-def page(patient_chromium):
-    """
-    Return an empty Page of Playwright; nothing may go wrong in it.
-
-    Its attribute requests holds the URLs of everything that it has fetched; a fault with one of
-    allowed_faults in its text is none.
-    """
+@pytest.fixture(scope='module')
+def chromium(patient_chromium):
+    """Start the browser of a module's tests; not of all: its event loop fills the thread."""
     if CHROMIUM is None:
         pytest.skip('no Chromium here: apt-get install chromium')
     sync_api = pytest.importorskip('playwright.sync_api')
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=patient_chromium, args=OPTIONS)
-        page = browser.new_page(viewport={'width': 1200, 'height': 900})
-        page.context.set_default_timeout(PATIENCE)
-        page.requests, page.allowed_faults, faults = [], [], []
-        page.on('request', lambda request: page.requests.append(request.url))
-        page.on('pageerror', lambda error: faults.append(str(error)))
-        page.on('console', lambda line: line.type == 'error' and faults.append(line.text))
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """
+    Return an empty Page of Playwright with a profile of its own; nothing may go wrong in it.
+
+    Its attribute requests holds the URLs of everything that it has fetched; a fault with one of
+    allowed_faults in its text is none.
+    """
+    page = chromium.new_page(viewport={'width': 1200, 'height': 900})
+    page.context.set_default_timeout(PATIENCE)
+    page.requests, page.allowed_faults, faults = [], [], []
+    page.on('request', lambda request: page.requests.append(request.url))
+    page.on('pageerror', lambda error: faults.append(str(error)))
+    page.on('console', lambda line: line.type == 'error' and faults.append(line.text))
+    yield page
+    page.context.close()
     assert not [each for each in faults if not any(text in each for text in page.allowed_faults)]
 
 

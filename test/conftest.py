@@ -6,7 +6,7 @@ import os
 import random
 import signal
 
-from browser import page, patient_chromium  # noqa: F401, fixtures
+from browser import chromium, page, patient_chromium  # noqa: F401, fixtures
 from file_server import server  # noqa: F401, a fixture
 
 # Before anything imports rclpy or a message; scripts/test sets them too.

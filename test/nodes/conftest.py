@@ -1,6 +1,6 @@
 # Copyright 2026 The vjepa2_planner_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Robots with a planner for tests: one that tests share, and others of their own."""
+"""Robots with a planner for tests: one that a module's tests share, and others of their own."""
 
 import subprocess
 import sys
@@ -14,9 +14,14 @@ from rclpy.parameter import Parameter
 from tools.toy_world_model import ToyWorldModel
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def context():
-    """Initialise ROS once."""
+    """
+    Initialise ROS for the tests of a module.
+
+    Not once for all: a participant of DDS tells whoever comes of every endpoint that it ever had,
+    of those that are gone too, and after some hundred nodes that takes ten seconds.
+    """
     context = rclpy.Context()
     rclpy.init(context=context)
     yield context
@@ -38,7 +43,7 @@ def make_robot(context):
         robot.close()
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def _shared_robot(context):
     robot = Robot(context)
     yield robot.ready()
@@ -48,7 +53,7 @@ def _shared_robot(context):
 @pytest.fixture
 def robot(_shared_robot):
     """
-    Return the Robot that tests share, in good order; its planner is ready.
+    Return the Robot that a module's tests share, in good order; its planner is ready.
 
     What a test does wrong with it is answered, never logged as an error.
     """

@@ -219,7 +219,7 @@ def test_a_state_out_of_range_is_refused(index, number, text):
 def test_what_it_waits_for_is_said(start_command, make_robot, goal_file):
     robot = make_robot(autostart=False)
     space = f'__ns:={robot.planner.get_namespace()}'
-    for wait in ('10', '20', '40', '80'):  # discovery may take long on a busy machine
+    for wait in ('5', '10', '20', '40', '80'):  # discovery may take long on a busy machine
         process = start_command(
             'cli.plan', '--goal', goal_file, '--wait', wait, '--ros-args', '-r', space
         )

@@ -200,7 +200,7 @@ def test_energies_to_different_pictures_are_not_compared(lab, run):
 @pytest.mark.timeout(300)
 def test_what_it_waits_for_is_said(lab, run):
     name = lab.controller.get_fully_qualified_name()  # it is there, under its own action
-    for wait in (8, 16, 32, 64):  # discovery may take long on a busy machine
+    for wait in (4, 8, 16, 32, 64):  # discovery may take long on a busy machine
         ended = run('--action', 'nobody', '--wait', str(wait))
         *waiting, failed = ended.stderr.splitlines()
         if name in failed:

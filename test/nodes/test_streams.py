@@ -262,16 +262,19 @@ def test_camera_that_changes_encoding_and_size_between_frames_of_one_context(mak
             if ended.wait(0.02):
                 return
 
+    def seen():
+        """Plan; return whether the whole context was there, which takes frames in time."""
+        robot.plan(iterations=1)
+        context = robot.model.context[0][:, 0]
+        np.testing.assert_allclose(context, [START] * len(context), atol=1e-6, rtol=0)
+        return len(context) == 3
+
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        robot.ready().plan(iterations=1)  # from now on the past is kept
-        eventually(lambda: robot.plan(iterations=1) and len(robot.model.context[0]) == 3)
+        robot.ready()
         for _ in range(4):
-            robot.plan(iterations=1)
-            np.testing.assert_allclose(
-                robot.model.context[0][:, 0], [START] * 3, atol=1e-6, rtol=0
-            )
+            eventually(seen)
     finally:
         ended.set()
         thread.join()

@@ -105,7 +105,7 @@ def nodes(tmp_path_factory):
     inputs = {f'~/{name}': name for name in ('image', 'pose', 'gripper')}
     # Patient: a busy machine, and a console of little priority, may stand still for seconds.
     patient = {'image_timeout': 20.0, 'max_image_age': 5.0, 'max_state_age': 5.0}
-    arm = {'dry_run': False, 'dead_man.topic': 'web/alive', 'dead_man.timeout': 3.0}
+    arm = {'dry_run': False, 'dead_man.topic': 'web/alive', 'dead_man.timeout': 10.0}
     arm |= {**SIMULATION, **patient, 'history.folder': folder}
     with ExitStack() as stack:
         for name, parameters, remapped in (

@@ -87,7 +87,7 @@ def test_cost_and_preset_are_those_of_the_search(server, pictures):
     one, other = (follow(server, plan(server, pictures, cost=c))[-1] for c in ('l1', 'l2'))
     # No root of a mean square is less than the mean of the absolute values.
     assert one['start_energy'] < other['start_energy'] and one['energy'] < one['start_energy']
-    own = dict.fromkeys(('samples', 'iterations', 'elite_fraction'), 0)
+    own = {'samples': 32, 'iterations': 0, 'elite_fraction': 0}
     *running, end = follow(server, plan(server, pictures, preset='meta', **own, optimizer=''))
     assert (len(running), len(end['plan'])) == (10, 2)  # iterations and steps of Meta's planner
     starts = [found['start_energy'] for found in (end, one, other)]
