@@ -237,10 +237,10 @@ def command(name, *arguments):
 def test_the_shipped_model_on_episodes(episodes, tmp_path):
     report, numbers, fit = (tmp_path / name for name in ('r.html', 'n.json', 'f.fit.json'))
     code, printed, errors = command(
-        *('validate', episodes, '--model', 'sim-panda-ac', '--windows', 12),
+        *('validate', episodes, '--model', 'sim-panda-ac', '--windows', 24),
         *('-o', report, '--json', numbers, '--fit', fit),
     )
-    assert code == 1 and 'nothing is written: no fit of the confidence: 12 windows' in errors
+    assert code == 1 and 'nothing is written: no fit of the confidence: 24 windows' in errors
     assert not fit.exists()
     assert printed.startswith('Does the model see the arm? GOOD')
     values = json.loads(numbers.read_text())
