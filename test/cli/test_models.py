@@ -29,6 +29,7 @@ def test_list_shows_every_model_and_where_its_weights_are(tmp_path, capsys):
     assert 'sim-panda-ac.safetensors' in rows['sim-panda-ac']
 
 
+@pytest.mark.slow
 def test_list_is_quiet_when_nobody_reads_on():
     reader, writer = os.pipe()
     os.close(reader)

@@ -140,6 +140,7 @@ def test_one_stretch_of_a_recording_has_an_interval_too():
     assert 5.0 < high - low < 60.0 and low < 0.0 < high
 
 
+@pytest.mark.slow
 def test_a_recording_that_cannot_tell_is_refused():
     model = TurnedModel(Rotation.identity())
     with pytest.raises(NotCalibrated, match='10 steps with motion: allowed: 40 or more'):
@@ -164,6 +165,7 @@ def test_the_side_to_which_the_camera_should_go(degrees, side):
         check_view(align(seen, true, np.arange(100)))
 
 
+@pytest.mark.slow
 def test_a_view_that_cannot_be_rescued_is_refused():
     noisy = motions(TurnedModel(Rotation.identity(), noise=0.2), count=100)
     with pytest.raises(NotCalibrated, match='cannot be rescued: '):

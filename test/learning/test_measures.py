@@ -14,6 +14,7 @@ from vjepa2_planner_ros.learning.measures import (
 )
 
 
+@pytest.mark.slow
 def test_an_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(0)
     covered = 0

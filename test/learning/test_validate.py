@@ -47,6 +47,7 @@ def answers(found):
     return [verdict.grade for verdict in verdicts(found, figures(found))]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_right(perfect):
     found = figures(perfect)
     assert answers(perfect)[:3] == [GOOD, GOOD, GOOD] and answers(perfect)[4] == GOOD
@@ -58,6 +59,7 @@ def test_a_model_that_is_right(perfect):
     assert found['drives'].value == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_model_that_ignores_actions():
     found = studied(Deaf(Rotation.identity()))
     assert figures(found)['prediction']['shuffle_ratio'].value == pytest.approx(1.0)
@@ -67,6 +69,7 @@ def test_a_model_that_ignores_actions():
     assert 'ignores them' in text and '--check-only' in text
 
 
+@pytest.mark.slow
 def test_a_camera_on_the_other_side():
     found = studied(TurnedModel(Rotation.from_euler('z', 60.0, degrees=True)))
     angle = verdicts(found, figures(found))[2]
@@ -74,6 +77,7 @@ def test_a_camera_on_the_other_side():
     assert 'calibrate' in angle.advice
 
 
+@pytest.mark.slow
 def test_an_axis_that_did_not_move_is_not_judged(perfect):
     axes = verdicts(perfect, figures(perfect))[3]
     assert 'unknown: gripper; not searched: roll, pitch, yaw' in axes.answer
@@ -136,6 +140,7 @@ def test_an_axis_that_plans_leave_alone_is_not_called_bad():
     assert 'not searched: roll, pitch, yaw' in axes.answer
 
 
+@pytest.mark.slow
 def test_the_angle_is_that_of_steps_which_the_model_can_make(perfect):
     """Longer ones are inferred as steps to the bounds, whatever the camera."""
     inferred = perfect.inferred[1]
@@ -170,6 +175,7 @@ class Damaged:
         return self.frames[index]
 
 
+@pytest.mark.slow
 def test_windows_with_a_damaged_frame_are_left_out_and_named():
     drive = replace(DRIVES[0], frames=Damaged(DRIVES[0].frames, (5, 24)))
     found = study(PERFECT, [drive], 48)
@@ -188,6 +194,7 @@ def test_windows_with_a_damaged_frame_are_left_out_and_named():
         study(PERFECT, [replace(DRIVES[0], frames=Damaged(DRIVES[0].frames, range(25)))], 8)
 
 
+@pytest.mark.slow
 def test_models_are_compared_on_the_same_windows(perfect):
     same = compare(perfect, studied(PERFECT))
     assert all(row.value == row.low == row.high == 0.0 for row in same.values())
@@ -197,6 +204,7 @@ def test_models_are_compared_on_the_same_windows(perfect):
     assert better['error_cm, 1 steps'].low > 0.0
 
 
+@pytest.mark.slow
 def test_figures_are_written_without_nan(perfect):
     json.dumps(to_json(figures(perfect)), allow_nan=False)
 
@@ -285,6 +293,7 @@ def turn(states, degrees):
     return np.concatenate([positions, tools.as_euler('xyz'), states[:, 6:]], axis=1)
 
 
+@pytest.mark.slow
 def test_what_a_command_cannot_do_is_said(episodes, tmp_path):
     code, _, errors = command('validate', episodes, '--model', 'sim-panda')
     assert code == 1 and "model = 'sim-panda': allowed: one with a predictor" in errors

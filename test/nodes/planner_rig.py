@@ -224,6 +224,16 @@ class Robot:
             namespace=namespace,
             parameter_overrides=[item for item in overrides if item.name == 'use_sim_time'],
         )
+        self._make_topics()
+        self._sends = threading.Lock()
+        self.restore()  # sets state, and how old the stamps are [s]
+        self.sending = sending
+        self._sent_at = time.monotonic()
+        self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._spin(context)
+        self.client = PlannerClient(self.node)
+
+    def _make_topics(self):
         self.logs = []  # (level, text) of the planner
         self.node.create_subscription(
             Log,
@@ -238,11 +248,8 @@ class Robot:
         self.grippers = self.node.create_publisher(
             JointState, 'planner/gripper', qos_profile_sensor_data
         )
-        self._sends = threading.Lock()
-        self.restore()  # sets state, and how old the stamps are [s]
-        self.sending = sending
-        self._sent_at = time.monotonic()
-        self.node.create_timer(0.02, self._send, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _spin(self, context):
         self._executors = [
             MultiThreadedExecutor(THREADS, context=context),
             SingleThreadedExecutor(context=context),
@@ -256,7 +263,6 @@ class Robot:
         ]
         for thread in self._threads:
             thread.start()
-        self.client = PlannerClient(self.node)
 
     def _load(self, name, **options):
         if name == 'sim-panda-ac':

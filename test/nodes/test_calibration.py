@@ -98,6 +98,7 @@ def test_a_file_that_is_no_calibration_is_refused_when_it_is_set(robot, tmp_path
     assert not answer.successful and 'allowed: a file that `calibrate` wrote' in answer.reason
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_fit_is_told_at_configure(make_robot, tmp_path):
     path = tmp_path / 'file'
     path.write_text('{}')
@@ -141,6 +142,7 @@ def test_a_goal_that_names_another_model_is_planned_without_the_fit(make_robot, 
     assert robot.plan().confidence_calibrated
 
 
+@pytest.mark.slow
 def test_a_fit_of_another_model_is_refused_at_start(make_robot, tmp_path):
     path = fit(tmp_path / 'any.fit.json', model='other')
     robot = make_robot(confidence_fit=path, load_model=load)

@@ -299,6 +299,7 @@ def test_no_gripper_moves_after_a_stop(lab, monkeypatch):
 
 
 @pytest.mark.case(70)
+@pytest.mark.slow
 def test_stop_holds_and_disarms(slow):
     future = slow.reach_async()
     slow.moving()
@@ -334,30 +335,24 @@ def test_a_silent_camera_holds(slow):
 
 
 @pytest.mark.case(71)
-def test_a_pose_that_jumps_holds(slow):
+@pytest.mark.parametrize(
+    'axis, jump, text, most',
+    [(1, 0.2, 'jumped by 0.2', 0.05), (5, 1.5, 'and 1.50 rad', 0.3)],
+    ids=['position', 'orientation'],
+)
+def test_a_pose_that_jumps_holds(slow, axis, jump, text, most):
     future = slow.reach_async()
     slow.moving()
     slow.follows = False
     true = slow.robot.state.copy()
-    slow.robot.state = true + [0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0]
+    slow.robot.state = true + jump * np.eye(7)[axis]
     result = ended(future, Outcome.FAILED, Reason.WORKSPACE)
-    assert 'jumped by 0.2' in result.message
-    assert max(abs(target[1] - true[1]) for _, target in slow.targets) < 0.05
+    assert text in result.message
+    assert max(abs(target[axis] - true[axis]) for _, target in slow.targets) < most
 
 
 @pytest.mark.case(71)
-def test_an_orientation_that_jumps_holds(slow):
-    future = slow.reach_async()
-    slow.moving()
-    slow.follows = False
-    true = slow.robot.state.copy()
-    slow.robot.state = true + [0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0]
-    result = ended(future, Outcome.FAILED, Reason.WORKSPACE)
-    assert 'and 1.50 rad' in result.message
-    assert max(abs(target[5] - true[5]) for _, target in slow.targets) < 0.3
-
-
-@pytest.mark.case(71)
+@pytest.mark.slow
 def test_an_arm_that_does_not_follow_holds(slow):
     slow.set(limits__max_lag=0.01)
     slow.follows = False
@@ -367,6 +362,7 @@ def test_an_arm_that_does_not_follow_holds(slow):
     assert np.abs(slow.targets[-1][1] - slow.robot.state)[:3].max() < 1e-6  # where it is
 
 
+@pytest.mark.slow
 def test_a_frozen_pose_makes_no_target_jump(lab):
     frozen = lab.robot.state.copy()
     lab.set(limits__max_lag=0.04)
@@ -441,6 +437,7 @@ def test_another_publisher_of_the_target_is_noticed(slow):
 
 
 @pytest.mark.case(71)
+@pytest.mark.slow
 def test_a_second_controller_of_the_same_name_is_noticed(slow):
     slow.set(limits__max_speed=0.005)  # the twin takes its time to start
     future = slow.reach_async()
@@ -504,6 +501,7 @@ def test_time_ends_a_run(slow):
     held(slow)
 
 
+@pytest.mark.slow
 def test_a_picture_far_from_the_predicted_one_is_a_surprise(lab):
     lab.set(limits__max_step=0.01)
 
@@ -611,6 +609,7 @@ def test_deactivating_holds(make_lab):
 
 
 @pytest.mark.case(70)
+@pytest.mark.slow
 def test_a_dead_man_switch_that_is_released_holds(make_lab):
     lab = make_lab(limits__max_speed=0.02, dead_man__topic='dead_man').arm()
     assert 'is not held' in ended(lab.reach(), Outcome.STOPPED, Reason.DEAD_MAN_RELEASED).message
@@ -641,6 +640,7 @@ def test_twists_lead_there_too(make_lab):
 
 @pytest.mark.case(71)
 @pytest.mark.parametrize('step', (0.005, 0.02, 0.1))
+@pytest.mark.slow
 def test_twists_end_where_the_pose_does_not_move(make_lab, step):
     patient = {'ending__min_drop': 1.0, 'ending__patience': 100, 'ending__max_energy_rise': 9.0}
     patient |= {'ending__max_steps': 100, 'ending__sub_goal_steps': 100}
@@ -676,6 +676,7 @@ def test_an_arm_that_holds_by_itself_is_left_alone(make_lab):
 
 
 @pytest.mark.case(69)
+@pytest.mark.slow
 def test_an_arm_that_was_moved_by_hand_sets_out_from_where_it_is(make_lab):
     lab = make_lab(repeat_hold=False).arm()
     ended(lab.reach(), Outcome.REACHED, Reason.SETTLED)
@@ -697,6 +698,7 @@ def test_an_error_of_the_controller_holds(slow, monkeypatch):
     held(slow)
 
 
+@pytest.mark.slow
 def test_diagnostics_say_what_it_does_and_how_the_last_run_ended(lab):
     statuses = []
 

@@ -71,6 +71,7 @@ def check_end(future, outcome, reason):
     return result.message
 
 
+@pytest.mark.slow
 def test_without_a_planner_a_run_says_so(make_lab):
     lab = make_lab(planner='nobody').arm()
     message = check_end(lab.reach_async(), Outcome.FAILED, Reason.PLANNER_ERROR)

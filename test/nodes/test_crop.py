@@ -139,6 +139,7 @@ def landscape(robot, goal):
     return ended.result().result.energies
 
 
+@pytest.mark.slow
 def test_live_frames_of_the_context_and_landscapes_are_cropped(context):
     whole, goal, numbers = picture(3), picture(4), itertools.count(5)
     part = np.s_[96:, 128:224]  # a square, of which the model sees all

@@ -59,10 +59,12 @@ def rgb(message):
     return np.array(message.data, np.uint8).reshape(message.height, message.width, 3)
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_while_nobody_looks(plan):
     assert plan().imagined_error is None
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_from_what_the_model_predicts(arm, plan, pictures):
     seen = []
     subscription = arm.node.create_subscription(Image, 'planner/imagined', seen.append, LATCHED)
@@ -81,6 +83,7 @@ def test_the_picture_is_drawn_from_what_the_model_predicts(arm, plan, pictures):
     arm.node.destroy_subscription(subscription)
 
 
+@pytest.mark.slow
 def test_a_recording_has_the_picture_and_its_error(arm, plan, tmp_path):
     arm.planner.set_parameters([Parameter('history.folder', value=str(tmp_path))])
     result = plan()
@@ -94,6 +97,7 @@ def test_a_recording_has_the_picture_and_its_error(arm, plan, tmp_path):
     assert text in report.page(found)
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_drawn_costs_neither_model_nor_plan(
     make_robot, pictures, tmp_path, monkeypatch
 ):

@@ -21,6 +21,7 @@ def command(start_command):
     return partial(start_command, 'cli.landscape')
 
 
+@pytest.mark.slow
 def test_writes_picture_and_numbers_and_prints_where_it_is_lowest(command, goal_file, tmp_path):
     files = [str(tmp_path / f'found.{suffix}') for suffix in ('png', 'json', 'npz')]
     options = '--axes x gripper --lowest -0.02 -0.5 --highest 0.04 0.5 --resolution 3 3'

@@ -91,6 +91,7 @@ def test_follow_draws_one_chart_where_there_is_no_terminal(run, goal_file):
     assert numbers_of(output)['z'] == pytest.approx(0.04, abs=5e-3)
 
 
+@pytest.mark.slow
 def test_follow_draws_a_chart_for_each_of_several_plans(run, goal_file):
     output = run('--goal', goal_file, options='--plans 3 --iterations 5 --samples 150 --follow')
     starts = ('iteration 5 / 5', '    1 ', '    2 ', '    3 ')
@@ -99,6 +100,7 @@ def test_follow_draws_a_chart_for_each_of_several_plans(run, goal_file):
     assert output.splitlines()[-1].endswith('(p99)')
 
 
+@pytest.mark.slow
 def test_follow_draws_in_place_in_a_terminal(command, goal_file):
     terminal, inner = pty.openpty()
     process = command('--goal', goal_file, '--iterations', '4', '--follow', stdout=inner)
@@ -291,6 +293,7 @@ def test_a_printed_goal_is_the_goal_that_plan_sends(goal_file, capsys):
     assert goal == wanted
 
 
+@pytest.mark.slow
 def test_a_goal_of_full_hd_is_printed_at_once():
     picture = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
     goal = PlanAction.Goal(current_image=to_image(picture))

@@ -73,6 +73,7 @@ def test_what_is_raised_is_answered(robot, connect, monkeypatch):
 
 
 @pytest.mark.parametrize('name', SERVICES)
+@pytest.mark.slow
 def test_a_burst_is_answered_whole(robot, connect, name):
     if name == 'unload_model':
         robot.planner._worker.unload()  # what it then says to each

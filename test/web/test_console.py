@@ -52,6 +52,7 @@ def test_the_state_shown_is_that_of_the_planner_of_the_own_namespace(link):
     assert planner_state(console) == ('warn', 'planner no pose')
 
 
+@pytest.mark.slow
 def test_that_the_console_stands_still_is_no_silence_of_the_browser(link, monkeypatch):
     runs, stops = Console(link, None, 1.0).runs, []
 

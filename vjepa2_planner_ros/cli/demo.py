@@ -122,6 +122,13 @@ def _serve(nodes):
         time.sleep(0.5)
 
 
+def _draw(folder, stem, pictures, steps):
+    """Write the pictures of an episode side by side, and its energies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    side_by_side(pictures).save(folder / f'{stem}.png')
+    energy_plot(steps).savefig(folder / f'{stem}-energy.png')
+
+
 def _episode(number, arm, client, options):
     name = arm.next_episode()
     before = arm.score()
@@ -154,17 +161,10 @@ def _episode(number, arm, client, options):
         flush=True,
     )
     if options.images:
-        folder = Path(options.images)
-        folder.mkdir(parents=True, exist_ok=True)
         stem = f'{number + 1:02d}-{name}'.replace(' ', '-')
-        side_by_side(
-            [
-                ('start', start_picture),
-                ('goal', goal_picture),
-                (f'final, {after[0] * 100:.1f} cm away', arm.picture()),
-            ]
-        ).save(folder / f'{stem}.png')
-        energy_plot(table.steps).savefig(folder / f'{stem}-energy.png')
+        final = f'final, {after[0] * 100:.1f} cm away', arm.picture()
+        pictures = [('start', start_picture), ('goal', goal_picture), final]
+        _draw(Path(options.images), stem, pictures, table.steps)
     return {
         'name': name,
         'distance_before': before[0],
