@@ -49,7 +49,7 @@ class _Pending:
     goal_id: bytes
     on_feedback: Callable[[Any], None] | None
     future: Future = field(default_factory=Future)
-    sent_at: float = field(default_factory=time.monotonic)
+    sent_at: float = field(default_factory=time.monotonic)  # or, before, asked for
     handle: Any = None  # from the server's acceptance on
     asked_at: float = 0.0  # for the result, of time.monotonic()
     ask_after: float = RESULT_EVERY  # s since then
@@ -108,6 +108,7 @@ class GoalClient:
         self._lock = threading.Lock()
         self._pending: dict[bytes, _Pending] = {}
         self._missing = self._unknown = 0  # times that _watch found it so
+        self._answered = (0.0, 0.0)  # when the goal answered last was sent, and when answered
         self._connect(kind, action)
         # A steady clock: simulated time may stand still.
         self._node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -287,6 +288,7 @@ class GoalClient:
         if not self._known.is_set():
             self._unsent.append((goal, uuid, pending))
             return
+        pending.sent_at = time.monotonic()
         try:
             answer = self._client.send_goal_async(goal, goal_uuid=uuid)
         except Exception as error:
@@ -315,6 +317,7 @@ class GoalClient:
                 client.remove_future(future)
 
     def _on_response(self, pending, handle):
+        self._answered = (pending.sent_at, time.monotonic())
         if not handle.accepted:
             failure = (
                 f"'{self._name}' rejected the goal: its node is not active: activate it "
@@ -392,11 +395,16 @@ class GoalClient:
         with self._lock:
             return list(self._pending.values())
 
+    def _silent_since(self, pending):
+        """Return since when nothing kept the server, which takes goals in turn, from this one."""
+        sent_at, answered_at = self._answered
+        return max(pending.sent_at, answered_at if sent_at < pending.sent_at else 0.0)
+
     def _watch(self):
         """Fail what is pending once the server has been gone for two seconds, or says nothing."""
         now = time.monotonic()
         for pending in self._waiting():
-            if pending.handle is None and now > pending.sent_at + ACCEPT_WITHIN:
+            if pending.handle is None and now > self._silent_since(pending) + ACCEPT_WITHIN:
                 self._fail(
                     pending,
                     f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or "
