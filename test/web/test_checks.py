@@ -11,12 +11,22 @@ pytestmark = pytest.mark.slow
 DRIVE = 'monday/drive.npz'
 
 
-def begin(server, kind, recording=DRIVE, **fields):
-    """Begin a check; return its id."""
-    body = {'kind': kind, 'recording': recording, 'model': 'sim-panda-ac', **fields}
-    status, check = server.ask('POST', '/api/checks', body)
-    assert status == 202, check
-    return check['id']
+@pytest.fixture
+def begin(server):
+    """Return a function that begins a check and returns its id; what still runs is cancelled."""
+    begun = []
+
+    def go(kind, **fields):
+        body = {'kind': kind, 'recording': DRIVE, 'model': 'sim-panda-ac', **fields}
+        status, check = server.ask('POST', '/api/checks', body)
+        assert status == 202, check
+        begun.append(check['id'])
+        return check['id']
+
+    yield go
+    for check_id in begun:
+        server.ask('DELETE', f'/api/checks/{check_id}')
+        ended(server, check_id)
 
 
 def ended(server, check_id):
@@ -29,9 +39,9 @@ def ended(server, check_id):
     return eventually(over)
 
 
-def test_a_recording_is_looked_at(server):
+def test_a_recording_is_looked_at(server, begin):
     assert server.ask('GET', '/api/recordings') == (200, [DRIVE])
-    check = ended(server, begin(server, 'check'))
+    check = ended(server, begin('check'))
     assert check['state'] == 'done', check
     assert any('windows' in line and '39 of 1 step' in line for line in check['lines'])
     assert not check['report'] and not check['calibration']
@@ -63,24 +73,24 @@ def test_a_link_to_the_outside_is_not_followed(server, recordings):
             path.unlink()
 
 
-def test_a_result_that_was_replaced_by_a_link_is_not_shown(server, recordings):
-    check_id = ended(server, begin(server, 'check'))['id']
+def test_a_result_that_was_replaced_by_a_link_is_not_shown(server, begin, recordings):
+    check_id = ended(server, begin('check'))['id']
     for name, path in (('report.html', 'report'), ('calibration.yaml', 'apply')):
         (recordings / 'checks' / check_id / name).symlink_to(recordings.parent / 'secret.npz')
         method = 'GET' if path == 'report' else 'POST'
         assert server.ask(method, f'/api/checks/{check_id}/{path}')[0] == 404
 
 
-def test_a_calibration_that_is_refused_says_why(server):
-    check = ended(server, begin(server, 'calibrate', windows=10))
+def test_a_calibration_that_is_refused_says_why(server, begin):
+    check = ended(server, begin('calibrate', windows=10))
     assert check['state'] == 'failed' and not check['calibration']
     assert any('steps with motion: allowed: 40 or more' in line for line in check['lines'])
     assert server.ask('POST', f'/api/checks/{check["id"]}/apply')[0] == 404
 
 
-def test_one_at_a_time_and_a_cancel_ends_the_process(server):
+def test_one_at_a_time_and_a_cancel_ends_the_process(server, begin):
     before = processes()
-    check_id = begin(server, 'validate', windows=2000)
+    check_id = begin('validate', windows=2000)
     body = {'kind': 'check', 'recording': DRIVE, 'model': 'sim-panda-ac'}
     assert server.ask('POST', '/api/checks', body)[0] == 409
     eventually(lambda: server.ask('GET', f'/api/checks/{check_id}')[1]['progress'])
@@ -89,7 +99,7 @@ def test_one_at_a_time_and_a_cancel_ends_the_process(server):
     assert server.ask('DELETE', f'/api/checks/{check_id}')[0] == 200
     assert ended(server, check_id)['state'] == 'cancelled'
     eventually(lambda: not any(map(is_check, children)))
-    assert ended(server, begin(server, 'check'))['state'] == 'done'
+    assert ended(server, begin('check'))['state'] == 'done'
 
 
 def processes():
@@ -106,8 +116,8 @@ def is_check(pid):
         return False
 
 
-def test_a_calibration_is_applied_and_taken_away(server, recordings):
-    check_id = ended(server, begin(server, 'check'))['id']
+def test_a_calibration_is_applied_and_taken_away(server, begin, recordings):
+    check_id = ended(server, begin('check'))['id']
     path = recordings / 'checks' / check_id / 'calibration.yaml'
     path.write_text(
         'model: sim-panda-ac\nrotation: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]\npivot: [0.5, 0, 0.3]\n'

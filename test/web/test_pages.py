@@ -128,6 +128,17 @@ def numbers(page):
     return [float(text) for text in cells if text != '-']
 
 
+def traces(page, values, plot=0):
+    """Return what JavaScript makes of the traces of a plot; there are none before it is drawn."""
+    drawn = f'document.querySelectorAll(".js-plotly-plot")[{plot}]?.data ?? []'
+    return page.evaluate(f'(traces => {values})({drawn})')
+
+
+def drawn(page, trace=0):
+    """Return the ordinates of a trace of the first plot, [] before it is drawn."""
+    return traces(page, f'[...(traces.at({trace})?.y ?? [])]')
+
+
 def test_a_plan_from_two_files_to_the_command(open_page, files):
     page = open_page()
     choose(page, 'Current picture', files[0])
@@ -136,14 +147,13 @@ def test_a_plan_from_two_files_to_the_command(open_page, files):
     page.get_by_text('planned', exact=True).wait_for()
     command = numbers(page)
     assert len(command) == 7 and any(command)
-    drawn = "document.querySelector('.js-plotly-plot').data.at(-1).y"
-    eventually(lambda: len(page.evaluate(drawn)) >= 2)
-    best = page.evaluate(drawn)
+    eventually(lambda: len(drawn(page, -1)) >= 2)
+    best = drawn(page, -1)
     assert best == sorted(best, reverse=True)
     page.get_by_text(re.compile('planned in .* confidence')).wait_for()  # a notification
-    drawn = page.get_by_alt_text('Imagined')
-    drawn.wait_for()
-    eventually(lambda: drawn.evaluate('image => image.naturalWidth') == 128)
+    image = page.get_by_alt_text('Imagined')
+    image.wait_for()
+    eventually(lambda: image.evaluate('image => image.naturalWidth') == 128)
     page.get_by_text(re.compile('off by .* of 255')).wait_for()
 
 
@@ -173,8 +183,7 @@ def test_a_plan_with_a_preset_of_another_planner_and_a_cost(open_page, files):
     page.get_by_label('Samples').fill('40')
     page.get_by_role('button', name='Plan', exact=True).click()
     page.get_by_text('planned', exact=True).wait_for()
-    drawn = "document.querySelector('.js-plotly-plot').data.at(-1).y"
-    eventually(lambda: len(page.evaluate(drawn)) == 10)
+    eventually(lambda: len(drawn(page, -1)) == 10)
     page.goto(page.url + 'system')
     page.get_by_text(re.compile("horizon 2, cost l2, preset 'meta'")).first.wait_for()
 
@@ -192,10 +201,12 @@ def test_the_page_comes_back_after_the_server_was_started_again(open_page, serve
     page = open_page()
     page.allowed_faults = ['ERR_CONNECTION_REFUSED', 'WebSocket']
     page.locator('.stop:not([disabled])').wait_for()
-    server.stop()
-    page.keyboard.press('Escape')
-    page.get_by_role('alert').get_by_text('STOP failed: the console did not answer').wait_for()
-    server.start()
+    try:
+        server.stop()
+        page.keyboard.press('Escape')
+        page.get_by_role('alert').get_by_text('STOP failed: the console did not answer').wait_for()
+    finally:
+        server.start()
     eventually(lambda: server.ask('GET', '/api/system')[1]['planner'])
     page.wait_for_selector('.chip .dot.good')
     page.get_by_role('button', name='Plan', exact=True).wait_for()
@@ -230,12 +241,11 @@ def test_a_model_is_loaded_and_unloaded(open_page):
 
 
 def points(page, plot):
-    """Return where the candidates of a plot are, as text."""
-    return page.evaluate(
-        'plot => JSON.stringify(document.querySelectorAll(".js-plotly-plot")[plot].data'
-        '.filter(trace => trace.name === "candidates").map(trace => [...trace.x].slice(0, 20)))',
-        plot,
+    """Return where the first candidates of a plot are; [] before they are drawn."""
+    values = (
+        'traces.filter(each => each.name === "candidates").map(each => [...each.x].slice(0, 20))'
     )
+    return traces(page, values, plot)
 
 
 def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
@@ -247,18 +257,18 @@ def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
         return any(text.is_visible() or page.wait_for_timeout(500) for _ in range(20))
 
     eventually(plan_is_heard)  # the first may come before the page listens
-    last = [points(page, plot) for plot in (0, 1)]
+    last = [eventually(lambda: points(page, plot)) for plot in (0, 1)]
     page.locator('.q-slider [tabindex]').focus()
     page.keyboard.press('ArrowLeft')
     page.get_by_text('iteration 2 of 3').wait_for()
     for plot, before in enumerate(last):
-        eventually(lambda: points(page, plot) != before)
+        eventually(lambda: points(page, plot) not in ([], before))
     page.get_by_label('Points').click()
     page.get_by_role('option', name='11 x 11').click()
     page.get_by_role('button', name='Measure').click()
     page.get_by_text(re.compile('121 points, lowest')).wait_for()
-    kinds = 'Array.from(document.querySelectorAll(".js-plotly-plot"), plot => plot.data[0].type)'
-    assert page.evaluate(kinds) == ['contour', 'surface']
+    for plot, kind in enumerate(('contour', 'surface')):
+        eventually(lambda: traces(page, 'traces[0]?.type', plot) == kind)
 
 
 def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, plan, nodes):
@@ -273,9 +283,7 @@ def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, p
         rows.nth(index).get_by_role('checkbox').click()
     page.get_by_role('button', name=re.compile('Compare')).click()
     page.get_by_text(re.compile('plan [0-9a-f]{8} and plan [0-9a-f]{8}')).wait_for()
-    eventually(
-        lambda: page.evaluate('document.querySelector(".js-plotly-plot").data?.length') == 2
-    )
+    eventually(lambda: traces(page, 'traces.length') == 2)
     rows.nth(1).get_by_role('checkbox').click()
     with page.context.expect_page() as opened:
         page.get_by_role('button', name='selected: Report').click()
@@ -319,7 +327,7 @@ def test_the_energy_between_two_pictures_and_along_several(open_page, files):
     page.get_by_text('2 pictures', exact=True).wait_for()
     page.get_by_role('button', name='Measure').click()
     page.get_by_text(re.compile('^2 pictures, start.png')).wait_for()
-    goal, start = page.evaluate('document.querySelector(".js-plotly-plot").data[0].y')
+    goal, start = eventually(lambda: drawn(page))
     assert goal == 0.0 < start
     page.get_by_role('button', name='Pictures of a recording: Clear').click()
     page.get_by_text('Drop pictures here').wait_for()
@@ -405,8 +413,7 @@ def test_a_run_reaches_its_goal(open_page, files):
     begin_run(page, files)
     page.get_by_text(re.compile('^reached, settled')).wait_for()
     page.locator('tbody').get_by_text(PROBABILITY).first.wait_for()
-    energies = page.evaluate('document.querySelector(".js-plotly-plot").data[0].y')
-    assert energies[-1] < 0.6 * energies[0]
+    eventually(lambda: (energies := drawn(page)) and energies[-1] < 0.6 * energies[0])
     page.get_by_role('button', name='Disarm').click()
     page.get_by_text('disarmed: nothing moves').wait_for()
 
