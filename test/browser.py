@@ -54,7 +54,7 @@ def page(chromium):
     page.on('pageerror', lambda error: faults.append(str(error)))
     page.on('console', lambda line: line.type == 'error' and faults.append(line.text))
     yield page
-    print(page.evaluate('document.body.innerText'))  # shown of a test that fails
+    print(page.evaluate('document.body?.innerText'))  # shown of a test that fails
     page.context.close()
     assert not [each for each in faults if not any(text in each for text in page.allowed_faults)]
 

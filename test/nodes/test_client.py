@@ -24,6 +24,18 @@ def failed_with(future):
 
 
 @pytest.fixture
+def before_accepting(robot, monkeypatch):
+    """Return a function that has something done each time before the planner accepts a goal."""
+    server = robot.planner._plans._server
+    accept = server._goal_callback
+
+    def go(something):
+        monkeypatch.setattr(server, '_goal_callback', lambda goal: (something(), accept(goal))[-1])
+
+    return go
+
+
+@pytest.fixture
 def foreign(robot):
     """Return a client in a ROS context of its own, and the context."""
     context = rclpy.Context()
@@ -78,15 +90,10 @@ def test_waiting_in_a_callback_is_refused(robot):
     assert done.is_set() and 'plan_async()' in raised[0]
 
 
-def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch):
+def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch, before_accepting):
     monkeypatch.setattr(client_module, 'ACCEPT_WITHIN', 1.0)
     asked, go_on = threading.Event(), threading.Event()
-    accept = robot.planner._plans._on_goal
-    monkeypatch.setattr(
-        robot.planner._plans._server,
-        '_goal_callback',
-        lambda goal: (asked.set(), go_on.wait(60.0), accept(goal))[-1],
-    )
+    before_accepting(lambda: (asked.set(), go_on.wait(60.0)))
     with pytest.raises(PlanFailed, match='has not answered within 1 s') as failure:
         robot.client.plan(PICTURE, iterations=100, timeout=30.0)
     assert failure.value.code == ErrorCode.SEND_GOAL_FAILURE and asked.is_set()
@@ -97,20 +104,33 @@ def test_a_planner_that_hangs_is_not_waited_for(robot, monkeypatch):
     assert robot.plan().energy < 1.0
 
 
-def test_a_planner_that_is_slow_with_many_goals_does_not_hang(robot, monkeypatch):
+def test_a_planner_that_is_slow_with_many_goals_does_not_hang(
+    robot, monkeypatch, before_accepting
+):
     monkeypatch.setattr(client_module, 'ACCEPT_WITHIN', 1.0)
-    accept = robot.planner._plans._on_goal
-    monkeypatch.setattr(
-        robot.planner._plans._server,
-        '_goal_callback',
-        lambda goal: (time.sleep(0.4), accept(goal))[-1],
-    )
+    before_accepting(lambda: time.sleep(0.4))
     futures = [robot.client.plan_async(PICTURE, iterations=1) for _ in range(6)]  # 2.4 s in all
     assert {failed_with(future) for future in futures[:-1]} <= {None, ErrorCode.PREEMPTED}
     assert failed_with(futures[-1]) is None
 
 
-def test_goals_wait_until_the_planner_knows_the_client(robot, monkeypatch):
+def test_a_goal_whose_answer_is_lost_ends_although_others_are_answered(robot, monkeypatch):
+    monkeypatch.setattr(client_module, 'ACCEPT_WITHIN', 1.0)
+    server, requests = robot.planner._plans._server, []
+    answer = server._execute_goal_request
+
+    async def lose_the_first(request):
+        requests.append(request)
+        if len(requests) > 1:
+            await answer(request)
+
+    monkeypatch.setattr(server, '_execute_goal_request', lose_the_first)
+    lost = robot.client.plan_async(PICTURE)
+    eventually(lambda: robot.plan(iterations=1) and lost.done())
+    assert failed_with(lost) == ErrorCode.SEND_GOAL_FAILURE
+
+
+def test_goals_wait_until_the_planner_knows_the_client(robot, monkeypatch, before_accepting):
     # As in DDS: what the planner answers is lost until it has heard of the client.
     server, lost, heard = robot.planner._plans._server, [], threading.Event()
 
@@ -118,8 +138,7 @@ def test_goals_wait_until_the_planner_knows_the_client(robot, monkeypatch):
         lost.append(request)
 
     monkeypatch.setattr(server, '_execute_cancel_request', answer_none)
-    accept = server._goal_callback
-    monkeypatch.setattr(server, '_goal_callback', lambda goal: (heard.set(), accept(goal))[-1])
+    before_accepting(heard.set)
     with PlannerClient(robot.node) as client:
         future = client.plan_async(PICTURE, iterations=2)
         eventually(lambda: len(lost) == 3)

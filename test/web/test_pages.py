@@ -267,8 +267,10 @@ def test_a_slider_moves_the_candidates_over_a_landscape(open_page, plan):
     page.get_by_role('option', name='11 x 11').click()
     page.get_by_role('button', name='Measure').click()
     page.get_by_text(re.compile('121 points, lowest')).wait_for()
-    for plot, kind in enumerate(('contour', 'surface')):
-        eventually(lambda: traces(page, 'traces[0]?.type', plot) == kind)
+    kinds = (
+        'Array.from(document.querySelectorAll(".js-plotly-plot"), plot => plot.data?.[0]?.type)'
+    )
+    eventually(lambda: page.evaluate(kinds) == ['contour', 'surface'])
 
 
 def test_recorded_plans_are_compared_reported_and_deleted_with_undo(open_page, plan, nodes):

@@ -33,7 +33,7 @@ from ..messages.error_codes import ErrorCode
 from ..messages.results import known_code, PlanFailed
 from ..messages.times import nanoseconds
 
-ACCEPT_WITHIN = 20.0  # s; acceptance takes milliseconds, more only where the machine stands still
+ACCEPT_WITHIN = 20.0  # s from a goal's turn; takes milliseconds, unless the machine stands still
 GONE_AFTER = 20  # times in a row, 0.1 s apart, that the server is not seen
 RESULT_EVERY = 2.0  # s between requests for the result; each time twice as long, up to
 RESULT_SELDOM = 16.0  # s
@@ -49,7 +49,7 @@ class _Pending:
     goal_id: bytes
     on_feedback: Callable[[Any], None] | None
     future: Future = field(default_factory=Future)
-    sent_at: float = field(default_factory=time.monotonic)  # or, before, asked for
+    sent_at: float = field(default_factory=time.monotonic)  # until it is sent: asked for
     handle: Any = None  # from the server's acceptance on
     asked_at: float = 0.0  # for the result, of time.monotonic()
     ask_after: float = RESULT_EVERY  # s since then
@@ -395,16 +395,16 @@ class GoalClient:
         with self._lock:
             return list(self._pending.values())
 
-    def _silent_since(self, pending):
-        """Return since when nothing kept the server, which takes goals in turn, from this one."""
+    def _turn_began(self, pending):
+        """Return since when an answer is due: the server takes goals in the order of sending."""
         sent_at, answered_at = self._answered
-        return max(pending.sent_at, answered_at if sent_at < pending.sent_at else 0.0)
+        return pending.sent_at if sent_at > pending.sent_at else max(pending.sent_at, answered_at)
 
     def _watch(self):
         """Fail what is pending once the server has been gone for two seconds, or says nothing."""
         now = time.monotonic()
         for pending in self._waiting():
-            if pending.handle is None and now > self._silent_since(pending) + ACCEPT_WITHIN:
+            if pending.handle is None and now > self._turn_began(pending) + ACCEPT_WITHIN:
                 self._fail(
                     pending,
                     f"'{self._name}' has not answered within {ACCEPT_WITHIN:g} s: it hangs, or "
