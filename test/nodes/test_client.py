@@ -125,8 +125,9 @@ def test_a_goal_whose_answer_is_lost_ends_although_others_are_answered(robot, mo
             await answer(request)
 
     monkeypatch.setattr(server, '_execute_goal_request', lose_the_first)
-    lost = robot.client.plan_async(PICTURE)
-    eventually(lambda: robot.plan(iterations=1) and lost.done())
+    with PlannerClient(robot.node) as client:  # the lost goal stays in it
+        lost = client.plan_async(PICTURE)
+        eventually(lambda: client.plan(PICTURE, iterations=1) and lost.done())
     assert failed_with(lost) == ErrorCode.SEND_GOAL_FAILURE
 
 
